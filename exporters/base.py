@@ -1,0 +1,360 @@
+"""The life cycle of an export, written once for every architecture.
+
+    build -> restore -> save beside the target -> check in a fresh process
+    -> rename
+
+An exporter has one idea of its own: two views of the same variables. One is
+what a checkpoint is restored into, the other is what is published, under one
+name or several. `Exporter.build` returns both.
+"""
+
+from __future__ import annotations
+
+import abc
+from collections.abc import Callable, Iterator, Mapping, Sequence
+import contextlib
+import dataclasses
+import difflib
+import functools
+import os
+import re
+import tempfile
+import time
+from typing import Any
+
+import tensorflow as tf
+
+from exporters import checker
+from exporters import checkpoints
+from exporters import checks
+from exporters import saved_model
+from exporters import staging
+from exporters.errors import ExportError
+from exporters.published import Hyperparameter as Hyperparameter
+from exporters.published import Published as Published
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Build:
+  """Two views of the same variables.
+
+  Attributes:
+    published: What is published, by the name of its folder below the export
+      path; the name "" for the export path itself.
+    restores: What the checkpoint is restored into, in this order. Each maps
+      names in an object-based checkpoint to layers or models. More than one
+      where a later one overwrites what an earlier one restored.
+  """
+
+  published: Mapping[str, Published]
+  restores: Sequence[Mapping[str, Any]] = ()
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Exporter(abc.ABC):
+  """An architecture's way to a SavedModel; gin binds the fields by name.
+
+  Attributes:
+    trainable: A regular expression that finds, in their names, the variables
+      that consumers may train. None: all that were trained.
+    hyperparameter_defaults: Values for the tensor-valued arguments of a call
+      where another than the trained one suits more tasks, by name.
+  """
+
+  trainable: str | None = None
+  hyperparameter_defaults: Mapping[str, float] = dataclasses.field(
+    default_factory=dict
+  )
+
+  @abc.abstractmethod
+  def build(self) -> Build:
+    """Returns the model, not restored yet."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class CheckpointExporter(Exporter):
+  """An exporter whose weights come from a checkpoint.
+
+  Attributes:
+    checkpoint: Its path; see `checkpoints.open_checkpoint`.
+  """
+
+  checkpoint: str
+
+  @functools.cached_property
+  def opened(self) -> checkpoints.Checkpoint:
+    """The opened checkpoint, for what it says of itself."""
+    return checkpoints.open_checkpoint(self.checkpoint)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Artifact:
+  """What an export wrote, for the summary and for release notes.
+
+  Attributes:
+    path: The SavedModel.
+    size: Bytes of all its files.
+    parameters: Numbers in all its variables.
+    trainable: How many of these a consumer may train.
+    results: The checks.
+  """
+
+  path: str
+  size: int
+  parameters: int
+  trainable: int
+  results: Sequence[checks.Result]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Export:
+  """What `export` did.
+
+  Attributes:
+    artifacts: One for each name that the exporter publishes.
+    seconds: How long each stage took, in order.
+    ignored: How many tensors of the checkpoint were left alone.
+  """
+
+  artifacts: Sequence[Artifact]
+  seconds: Mapping[str, float]
+  ignored: int
+
+
+class Stages:
+  """Announces each stage of an export and times it."""
+
+  def __init__(self, announce: Callable[[str], None] = lambda stage: None):
+    self._announce = announce
+    self.seconds: dict[str, float] = {}
+
+  @contextlib.contextmanager
+  def __call__(self, name: str, detail: str = "") -> Iterator[None]:
+    self._announce(f"{name} {detail}".strip())
+    started = time.monotonic()
+    yield
+    elapsed = time.monotonic() - started
+    self.seconds[name] = self.seconds.get(name, 0.0) + elapsed
+
+
+def export(
+  exporter: Exporter,
+  *,
+  export_path: str,
+  overwrite: bool = False,
+  level: str = checks.ALL,
+  stages: Stages | None = None,
+) -> Export:
+  """Exports one model: the one function that a gin file configures.
+
+  Args:
+    exporter: What to export.
+    export_path: Where the SavedModel appears, whole or not at all. It may be
+      remote: then it is made and checked on the local disk and copied.
+    overwrite: Replace what is at `export_path`.
+    level: Which checks a fresh process makes: `checks.ALL`, `BASIC` or `NONE`.
+    stages: Is told of each stage.
+
+  Returns:
+    What was written.
+
+  Raises:
+    ExportError: The input can't be exported, or the result failed a check.
+  """
+  stages = stages or Stages()
+  if "://" in export_path:
+    return _export_remote(
+      exporter, export_path, overwrite=overwrite, level=level, stages=stages
+    )
+  with (
+    staging.stage(export_path, overwrite=overwrite) as directory,
+    # The fresh process imports TensorFlow while this one builds.
+    checker.Checker(level) as fresh_process,
+  ):
+    with stages("build"), _initial_values(exporter):
+      build = exporter.build()
+    ignored = 0
+    if isinstance(exporter, CheckpointExporter):
+      with stages("restore", exporter.checkpoint):
+        ignored = _restore(exporter, build)
+    artifacts = []
+    for name, published in build.published.items():
+      published = _with_recipe(published, exporter)
+      path = os.path.join(directory, name)
+      with stages("save", name):
+        _save(published, path)
+      results = []
+      if level != checks.NONE:
+        with stages("check", name):
+          results = fresh_process.check(
+            published,
+            path,
+            scratch=os.path.dirname(directory),
+            private=_private(exporter, export_path),
+          )
+      _refuse_failed(results, name)
+      artifacts.append(
+        Artifact(
+          path=os.path.join(export_path, name).rstrip(os.sep),
+          size=_size(path),
+          parameters=_parameters(_all(published, "variables")),
+          trainable=_parameters(_all(published, "trainable_variables")),
+          results=results,
+        )
+      )
+  return Export(artifacts=artifacts, seconds=stages.seconds, ignored=ignored)
+
+
+def _export_remote(
+  exporter: Exporter, export_path: str, *, overwrite: bool, **kwargs
+) -> Export:
+  if tf.io.gfile.exists(export_path) and not overwrite:
+    raise ExportError(
+      f"'{export_path}' exists already. Choose another export path, or pass "
+      "--overwrite to replace it once the new model has passed its checks."
+    )
+  with tempfile.TemporaryDirectory() as scratch:
+    local = os.path.join(scratch, "saved_model")
+    done = export(exporter, export_path=local, **kwargs)
+    with kwargs["stages"]("copy", export_path):
+      _copy(local, export_path)
+  return dataclasses.replace(
+    done,
+    artifacts=[
+      dataclasses.replace(a, path=a.path.replace(local, export_path, 1))
+      for a in done.artifacts
+    ],
+  )
+
+
+def _copy(local: str, remote: str) -> None:
+  """Copies a directory; `saved_model.pb`, which makes it a model, last."""
+  if tf.io.gfile.exists(remote):
+    tf.io.gfile.rmtree(remote)
+  files = [
+    os.path.relpath(os.path.join(folder, name), local)
+    for folder, _, names in os.walk(local)
+    for name in names
+  ]
+  for file in sorted(files, key=lambda f: (f.endswith("saved_model.pb"), f)):
+    target = os.path.join(remote, file)
+    tf.io.gfile.makedirs(os.path.dirname(target))
+    tf.io.gfile.copy(os.path.join(local, file), target)
+
+
+def _initial_values(exporter: Exporter) -> contextlib.AbstractContextManager:
+  if isinstance(exporter, CheckpointExporter):
+    return checkpoints.zeros_to_restore()
+  return contextlib.nullcontext()
+
+
+def _restore(exporter: CheckpointExporter, build: Build) -> int:
+  """Restores all that is published; returns how many tensors are left over."""
+  restored, ignored = set(), []
+  for items in build.restores:
+    match = checkpoints.restore(exporter.opened, items)
+    restored |= {variable.ref() for variable, _ in match.pairs}
+    ignored.append(match.ignored)
+  for published in build.published.values():
+    for variable in _all(published, "variables"):
+      if variable.ref() not in restored:
+        raise ValueError(f"{variable.name} is published but not restored.")
+  return min(ignored)
+
+
+def _with_recipe(published: Published, exporter: Exporter) -> Published:
+  """Applies the fields that every exporter has."""
+  callables = published.callables().values()
+  offered = {name for c in callables for name in c.hyperparameters}
+  for name in exporter.hyperparameter_defaults:
+    if name not in offered:
+      nearest = difflib.get_close_matches(name, offered, n=1)
+      hint = f" Did you mean '{nearest[0]}'?" if nearest else ""
+      raise ExportError(
+        f"hyperparameter_defaults names '{name}', but this model offers "
+        f"{', '.join(sorted(offered)) or 'none'}.{hint}"
+      )
+  changed = _changed(published, exporter)
+  if exporter.trainable and not _all(changed, "trainable_variables"):
+    raise ExportError(
+      f"trainable = '{exporter.trainable}' is found in no name of a trained "
+      "variable. Names are such as "
+      f"'{_all(published, 'trainable_variables')[0].name}'."
+    )
+  return changed
+
+
+def _changed(published: Published, exporter: Exporter) -> Published:
+  pattern = re.compile(exporter.trainable or "")
+  return dataclasses.replace(
+    published,
+    trainable_variables=[
+      v for v in published.trainable_variables if pattern.search(v.name)
+    ],
+    hyperparameters={
+      name: dataclasses.replace(
+        hyperparameter,
+        default=exporter.hyperparameter_defaults.get(
+          name, hyperparameter.default
+        ),
+      )
+      for name, hyperparameter in published.hyperparameters.items()
+    },
+    sub_objects={
+      name: _changed(sub_object, exporter)
+      for name, sub_object in published.sub_objects.items()
+    },
+  )
+
+
+def _save(published: Published, path: str) -> None:
+  try:
+    saved_model.write(published, path)
+  except (OSError, tf.errors.OpError) as e:
+    reason = getattr(e, "strerror", None) or getattr(e, "message", str(e))
+    raise ExportError(
+      f"Cannot write the model: {reason.partition(chr(10))[0]}. Free some "
+      "space or choose another export path; nothing was left behind."
+    ) from e
+
+
+def _private(exporter: Exporter, export_path: str) -> list[str]:
+  """Returns the recipe's local paths, which must not show in the artifact."""
+  paths = [export_path]
+  for name in ("checkpoint", "vocab_file"):
+    value = getattr(exporter, name, None)
+    if value and os.sep in value:
+      paths.append(value)
+  return paths
+
+
+def _refuse_failed(results: Sequence[checks.Result], name: str) -> None:
+  failed = [r for r in results if r.status in (checks.FAILED, checks.BLOCKED)]
+  if failed:
+    lines = "".join(f"\n  {result}" for result in failed)
+    what = name or "The model"
+    raise ExportError(
+      f"{what} failed its checks, so it does not appear:{lines}"
+    )
+
+
+def _all(published: Published, attribute: str) -> list[tf.Variable]:
+  """Returns the variables of all callables, each once."""
+  variables = {
+    variable.ref(): variable
+    for callable_ in published.callables().values()
+    for variable in getattr(callable_, attribute)
+  }
+  return list(variables.values())
+
+
+def _parameters(variables: Sequence[tf.Variable]) -> int:
+  return sum(variable.shape.num_elements() for variable in variables)
+
+
+def _size(path: str) -> int:
+  return sum(
+    os.path.getsize(os.path.join(folder, name))
+    for folder, _, names in os.walk(path)
+    for name in names
+  )

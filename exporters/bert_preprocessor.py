@@ -1,0 +1,141 @@
+"""Exports the text preprocessor of a BERT with a WordPiece vocabulary.
+
+  python -m exporters.bert_preprocessor \\
+    --gin_file=configs/bert/bert_en_uncased_preprocess.gin \\
+    --gin_bindings="VOCAB_FILE = '/path/to/vocab.txt'" \\
+    --export_path=/tmp/bert_en_uncased_preprocess
+
+What is published follows
+https://www.tensorflow.org/hub/common_saved_model_apis/text, for preprocessors.
+To load it, a consumer imports `tensorflow_text`:
+
+  preprocess = hub.load("/tmp/bert_en_uncased_preprocess")
+  preprocess(sentences)  # [batch], string, to the encoder's dict of int32
+                         # [batch, seq_length]
+  tokens = preprocess.tokenize(sentences)  # Ragged [batch, (words), (pieces)]
+  preprocess.bert_pack_inputs([tokens, more_tokens], seq_length=64)
+  preprocess.tokenize_with_offsets(sentences)  # Tokens, start and limit bytes
+  preprocess.tokenize.get_special_tokens_dict()  # Scalars, such as mask_id
+"""
+
+if __name__ == "__main__":
+  # Only the entrance: the gin file imports this module under its own name.
+  from exporters import cli
+
+  cli.run()
+
+from collections.abc import Callable
+import dataclasses
+from typing import Any
+
+import numpy as np
+from official.nlp.modeling import layers
+import tensorflow as tf
+
+from exporters import base
+from exporters import vocabulary
+
+_SENTENCES = (
+  np.array(["Hello, world!"]),
+  np.array(["A preprocessor.", "", "Ångström & naïve façades — 東京, 🙂"]),
+)
+# What `bert_pack_inputs` takes: one or two segments, of tokens or of words of
+# pieces.
+_RAGGED = [
+  [tf.RaggedTensorSpec([None] * (ragged_rank + 1), tf.int32)] * segments
+  for ragged_rank in (1, 2)
+  for segments in (1, 2)
+]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class BertPreprocessorExporter(base.Exporter):
+  """Publishes what turns strings into the inputs of a BERT encoder.
+
+  Attributes:
+    vocab_file: The WordPiece vocabulary, or a folder that holds `vocab.txt`.
+    do_lower_case: Whether to lower-case and to strip accents, as the encoder's
+      training did.
+    default_seq_length: The length of the encoder's inputs, unless
+      `bert_pack_inputs` is told another.
+  """
+
+  vocab_file: str
+  do_lower_case: bool
+  default_seq_length: int = 128
+
+  def build(self) -> base.Build:
+    vocab_file = vocabulary.read_vocabulary(self.vocab_file).asset()
+    tokenizer, with_offsets = (
+      layers.BertTokenizer(
+        vocab_file=vocab_file,
+        lower_case=self.do_lower_case,
+        tokenize_with_offsets=offsets,
+      )
+      for offsets in (False, True)
+    )
+    special_tokens = base.Published(
+      function=lambda: {
+        name: tf.constant(value, tf.int32)
+        for name, value in tokenizer.get_special_tokens_dict().items()
+      },
+      training=False,
+    )
+
+    def pack(segments, seq_length):
+      return layers.BertPackInputs.bert_pack_inputs(
+        segments, seq_length, **_packing_ids(tokenizer)
+      )
+
+    published = dataclasses.replace(
+      _of_sentences(
+        lambda sentences: pack(tokenizer(sentences), self.default_seq_length),
+        tokenizer,
+      ),
+      sub_objects={
+        "tokenize": dataclasses.replace(
+          _of_sentences(tokenizer, tokenizer),
+          sub_objects={"get_special_tokens_dict": special_tokens},
+        ),
+        "tokenize_with_offsets": dataclasses.replace(
+          _of_sentences(with_offsets, with_offsets),
+          sub_objects={"get_special_tokens_dict": special_tokens},
+        ),
+        "bert_pack_inputs": base.Published(
+          function=pack,
+          inputs=_RAGGED,
+          training=False,
+          hyperparameters={
+            "seq_length": base.Hyperparameter(default=self.default_seq_length)
+          },
+          samples=_packing_samples(),
+        ),
+      },
+    )
+    return base.Build(published={"": published})
+
+
+def _of_sentences(
+  function: Callable[..., Any], tokenizer: layers.BertTokenizer
+) -> base.Published:
+  return base.Published(
+    function=function,
+    inputs=[tf.TensorSpec([None], tf.string, name="sentences")],
+    training=False,
+    trackables={"tokenizer": tokenizer},
+    samples=_SENTENCES,
+  )
+
+
+def _packing_ids(tokenizer: layers.BertTokenizer) -> dict[str, int]:
+  ids = tokenizer.get_special_tokens_dict()
+  names = ("start_of_sequence_id", "end_of_segment_id", "padding_id")
+  return {name: ids[name] for name in names}
+
+
+def _packing_samples() -> list[list[tf.RaggedTensor]]:
+  tokens = tf.ragged.constant([[5, 6, 7], [], [8] * 300], tf.int32)
+  words = tf.ragged.constant(
+    [[[5, 6], [7]], [], [[8] * 200, [9] * 200]], tf.int32, ragged_rank=2
+  )
+  return [[tokens], [tokens, tokens], [words], [words, words]]

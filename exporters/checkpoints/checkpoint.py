@@ -1,0 +1,150 @@
+"""What every kind of checkpoint offers, and how a model is restored from it."""
+
+import abc
+from collections.abc import Callable, Iterator, Mapping, Sequence
+import contextlib
+import dataclasses
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from exporters.checkpoints import mismatch
+from exporters.errors import ExportError
+from exporters.sentence_embedding import SentenceEmbedding
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Match:
+  """Which tensor of a checkpoint belongs in which variable.
+
+  Attributes:
+    pairs: Variables, each with a function that reads its value.
+    mismatch: What has no counterpart.
+    ignored: How many tensors of the checkpoint lie outside the parts that are
+      restored: other heads, an optimizer's slots, counters.
+  """
+
+  pairs: Sequence[tuple[tf.Variable, Callable[[], Any]]]
+  mismatch: mismatch.Mismatch
+  ignored: int = 0
+
+
+class Checkpoint(abc.ABC):
+  """Weights in one of the formats that people have.
+
+  Attributes:
+    path: What the user gave, for messages.
+    kind: The format's name, for messages.
+  """
+
+  kind: str
+
+  def __init__(self, path: str):
+    self.path = path
+
+  @abc.abstractmethod
+  def match(self, items: Mapping[str, Any]) -> Match:
+    """Returns where the variables below `items` come from.
+
+    Args:
+      items: Trackables (layers, models) by the name under which an object-based
+        checkpoint holds them. One trackable may have several names; one of
+        them is enough.
+    """
+
+  @property
+  def vocab_file(self) -> str | None:
+    """The vocabulary that the checkpoint brings, if it does."""
+    return None
+
+  @property
+  def declared(self) -> Mapping[str, Any]:
+    """The sizes and rates that the checkpoint states of itself.
+
+    Keys are the fields of Model Garden's encoder configurations, such as
+    `hidden_size`, and `do_lower_case`. Empty if it states nothing.
+    """
+    return {}
+
+  @property
+  def sentence_embedding(self) -> SentenceEmbedding | None:
+    """How a sentence encoder pools; None for any other model."""
+    return None
+
+
+@contextlib.contextmanager
+def zeros_to_restore() -> Iterator[None]:
+  """Creates variables as zeros: drawing what is about to be overwritten costs.
+
+  Drawing the weights of BERT-base at random takes longer than reading them.
+  """
+
+  def zeros(next_creator, **kwargs):
+    initial_value = kwargs.get("initial_value")
+    shape, dtype = kwargs.get("shape"), kwargs.get("dtype")
+    if callable(initial_value) and shape is not None and dtype is not None:
+      kwargs["initial_value"] = lambda: tf.zeros(shape, dtype)
+    return next_creator(**kwargs)
+
+  with tf.variable_creator_scope(zeros):
+    yield
+
+
+def restore(checkpoint: Checkpoint, items: Mapping[str, Any]) -> Match:
+  """Restores all variables below `items`, or none.
+
+  Returns:
+    What was restored.
+
+  Raises:
+    ExportError: A variable has no counterpart of its shape, the part of the
+      checkpoint that is restored holds more than the model, a value is not
+      finite, or a file can't be read.
+  """
+  with readable(checkpoint.path):
+    match = checkpoint.match(items)
+    if match.mismatch:
+      raise match.mismatch.error(checkpoint.path, checkpoint.kind)
+    not_finite = []
+    for variable, read in match.pairs:
+      value = tf.cast(read(), variable.dtype)
+      if value.dtype.is_floating and not np.isfinite(
+        tf.reduce_sum(value).numpy()
+      ):
+        not_finite.append(f"  {variable.name.removesuffix(':0')}")
+      variable.assign(value)
+  if not_finite:
+    names = "\n".join(not_finite)
+    raise ExportError(
+      f"The checkpoint '{checkpoint.path}' holds NaN or infinite values in\n"
+      f"{names}\nIts training diverged, or the file is damaged. Take an "
+      "earlier checkpoint."
+    )
+  return match
+
+
+@contextlib.contextmanager
+def readable(path: str) -> Iterator[None]:
+  """Rewords what TensorFlow raises on files that are absent or damaged."""
+  try:
+    yield
+  except (tf.errors.NotFoundError, FileNotFoundError) as e:
+    raise ExportError(
+      f"Cannot read the checkpoint '{path}': a file of it is missing. "
+      f"({_first_line(e)}) Copy all of its files: the `.index` and every "
+      "`.data-*-of-*`."
+    ) from e
+  except (
+    tf.errors.DataLossError,
+    tf.errors.OutOfRangeError,
+    tf.errors.InvalidArgumentError,
+  ) as e:
+    raise ExportError(
+      f"Cannot read the checkpoint '{path}': it is truncated or damaged. "
+      f"({_first_line(e)}) Copy it again, and compare the sizes of its files."
+    ) from e
+
+
+def _first_line(error: Exception) -> str:
+  return str(getattr(error, "message", error)).partition("\n")[0].rstrip(".")

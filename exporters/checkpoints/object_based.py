@@ -1,0 +1,155 @@
+"""TF2 checkpoints: a graph of objects, by `Checkpoint.save` or `.write`.
+
+A variable is found by the path of attributes that leads to it from the root,
+the same way as `tf.train.Checkpoint.restore` finds it, with two differences.
+Attributes with a name go before Keras's numbered ones (`layer-7`), so that a
+checkpoint of another depth is recognized as such instead of being bound layer
+by layer to the wrong ones. And nothing is restored unless everything fits.
+"""
+
+from collections.abc import Iterator, Mapping
+import re
+from typing import Any
+
+import tensorflow as tf
+from tensorflow.core.protobuf import trackable_object_graph_pb2
+
+from exporters.checkpoints.checkpoint import Checkpoint
+from exporters.checkpoints.checkpoint import Match
+from exporters.checkpoints.mismatch import Mismatch
+from exporters.errors import ExportError
+
+_OBJECT_GRAPH_KEY = "_CHECKPOINTABLE_OBJECT_GRAPH"
+_NUMBERED = re.compile(r"layer(_with_weights)?-\d+")
+# What Keras keeps below a compiled model that is no part of what it computes.
+_TRAINING = ("optimizer", "keras_api")
+
+
+class ObjectBased(Checkpoint):
+  """A TF2 checkpoint, given by the prefix of its files."""
+
+  kind = "TF2 object-based checkpoint"
+
+  def __init__(self, path: str, prefix: str):
+    super().__init__(path)
+    self._prefix = prefix
+    reader = tf.train.load_checkpoint(prefix)
+    self._shapes = reader.get_variable_to_shape_map()
+    if _OBJECT_GRAPH_KEY not in self._shapes:
+      raise ExportError(
+        f"'{path}' is a name-based (TF1) checkpoint. Convert it first with "
+        "`python -m official.nlp.tools.tf2_bert_encoder_checkpoint_converter`."
+      )
+    self._dtypes = reader.get_variable_to_dtype_map()
+    self._nodes = trackable_object_graph_pb2.TrackableObjectGraph.FromString(
+      reader.get_tensor(_OBJECT_GRAPH_KEY)
+    ).nodes
+
+  def match(self, items: Mapping[str, Any]) -> Match:
+    bound, roots = self._bind(items)
+    pairs, shapes, found = [], [], set()
+    for node_id, trackable in bound.items():
+      if not isinstance(trackable, tf.Variable):
+        continue
+      for attribute in self._values(node_id):
+        found.add(trackable.ref())
+        key = attribute.checkpoint_key
+        if trackable.shape == self._shapes[key]:
+          pairs.append((trackable, lambda key=key: self._read(key)))
+        else:
+          shapes.append(
+            f"{_name(trackable)}: checkpoint {tuple(self._shapes[key])}, "
+            f"model {tuple(trackable.shape)}"
+          )
+    below = {
+      node_id: attribute.full_name or attribute.checkpoint_key
+      for node_id in self._descendants(roots)
+      for attribute in self._values(node_id)
+    }
+    return Match(
+      pairs=pairs,
+      mismatch=Mismatch(
+        missing=[
+          _name(variable)
+          for variable in _variables(items)
+          if variable.ref() not in found
+        ],
+        unexpected=[n for id_, n in below.items() if id_ not in bound],
+        shapes=shapes,
+        restorable=len(pairs),
+      ),
+      ignored=len(self._shapes) - 1 - len(below),
+    )
+
+  def _bind(self, items: Mapping[str, Any]) -> tuple[dict[int, Any], set[int]]:
+    """Pairs the checkpoint's nodes with the objects below `items`.
+
+    Returns:
+      The object for each node that has one, and the nodes of `items`.
+    """
+    top = {child.local_name: child.node_id for child in self._nodes[0].children}
+    pending = [(top[name], item) for name, item in items.items() if name in top]
+    if not pending and items:
+      # `model.save_weights()` writes the model itself as the root.
+      pending = [(0, next(iter(items.values())))]
+    roots = {node_id for node_id, _ in pending}
+    bound: dict[int, Any] = {}
+    taken: set[int] = set()
+    numbered = []
+    while pending or numbered:
+      node_id, trackable = pending.pop(0) if pending else numbered.pop(0)
+      if node_id in bound or id(trackable) in taken:
+        continue
+      bound[node_id] = trackable
+      taken.add(id(trackable))
+      children = _children(trackable)
+      for child in self._nodes[node_id].children:
+        if child.local_name in children:
+          queue = numbered if _NUMBERED.fullmatch(child.local_name) else pending
+          queue.append((child.node_id, children[child.local_name]))
+    return bound, roots
+
+  def _values(self, node_id: int) -> Iterator[Any]:
+    for attribute in self._nodes[node_id].attributes:
+      if attribute.checkpoint_key in self._shapes:
+        yield attribute
+
+  def _descendants(self, roots: set[int]) -> set[int]:
+    seen, pending = set(), list(roots)
+    while pending:
+      node_id = pending.pop()
+      if node_id not in seen:
+        seen.add(node_id)
+        pending += [
+          child.node_id
+          for child in self._nodes[node_id].children
+          if child.local_name not in _TRAINING
+        ]
+    return seen
+
+  def _read(self, key: str) -> tf.Tensor:
+    (value,) = tf.raw_ops.RestoreV2(
+      prefix=self._prefix,
+      tensor_names=[key],
+      shape_and_slices=[""],
+      dtypes=[self._dtypes[key]],
+    )
+    return value
+
+
+def _children(trackable: Any) -> dict[str, Any]:
+  return tf.train.TrackableView(trackable).children(trackable)
+
+
+def _variables(items: Mapping[str, Any]) -> list[tf.Variable]:
+  """Returns the variables below `items`, each once, in a fixed order."""
+  root = tf.train.Checkpoint(**items)
+  return [
+    trackable
+    for trackable in tf.train.TrackableView(root).descendants()
+    if isinstance(trackable, tf.Variable)
+  ]
+
+
+def _name(variable: tf.Variable) -> str:
+  return variable.name.removesuffix(":0")

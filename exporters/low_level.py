@@ -1,0 +1,54 @@
+"""Exports a model of plain TensorFlow, with no Keras in it: a template to copy.
+
+The model multiplies its input by one variable and regularizes that variable;
+it is the smallest one that a consumer can fine-tune. The idea is that of
+https://www.tensorflow.org/hub/exporting_tf2_saved_model, "Saving from low-level
+TensorFlow".
+
+  python -m exporters.low_level --gin_file=configs/low_level/multiply.gin \\
+    --export_path=/tmp/multiply
+
+  layer = hub.KerasLayer("/tmp/multiply", trainable=True)
+  layer([10.0, 20.0])  # [20.0, 40.0]
+  layer.losses  # [0.004]
+"""
+
+if __name__ == "__main__":
+  # Only the entrance: the gin file imports this module under its own name.
+  from exporters import cli
+
+  cli.run()
+
+import dataclasses
+
+import numpy as np
+import tensorflow as tf
+
+from exporters import base
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class LowLevelExporter(base.Exporter):
+  """Publishes `inputs * factor`.
+
+  Attributes:
+    factor: The initial value of the one variable.
+    l2: The weight of its regularization loss, `l2 * factor ** 2`.
+  """
+
+  factor: float
+  l2: float
+
+  def build(self) -> base.Build:
+    factor = tf.Variable(self.factor, name="factor")
+    published = base.Published(
+      # float32 of any shape to float32 of the same shape.
+      function=lambda inputs: inputs * factor,
+      inputs=[tf.TensorSpec(None, tf.float32, name="inputs")],
+      training=False,
+      variables=[factor],
+      trainable_variables=[factor],
+      regularization_losses=[lambda: self.l2 * factor**2],
+      samples=[np.array([10.0, 20.0], np.float32), np.ones([3, 2], np.float32)],
+    )
+    return base.Build(published={"": published})

@@ -1,0 +1,67 @@
+"""One vector for a sentence, from the outputs for its tokens.
+
+Sentence-BERT (https://arxiv.org/abs/1908.10084) averages them over the tokens
+that are not padding, or takes the first one; many models then scale the result
+to length 1, so that a dot product is a cosine.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+
+import tensorflow as tf
+
+from exporters.errors import ExportError
+
+# sentence-transformers' name, ours.
+_POOLING = {
+  "pooling_mode_mean_tokens": "mean",
+  "pooling_mode_cls_token": "first",
+}
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class SentenceEmbedding:
+  """How a sentence encoder pools.
+
+  Attributes:
+    pooling: "mean" over the unmasked tokens, or "first" token.
+    normalize: Whether the result is scaled to Euclidean length 1.
+  """
+
+  pooling: str
+  normalize: bool
+
+  @classmethod
+  def from_pooling_mode(
+    cls, mode: str | None, *, normalize: bool, path: str
+  ) -> SentenceEmbedding:
+    """Reads sentence-transformers' terms; `path` is for the error."""
+    if mode not in _POOLING:
+      raise ExportError(
+        f"'{path}' pools by {mode}; known are {', '.join(_POOLING)}."
+      )
+    return cls(pooling=_POOLING[mode], normalize=normalize)
+
+  def __call__(
+    self, sequence_output: tf.Tensor, input_mask: tf.Tensor
+  ) -> tf.Tensor:
+    """Returns the embeddings.
+
+    Args:
+      sequence_output: float32 [batch, seq_length, width].
+      input_mask: int32 [batch, seq_length], 0 at padding.
+
+    Returns:
+      float32 [batch, width].
+    """
+    if self.pooling == "first":
+      embedding = sequence_output[:, 0]
+    else:
+      mask = tf.cast(input_mask, sequence_output.dtype)[:, :, tf.newaxis]
+      total = tf.reduce_sum(sequence_output * mask, axis=1)
+      embedding = total / tf.maximum(tf.reduce_sum(mask, axis=1), 1e-9)
+    if self.normalize:
+      # The epsilon bounds the square of the length.
+      embedding = tf.math.l2_normalize(embedding, axis=-1, epsilon=1e-24)
+    return embedding

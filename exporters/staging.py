@@ -1,0 +1,113 @@
+"""A directory that appears whole or not at all.
+
+Work happens in a sibling of the target, `.NAME.staging-PID-XXXXXX`, so that
+the last step is one rename on one file system. The process that owns a staging
+directory holds a lock on it; the kernel drops the lock when the process ends,
+in whatever way. So a later run can tell what an earlier one left behind from
+what a run beside it still needs, and clears up only the former.
+"""
+
+from collections.abc import Iterator
+import contextlib
+import errno
+import fcntl
+import glob
+import os
+import shutil
+import tempfile
+
+from exporters.errors import ExportError
+
+_NEW = "new"  # What the caller writes.
+_OLD = "old"  # What stood at the target, while it is being replaced.
+
+
+@contextlib.contextmanager
+def stage(target: str, *, overwrite: bool = False) -> Iterator[str]:
+  """Yields an empty directory's path, which becomes `target` at the end.
+
+  Beside it, in its parent, the caller may keep files of its own; they go when
+  the block ends. If the block raises, nothing is left but what was there.
+
+  Args:
+    target: A path on the local file system.
+    overwrite: Replace what is at `target` already.
+
+  Raises:
+    ExportError: `target` exists, or its parent can't be written to.
+  """
+  target = os.path.abspath(target)
+  parent = os.path.dirname(target)
+  try:
+    os.makedirs(parent, exist_ok=True)
+    _clear_up(target)
+    refuse_existing(target, overwrite=overwrite)
+    directory = tempfile.mkdtemp(
+      prefix=f"{_prefix(target)}{os.getpid()}-", dir=parent
+    )
+  except OSError as e:
+    raise ExportError(
+      f"Cannot write to '{parent}': {e.strerror}. Choose another export path."
+    ) from e
+  lock = os.open(directory, os.O_RDONLY)
+  try:
+    fcntl.flock(lock, fcntl.LOCK_EX)
+    new = os.path.join(directory, _NEW)
+    os.mkdir(new)
+    yield new
+    _publish(new, target, os.path.join(directory, _OLD), overwrite)
+  finally:
+    shutil.rmtree(directory, ignore_errors=True)
+    os.close(lock)
+
+
+def refuse_existing(target: str, *, overwrite: bool) -> None:
+  """Raises `ExportError` if `target` exists and may not be replaced."""
+  if os.path.lexists(target) and not overwrite:
+    raise ExportError(
+      f"'{target}' exists already. Choose another export path, or pass "
+      "--overwrite to replace it once the new model has passed its checks."
+    )
+
+
+def _prefix(target: str) -> str:
+  return f".{os.path.basename(target)}.staging-"
+
+
+def _publish(new: str, target: str, old: str, overwrite: bool) -> None:
+  os.chmod(new, 0o755)
+  refuse_existing(target, overwrite=overwrite)
+  replaces = os.path.lexists(target)
+  if replaces:
+    os.rename(target, old)
+  try:
+    os.rename(new, target)
+  except BaseException:
+    if replaces:
+      os.rename(old, target)
+    raise
+
+
+def _clear_up(target: str) -> None:
+  """Removes what runs that are over left beside `target`; puts back its old."""
+  pattern = os.path.join(
+    glob.escape(os.path.dirname(target)), glob.escape(_prefix(target)) + "*"
+  )
+  for directory in glob.glob(pattern):
+    try:
+      lock = os.open(directory, os.O_RDONLY)
+    except FileNotFoundError:  # Its owner was faster.
+      continue
+    try:
+      fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as e:
+      if e.errno not in (errno.EAGAIN, errno.EACCES):
+        raise
+      continue  # A run beside this one.
+    else:
+      old = os.path.join(directory, _OLD)
+      if os.path.lexists(old) and not os.path.lexists(target):
+        os.rename(old, target)
+      shutil.rmtree(directory, ignore_errors=True)
+    finally:
+      os.close(lock)

@@ -1,0 +1,99 @@
+"""Reads and checks a WordPiece vocabulary before anything is built on it."""
+
+import collections
+import dataclasses
+import hashlib
+import os
+
+import tensorflow as tf
+
+from exporters.errors import ExportError
+
+SPECIAL_TOKENS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
+_NAME = "vocab.txt"
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Vocabulary:
+  """The tokens of a vocabulary file; a token's id is its line's number.
+
+  Attributes:
+    path: The file, for messages.
+    content: The file, byte for byte.
+    tokens: Its lines.
+  """
+
+  path: str
+  content: bytes
+  tokens: tuple[str, ...]
+
+  def require_size(self, embeddings: int) -> None:
+    """Raises `ExportError` unless there is an embedding for each token."""
+    if len(self.tokens) != embeddings:
+      raise ExportError(
+        f"The vocabulary '{self.path}' has {len(self.tokens)} tokens, but the "
+        f"model has embeddings for {embeddings}. Take the vocabulary that the "
+        "model was trained with."
+      )
+
+  def asset(self) -> str:
+    """Returns a path to the content that says nothing of where it came from.
+
+    Paths of assets end up in graphs, as the shared name of a lookup table for
+    one. This one is in memory and depends on nothing but the content: equal
+    vocabularies may share a table, different ones never do.
+    """
+    digest = hashlib.sha256(self.content).hexdigest()
+    directory = f"ram://vocabulary/{digest}"
+    path = f"{directory}/{_NAME}"
+    if not tf.io.gfile.exists(path):
+      tf.io.gfile.makedirs(directory)
+      with tf.io.gfile.GFile(path, "wb") as f:
+        f.write(self.content)
+    return path
+
+
+def read_vocabulary(path: str) -> Vocabulary:
+  """Reads a vocabulary file, or the `vocab.txt` of a folder.
+
+  Raises:
+    ExportError: It is missing, empty, not UTF-8, has a token twice, or lacks
+      one of the special tokens.
+  """
+  if tf.io.gfile.isdir(path):
+    path = os.path.join(path, _NAME)
+  if not tf.io.gfile.exists(path):
+    raise ExportError(f"The vocabulary '{path}' does not exist.")
+  with tf.io.gfile.GFile(path, "rb") as f:
+    content = f.read()
+  try:
+    text = content.decode()
+  except UnicodeDecodeError as e:
+    line = content[: e.start].count(b"\n") + 1
+    raise ExportError(
+      f"The vocabulary '{path}' is not UTF-8: line {line} has the byte "
+      f"0x{content[e.start]:02x}. Save it as UTF-8."
+    ) from e
+  # Not `splitlines`: tokens may hold what Unicode counts as the end of a line.
+  tokens = text.removesuffix("\n").split("\n")
+  if not text.strip():
+    raise ExportError(f"The vocabulary '{path}' is empty.")
+  if tokens[0].endswith("\r"):
+    raise ExportError(
+      f"The vocabulary '{path}' has Windows line ends, which would become part "
+      "of each token. Save it with plain newlines."
+    )
+  repeated = [t for t, n in collections.Counter(tokens).items() if n > 1]
+  if repeated:
+    lines = [i + 1 for i, token in enumerate(tokens) if token == repeated[0]]
+    raise ExportError(
+      f"The vocabulary '{path}' has {len(repeated)} tokens twice, such as "
+      f"{repeated[0]!r} on lines {lines}. A token has one id: remove the rest."
+    )
+  absent = [token for token in SPECIAL_TOKENS if token not in set(tokens)]
+  if absent:
+    raise ExportError(
+      f"The vocabulary '{path}' lacks {', '.join(absent)}. Is it the "
+      "vocabulary of a BERT?"
+    )
+  return Vocabulary(path=path, content=content, tokens=tuple(tokens))

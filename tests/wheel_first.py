@@ -1,0 +1,10 @@
+"""An exporter's command line in a process where the wheel comes first."""
+
+import site
+import sys
+
+sys.path[:0] = site.getsitepackages()
+
+from exporters import cli
+
+cli.run()
