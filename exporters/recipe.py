@@ -46,7 +46,11 @@ def load(gin_files: Sequence[str], gin_bindings: Sequence[str]) -> Recipe:
     )
   try:
     gin.parse_config_files_and_bindings(
-      list(gin_files), list(gin_bindings), print_includes_and_imports=False
+      list(gin_files),
+      list(gin_bindings),
+      # What is unset is found below, all at once.
+      finalize_config=False,
+      print_includes_and_imports=False,
     )
   except Exception as e:
     raise _reworded(e) from e
@@ -85,7 +89,7 @@ def _reworded(error: Exception) -> ExportError:
 
 
 def _where(message: str) -> str:
-  match = re.search(r'In (?:file "(.+?)"|bindings string) line (\d+)', message)
+  match = re.search(r'In (?:file "(.+?)",|bindings string) line (\d+)', message)
   line = re.search(r"line (\d+)", message)
   if match and match.group(1):
     return f" ({match.group(1)}, line {match.group(2)})"
@@ -95,7 +99,8 @@ def _where(message: str) -> str:
 
 
 def _parameter(configurable: str, name: str) -> str:
-  parameters = inspect.signature(_resolve(configurable)).parameters
+  initializer = gin.get_configurable(configurable).__init__
+  parameters = inspect.signature(initializer).parameters
   return (
     f"{configurable} has no parameter '{name}'.{_nearest(name, parameters)}"
   )
@@ -106,6 +111,10 @@ def _attribute(module: str, name: str) -> str:
   return f"{module} has no '{name}'.{_nearest(name, names)}"
 
 
+def _unknown(name: str) -> str:
+  return f"The gin file knows no '{name}'; it must import the module first."
+
+
 def _missing_file(path: str) -> str:
   return (
     f"The gin file '{path}' does not exist, neither from the working directory "
@@ -114,7 +123,7 @@ def _missing_file(path: str) -> str:
 
 
 def _missing_arguments(names: str, configurable: str) -> str:
-  return f"The gin file must set {configurable}'s {names}."
+  return f"The gin file must set {names} of {configurable}."
 
 
 def _unset_macro(name: str) -> str:
@@ -131,19 +140,15 @@ def _unquoted(*unused_groups: str) -> str:
 _REWORDINGS = (
   (r"Configurable '(.+?)' doesn't have a parameter named '(\w+)'", _parameter),
   (r"<module '([\w.]+)'.*?> has no attribute (\w+)", _attribute),
-  (r"Unable to open file: ([^\s,]+)", _missing_file),
+  (r"No configurable matching '(.+?)'", _unknown),
+  (r"Unable to open file: (.+?)\. Searched", _missing_file),
   (r"macro\(\) missing.*in scope '(\w+)'", _unset_macro),
   (
-    r"arguments: (\[.*?\]).*?In call to configurable '(\w+)'",
+    r"missing \d+ required .*?: (.+?)\n.*configurable '(\w+)'",
     _missing_arguments,
   ),
   (r"malformed node|Unable to parse|Failed to parse token", _unquoted),
 )
-
-
-def _resolve(name: str):
-  module, _, attribute = name.rpartition(".")
-  return getattr(importlib.import_module(module), attribute)
 
 
 def _nearest(name: str, names: Iterable[str]) -> str:

@@ -1,4 +1,4 @@
-"""`official` is the package of the wheel, with modules of this one before it."""
+"""`official` is the package of the wheel, with modules from here before it."""
 
 import pathlib
 

@@ -38,11 +38,11 @@ def open_checkpoint(path: str) -> Checkpoint:
 
 def _prefix(path: str) -> str:
   """Returns the prefix of a TF2 checkpoint's files."""
-  if tf.io.gfile.isdir(path):
-    return _newest(path)
   prefix = _SUFFIX.sub("", path)
   if tf.io.gfile.exists(f"{prefix}.index"):
     return prefix
+  if tf.io.gfile.isdir(path):
+    return _newest(path)
   if tf.io.gfile.glob(f"{prefix}.data-*"):
     raise ExportError(
       f"The checkpoint '{prefix}' lacks its file '{prefix}.index'. Copy all of "

@@ -135,11 +135,7 @@ def readable(path: str) -> Iterator[None]:
       f"({_first_line(e)}) Copy all of its files: the `.index` and every "
       "`.data-*-of-*`."
     ) from e
-  except (
-    tf.errors.DataLossError,
-    tf.errors.OutOfRangeError,
-    tf.errors.InvalidArgumentError,
-  ) as e:
+  except tf.errors.OpError as e:
     raise ExportError(
       f"Cannot read the checkpoint '{path}': it is truncated or damaged. "
       f"({_first_line(e)}) Copy it again, and compare the sizes of its files."

@@ -33,7 +33,9 @@ class ObjectBased(Checkpoint):
   def __init__(self, path: str, prefix: str):
     super().__init__(path)
     self._prefix = prefix
-    reader = tf.train.load_checkpoint(prefix)
+    # Not `tf.train.load_checkpoint`, which takes some remote prefixes for
+    # directories.
+    reader = tf.compat.v1.train.NewCheckpointReader(prefix)
     self._shapes = reader.get_variable_to_shape_map()
     if _OBJECT_GRAPH_KEY not in self._shapes:
       raise ExportError(
@@ -42,7 +44,7 @@ class ObjectBased(Checkpoint):
       )
     self._dtypes = reader.get_variable_to_dtype_map()
     self._nodes = trackable_object_graph_pb2.TrackableObjectGraph.FromString(
-      reader.get_tensor(_OBJECT_GRAPH_KEY)
+      self._read(_OBJECT_GRAPH_KEY).numpy()
     ).nodes
 
   def match(self, items: Mapping[str, Any]) -> Match:
