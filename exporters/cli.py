@@ -6,6 +6,7 @@ environment is as an export needs it.
 """
 
 import os
+import signal
 import sys
 import traceback
 import warnings
@@ -63,6 +64,8 @@ def _main(argv: list[str]) -> None:
   os.environ.setdefault("TF_USE_LEGACY_KERAS", "1")
   # No remarks on processors and drivers between the lines that a person reads.
   os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+  # As an exception, so that an export that is told to end clears up.
+  signal.signal(signal.SIGTERM, lambda *unused: sys.exit("error: terminated"))
   try:
     if len(argv) > 1:
       raise ExportError(

@@ -1,0 +1,140 @@
+"""The command line: what a person reads, and the exit code."""
+
+import os
+
+import pytest
+import tensorflow as tf
+
+from tests import cases
+from tests import command
+from tests import small_bert
+
+pytestmark = pytest.mark.xdist_group("cli")
+
+
+def test_help_shows_the_module_and_its_flags_without_tensorflow():
+  done = command.run("exporters.bert", "--help", check=False)
+  assert done.stdout.startswith("Exports BERT: a core model is published")
+  for flag in (
+    "gin_file",
+    "gin_bindings",
+    "export_path",
+    "overwrite",
+    "checks",
+  ):
+    assert f"--{flag}" in done.stdout.replace("--[no]", "--")
+  assert done.stderr == ""
+
+
+def failure(module: str, *flags: str) -> str:
+  done = command.run(module, *flags, check=False)
+  assert done.returncode == 1
+  assert "Traceback" not in done.stderr
+  assert done.stdout == ""
+  return done.stderr
+
+
+def test_no_export_path():
+  message = failure("exporters.bert")
+  assert message == "error: Say where to write: --export_path=DIRECTORY.\n"
+
+
+def test_a_word_that_is_no_flag():
+  message = failure("exporters.bert", "bert.gin", "--export_path=x")
+  assert message.startswith("error: What is 'bert.gin'?")
+
+
+def test_a_gin_file_of_another_architecture(tmp_path):
+  message = failure(
+    "exporters.bert",
+    "--gin_file=configs/low_level/multiply.gin",
+    f"--export_path={tmp_path / 'model'}",
+  )
+  assert "is for `python -m exporters.low_level`" in message
+  assert os.listdir(tmp_path) == []
+
+
+def test_a_misspelt_parameter(tmp_path):
+  message = failure(
+    "exporters.bert",
+    f"--gin_file={small_bert.GIN_FILE}",
+    "--gin_bindings=encoders.BertEncoderConfig.hidden_siz = 8",
+    f"--export_path={tmp_path / 'model'}",
+  )
+  assert "Did you mean 'hidden_size'" in message
+  assert os.listdir(tmp_path) == []
+
+
+def test_a_checkpoint_of_another_size(tmp_path):
+  wide = small_bert.encoder(hidden_size=32)
+  prefix = tf.train.Checkpoint(encoder=wide).write(str(tmp_path / "ckpt"))
+  vocab_file = small_bert.write_vocabulary(tmp_path / "vocab.txt")
+  before = sorted(os.listdir(tmp_path))
+  message = failure(
+    "exporters.bert",
+    f"--gin_file={small_bert.GIN_FILE}",
+    f"--gin_params=CHECKPOINT = '{prefix}'",
+    f"--gin_params=VOCAB_FILE = '{vocab_file}'",
+    f"--export_path={tmp_path / 'model'}",
+  )
+  assert "another size of model" in message
+  assert sorted(os.listdir(tmp_path)) == before
+
+
+def test_a_vocabulary_of_another_size(tmp_path):
+  bindings = cases.CASES["bert"].write_inputs(tmp_path)
+  small_bert.write_vocabulary(tmp_path / "vocab.txt", small_bert.TOKENS[:-1])
+  message = failure(
+    "exporters.bert",
+    f"--gin_file={small_bert.GIN_FILE}",
+    *(f"--gin_bindings={binding}" for binding in bindings),
+    f"--export_path={tmp_path / 'model'}",
+  )
+  assert "has 39 tokens, but the model has embeddings for 40" in message
+
+
+def test_traceback_when_asked(tmp_path):
+  done = command.run("exporters.bert", "--traceback", check=False)
+  assert done.returncode == 1
+  assert "Traceback" in done.stderr
+
+
+def test_summary_and_progress(tmp_path):
+  bindings = cases.CASES["bert"].write_inputs(tmp_path)
+  done = command.export(
+    "bert",
+    small_bert.GIN_FILE,
+    tmp_path / "model",
+    "--checks=basic",
+    bindings=bindings,
+  )
+  stages = [line.split("s  ")[1] for line in done.stderr.splitlines()]
+  assert stages[0] == "build"
+  assert stages[1] == f"restore {tmp_path / 'bert_model.ckpt'}"
+  assert stages[2:] == ["save", "check"]
+  lines = {
+    key: value.strip()
+    for key, _, value in (
+      line.strip().partition("  ") for line in done.stdout.splitlines()
+    )
+  }
+  assert lines["SavedModel"].startswith(str(tmp_path)[:20])
+  # By hand: (40 + 32 + 2 + 2) 16 of embeddings, 2 layers of 4 (256 + 16) +
+  # 2 (16 x 32) + 32 + 16 + 64, 256 + 16 of the pooler; 256 + 16 + 32 + 40 of
+  # the masked language model.
+  assert lines["parameters"] == "6,280, of which 6,280 trainable"
+  assert "largest difference" in lines
+
+
+def test_a_remote_export_path(tmp_path):
+  """`ram://` is a file system of its own, inside one process."""
+  done = command.run(
+    "tests.remote_export",
+    "--gin_file=configs/low_level/multiply.gin",
+    "--export_path=ram://models/multiply",
+    "--checks=basic",
+  )
+  assert done.stdout.rstrip().splitlines()[-1] == (
+    "fingerprint.pb saved_model.pb variables/variables.data-00000-of-00001 "
+    "variables/variables.index: [20.0, 40.0]"
+  )

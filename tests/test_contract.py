@@ -1,0 +1,140 @@
+"""What every exporter promises, on a small instance of each."""
+
+import dataclasses
+import filecmp
+import os
+import pathlib
+import shutil
+
+import pytest
+import tensorflow as tf
+import tensorflow_hub as hub
+import tensorflow_text  # noqa: F401 - preprocessors' operations.
+
+from exporters import checks
+from tests import command
+from tests.cases import CASES
+from tests.cases import Case
+
+
+@dataclasses.dataclass(frozen=True)
+class Exported:
+  case: Case
+  path: pathlib.Path
+  bindings: list[str]
+  stdout: str
+
+
+@pytest.fixture(
+  scope="module",
+  params=[
+    pytest.param(name, marks=pytest.mark.xdist_group(f"contract_{name}"))
+    for name in CASES
+  ],
+)
+def exported(request, tmp_path_factory) -> Exported:
+  """The small instance, exported by its command with all checks."""
+  case = CASES[request.param]
+  inputs = tmp_path_factory.mktemp("inputs")
+  path = tmp_path_factory.mktemp("exported") / "model"
+  bindings = case.write_inputs(inputs)
+  done = command.export(case.module, case.gin_file, path, bindings=bindings)
+  return Exported(case, path, bindings, done.stdout)
+
+
+def test_every_check_passes_or_says_why_not(exported):
+  shown = " ".join(exported.stdout.split())
+  for check in exported.case.not_applicable:
+    assert check in shown.split("largest difference")[0]
+  made = len(checks.CHECKS) - len(exported.case.not_applicable)
+  assert f"{made} passed" in shown
+
+
+def test_bytes_do_not_depend_on_place_time_or_checks(exported, tmp_path):
+  """From a copy of the inputs elsewhere, run elsewhere."""
+  (tmp_path / "copy").mkdir()
+  (tmp_path / "cwd").mkdir()
+  bindings = []
+  for binding in exported.bindings:
+    name, _, value = binding.partition(" = ")
+    if os.sep in value:
+      source = pathlib.Path(value.strip("'"))
+      for file in source.parent.glob(f"{source.name}*"):
+        shutil.copy(file, tmp_path / "copy")
+      value = f"'{tmp_path / 'copy' / source.name}'"
+    bindings.append(f"{name} = {value}")
+  again = tmp_path / "deeper/down/model"
+  command.run(
+    f"exporters.{exported.case.module}",
+    f"--gin_file={command.ROOT / exported.case.gin_file}",
+    f"--export_path={again}",
+    "--checks=none",
+    *(f"--gin_bindings={binding}" for binding in bindings),
+    cwd=tmp_path / "cwd",
+  )
+  files = _files(exported.path)
+  assert files == _files(again)
+  _, different, failed = filecmp.cmpfiles(
+    exported.path, again, files, shallow=False
+  )
+  assert (different, failed) == ([], [])
+
+
+def test_holds_what_tf_hub_allows_and_nothing_else(exported):
+  for file in _files(exported.path):
+    assert (
+      file in ("saved_model.pb", "fingerprint.pb")
+      or file.startswith("assets/")
+      or file.startswith("variables/variables.")
+    )
+
+
+def test_has_the_reusable_interface(exported):
+  model = hub.load(str(exported.path))
+  assert callable(model)
+  assert len(model.trainable_variables) == exported.case.trainable
+  trained = {v.ref() for v in model.trainable_variables}
+  assert trained <= {v.ref() for v in model.variables}
+  for loss in model.regularization_losses:
+    assert loss().shape == []
+
+
+def test_is_a_keras_layer(exported):
+  layer = hub.KerasLayer(str(exported.path), trainable=True)
+  assert len(layer.trainable_weights) == exported.case.trainable
+  layer.trainable = False
+  assert not layer.trainable_weights
+
+
+def test_has_one_signature_of_named_tensors(exported):
+  model = hub.load(str(exported.path))
+  assert list(model.signatures) == ["serving_default"]
+  signature = model.signatures["serving_default"]
+  outputs = signature.structured_outputs
+  assert isinstance(outputs, dict)
+  for name, spec in outputs.items():
+    # A name of the API, not one that a tracer made up.
+    assert not name.startswith("output_")
+    assert isinstance(spec, tf.TensorSpec)
+
+
+def test_refuses_to_replace_unless_told(exported, tmp_path):
+  shutil.copytree(exported.path, tmp_path / "model")
+  (tmp_path / "model/mark").touch()
+  arguments = (exported.case.module, exported.case.gin_file, tmp_path / "model")
+  done = command.export(*arguments, bindings=exported.bindings, check=False)
+  assert done.returncode == 1
+  assert "exists already" in done.stderr
+  assert "Traceback" not in done.stderr
+  assert (tmp_path / "model/mark").exists()
+  command.export(
+    *arguments, "--overwrite", "--checks=none", bindings=exported.bindings
+  )
+  assert not (tmp_path / "model/mark").exists()
+  assert os.listdir(tmp_path) == ["model"]
+
+
+def _files(path: pathlib.Path) -> list[str]:
+  return sorted(
+    str(file.relative_to(path)) for file in path.rglob("*") if file.is_file()
+  )

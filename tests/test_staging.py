@@ -1,0 +1,204 @@
+"""The export path appears whole or not at all, whatever happens."""
+
+import os
+import pathlib
+import signal
+import subprocess
+import sys
+
+import pytest
+
+from exporters import staging
+from exporters.errors import ExportError
+from tests import cases
+from tests import command
+
+
+@pytest.fixture
+def target(tmp_path):
+  return tmp_path / "models/bert"
+
+
+def write(directory: str, text: str) -> None:
+  pathlib.Path(directory, "file").write_text(text)
+
+
+def test_appears_at_the_end(target):
+  with staging.stage(str(target)) as directory:
+    write(directory, "new")
+    assert not target.exists()
+  assert (target / "file").read_text() == "new"
+  assert os.listdir(target.parent) == ["bert"]
+
+
+def test_nothing_is_left_of_a_failure(target):
+  with pytest.raises(KeyError), staging.stage(str(target)) as directory:
+    write(directory, "new")
+    raise KeyError
+  assert os.listdir(target.parent) == []
+
+
+def test_existing_is_refused_before_any_work(target):
+  target.mkdir(parents=True)
+  with (
+    pytest.raises(ExportError, match="exists already"),
+    staging.stage(str(target)),
+  ):
+    pytest.fail("the work began")
+
+
+def test_what_appears_meanwhile_is_not_replaced(target):
+  with (
+    pytest.raises(ExportError, match="exists already"),
+    staging.stage(str(target)) as directory,
+  ):
+    write(directory, "mine")
+    target.mkdir()
+    write(target, "theirs")
+  assert (target / "file").read_text() == "theirs"
+  assert os.listdir(target.parent) == ["bert"]
+
+
+def test_overwrite_replaces_at_the_end(target):
+  target.mkdir(parents=True)
+  write(target, "old")
+  with staging.stage(str(target), overwrite=True) as directory:
+    write(directory, "new")
+    assert (target / "file").read_text() == "old"
+  assert (target / "file").read_text() == "new"
+  assert os.listdir(target.parent) == ["bert"]
+
+
+def test_overwrite_that_fails_leaves_the_old(target):
+  target.mkdir(parents=True)
+  write(target, "old")
+  with (
+    pytest.raises(KeyError),
+    staging.stage(str(target), overwrite=True),
+  ):
+    raise KeyError
+  assert (target / "file").read_text() == "old"
+  assert os.listdir(target.parent) == ["bert"]
+
+
+def test_the_old_comes_back_where_a_run_was_killed_between_renames(target):
+  left = target.parent / ".bert.staging-1-abc"
+  for name in ("new", "old"):
+    (left / name).mkdir(parents=True)
+    write(left / name, name)
+  # The next run finds it, even one that then fails.
+  with pytest.raises(ExportError, match="exists already"):
+    staging.stage(str(target)).__enter__()
+  assert (target / "file").read_text() == "old"
+  assert os.listdir(target.parent) == ["bert"]
+
+
+def test_a_run_beside_is_spared(target):
+  with staging.stage(str(target)) as first:
+    with (
+      pytest.raises(ExportError, match="exists already"),
+      staging.stage(str(target)) as second,
+    ):
+      write(second, "second")
+      write(first, "first")
+      target.mkdir()
+    assert os.path.exists(first)
+    target.rmdir()
+  assert (target / "file").read_text() == "first"
+
+
+def test_another_target_with_a_longer_name_is_spared(target):
+  left = target.parent / ".bert_base.staging-1-abc"
+  left.mkdir(parents=True)
+  with staging.stage(str(target)):
+    pass
+  assert left.exists()
+
+
+def test_parent_that_is_a_file(tmp_path):
+  (tmp_path / "models").touch()
+  with (
+    pytest.raises(ExportError, match="Cannot write to"),
+    staging.stage(str(tmp_path / "models/bert")),
+  ):
+    pytest.fail("the work began")
+
+
+@pytest.fixture(scope="module")
+def bert(tmp_path_factory):
+  """A small BERT's flags."""
+  case = cases.CASES["bert"]
+  bindings = case.write_inputs(tmp_path_factory.mktemp("inputs"))
+  return [
+    f"--gin_file={case.gin_file}",
+    *(f"--gin_bindings={binding}" for binding in bindings),
+    "--checks=none",
+  ]
+
+
+@pytest.mark.xdist_group("staging")
+def test_killed_while_saving(bert, tmp_path):
+  flags = [*bert, f"--export_path={tmp_path / 'model'}"]
+  process = subprocess.Popen(
+    [sys.executable, "-m", "exporters.bert", *flags],
+    cwd=command.ROOT,
+    env=command.environment(),
+    stderr=subprocess.DEVNULL,
+    stdout=subprocess.DEVNULL,
+  )
+  # TensorFlow makes this directory first, and writes saved_model.pb last.
+  while not list(tmp_path.glob(".model.staging-*/new/variables")):
+    assert process.poll() is None, "the export ended before it could be killed"
+  process.send_signal(signal.SIGKILL)
+  process.wait()
+  (left,) = os.listdir(tmp_path)
+  assert left.startswith(f".model.staging-{process.pid}-")
+  command.run("exporters.bert", *flags)
+  assert os.listdir(tmp_path) == ["model"]
+
+
+@pytest.mark.xdist_group("staging")
+def test_terminated_while_saving_cleans_up_at_once(bert, tmp_path):
+  process = subprocess.Popen(
+    [
+      *(sys.executable, "-m", "exporters.bert", *bert),
+      f"--export_path={tmp_path / 'model'}",
+    ],
+    cwd=command.ROOT,
+    env=command.environment(),
+    stderr=subprocess.DEVNULL,
+    stdout=subprocess.DEVNULL,
+  )
+  while not list(tmp_path.glob(".model.staging-*/new/variables")):
+    assert process.poll() is None, "the export ended before it could be stopped"
+  process.terminate()
+  assert process.wait() != 0
+  assert os.listdir(tmp_path) == []
+
+
+@pytest.mark.xdist_group("staging")
+def test_full_disk(bert, tmp_path):
+  """On a file system of 64 KiB, mounted in a namespace of its own."""
+  script = (
+    'mount -t tmpfs -o size=64k tmpfs "$0" && '
+    '"$@"; code=$?; ls -A "$0" >&2; exit $code'
+  )
+  user = [] if os.geteuid() == 0 else ["--user", "--map-root-user"]
+  done = subprocess.run(
+    [
+      *("unshare", *user, "--mount", "bash", "-c", script, str(tmp_path)),
+      *(sys.executable, "-m", "exporters.bert", *bert),
+      f"--export_path={tmp_path / 'model'}",
+    ],
+    cwd=command.ROOT,
+    env=command.environment(),
+    capture_output=True,
+    text=True,
+    check=False,
+  )
+  assert done.returncode == 1, done.stderr
+  assert "error: Cannot write the model: " in done.stderr
+  assert "No space left on device" in done.stderr
+  assert "Traceback" not in done.stderr
+  # What `ls` printed after the message: nothing.
+  assert done.stderr.rstrip().endswith("nothing was left behind.")
