@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+import contextlib
 import json
 import os
 import socket
@@ -15,15 +16,20 @@ import numpy as np
 import tensorflow as tf
 
 from exporters import checks
+from exporters import saved_model
 from exporters.errors import ExportError
 from exporters.published import Published
 
+# The processes, by the share of the checks that each makes.
+_SHARES = ("shared", "alone")
+
 
 class Checker:
-  """A process of `checks.py` that runs beside the export and awaits jobs.
+  """Processes of `exporters.checks` that run beside the export, awaiting jobs.
 
-  It is started early, so that it imports TensorFlow while this process builds
-  and restores. With the level `checks.NONE` there is none.
+  They are started early, so that they import TensorFlow while this process
+  builds and restores. For `checks.ALL` there are two, which halves the wait;
+  for `checks.BASIC` one; for `checks.NONE` none.
   """
 
   def __init__(self, level: str):
@@ -33,25 +39,17 @@ class Checker:
         f"{', '.join(checks.LEVELS)}."
       )
     self._level = level
+    self._stack = contextlib.ExitStack()
+    self._processes: dict[str, _Process] = {}
 
   def __enter__(self) -> Checker:
-    self._process = None
-    if self._level != checks.NONE:
-      self._stderr = tempfile.TemporaryFile()
-      self._process = subprocess.Popen(
-        [sys.executable, "-I", checks.__file__],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=self._stderr,
-        env={k: v for k, v in os.environ.items() if k != "TF_USE_LEGACY_KERAS"},
-      )
+    number = {checks.ALL: 2, checks.BASIC: 1, checks.NONE: 0}[self._level]
+    for share in _SHARES[:number]:
+      self._processes[share] = self._stack.enter_context(_Process(share))
     return self
 
-  def __exit__(self, *unused_exception) -> None:
-    if self._process:
-      self._process.kill()
-      self._process.communicate()
-      self._stderr.close()
+  def __exit__(self, *exception) -> None:
+    self._stack.__exit__(*exception)
 
   def check(
     self,
@@ -70,9 +68,9 @@ class Checker:
       private: What must not stand in it, beside this machine's own paths.
 
     Raises:
-      ExportError: The process died.
+      ExportError: A process died.
     """
-    if not self._process:
+    if not self._processes:
       return []
     arrays: list[np.ndarray] = []
     callables = {
@@ -90,18 +88,53 @@ class Checker:
       "needs_text": "tensorflow_text" in sys.modules,
     }
     np.savez(job["arrays"], *arrays)
+    for process in self._processes.values():
+      process.send(job)
+    return checks.merge(
+      [process.receive(job) for process in self._processes.values()]
+    )
+
+
+class _Process:
+  """One process of `python -I exporters/checks`."""
+
+  def __init__(self, share: str):
+    self._share = share
+
+  def __enter__(self) -> _Process:
+    self._stderr = tempfile.TemporaryFile()
+    self._process = subprocess.Popen(
+      [sys.executable, "-I", os.path.dirname(checks.__file__), self._share],
+      stdin=subprocess.PIPE,
+      stdout=subprocess.PIPE,
+      stderr=self._stderr,
+      # Keras 3 is a consumer's `tf.keras`.
+      env={k: v for k, v in os.environ.items() if k != "TF_USE_LEGACY_KERAS"},
+    )
+    return self
+
+  def __exit__(self, *unused_exception) -> None:
+    self._process.kill()
+    self._process.communicate()
+    self._stderr.close()
+
+  def send(self, job: dict[str, Any]) -> None:
     try:
       self._process.stdin.write(json.dumps(job).encode() + b"\n")
       self._process.stdin.flush()
-      answer = self._process.stdout.readline()
-    except BrokenPipeError:
-      answer = b""
-    if not answer:
-      self._stderr.seek(0)
-      last = self._stderr.read().decode(errors="replace").strip()[-2000:]
-      raise ExportError(f"The process that checks the model died:\n{last}")
-    with open(job["results"]) as f:
+    except BrokenPipeError as e:
+      raise self._died() from e
+
+  def receive(self, job: dict[str, Any]) -> list[checks.Result]:
+    if not self._process.stdout.readline():
+      raise self._died()
+    with open(f"{job['results']}.{self._share}") as f:
       return [checks.Result(**result) for result in json.load(f)]
+
+  def _died(self) -> ExportError:
+    self._stderr.seek(0)
+    last = self._stderr.read().decode(errors="replace").strip()[-2000:]
+    return ExportError(f"The process that checks the model died:\n{last}")
 
 
 def describe(published: Published, arrays: list[np.ndarray]) -> dict[str, Any]:
@@ -111,22 +144,13 @@ def describe(published: Published, arrays: list[np.ndarray]) -> dict[str, Any]:
     published: The source.
     arrays: Takes the samples and the outputs of `published.source` for them.
   """
-  source = published.source or published.function
-  # Traced, because a graph's numbers differ from eager ones in the last place.
-  traced = tf.function(
-    lambda *args: source(*args, **published.arguments(training=False)),
-    autograph=False,
-    reduce_retracing=True,
-  )
-  cases = []
-  for sample in published.samples if published.inputs else [None]:
-    arguments = [] if sample is None else [_tensors(sample)]
-    cases.append(
-      {
-        "arguments": [checks.encode(a, arrays) for a in arguments],
-        "outputs": checks.encode(traced(*arguments), arrays),
-      }
-    )
+  cases = [
+    {
+      "arguments": [checks.encode(a, arrays) for a in arguments],
+      "outputs": checks.encode(outputs, arrays),
+    }
+    for arguments, outputs in _source_calls(published)
+  ]
   return {
     "cases": cases,
     "takes_inputs": bool(published.inputs),
@@ -142,6 +166,33 @@ def describe(published: Published, arrays: list[np.ndarray]) -> dict[str, Any]:
       for name, h in published.hyperparameters.items()
     },
   }
+
+
+def _source_calls(published: Published) -> Iterator[tuple[list[Any], Any]]:
+  """Yields the samples, as arguments, and what the source makes of each."""
+  source = published.source or published.function
+  keywords = published.arguments(training=False)
+  if not published.inputs:
+    yield [], source(**keywords)
+    return
+  # Traced, because a graph's numbers differ from eager ones in the last place;
+  # once for all samples that are alike.
+  traced = [
+    tf.function(
+      lambda inputs: source(inputs, **keywords),
+      input_signature=[specs],
+      autograph=False,
+    )
+    for specs in published.inputs
+  ]
+  for sample in published.samples:
+    inputs = _tensors(sample)
+    function = next(
+      function
+      for specs, function in zip(published.inputs, traced, strict=True)
+      if saved_model.accepts(specs, inputs)
+    )
+    yield [inputs], function(inputs)
 
 
 def _tensors(nest: Any) -> Any:

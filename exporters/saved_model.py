@@ -96,7 +96,7 @@ class _Traces:
     for (specs, flag), concrete in zip(
       self.combinations, self._concrete, strict=True
     ):
-      if flag == training and _accepts(specs, inputs):
+      if flag == training and accepts(specs, inputs):
         return concrete(inputs, hyperparameters)
     raise TypeError(f"No trace accepts the inputs {inputs}.")
 
@@ -111,7 +111,8 @@ def _assigned(layer: Any, attribute: str, value: tf.Tensor):
     setattr(layer, attribute, trained)
 
 
-def _accepts(specs: Any, inputs: Any) -> bool:
+def accepts(specs: Any, inputs: Any) -> bool:
+  """Whether `inputs` is a nest of what `specs` describes."""
   try:
     tf.nest.assert_same_structure(specs, inputs)
   except (TypeError, ValueError):

@@ -1,0 +1,110 @@
+"""Checks in a second process, which load the model for themselves.
+
+They run beside the checks of `loaded.py`. "saved again", "TFSMLayer" and "two
+replicas" need a load of their own in any case.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+
+import tensorflow as tf
+
+from .harness import Finding
+from .harness import NotApplicable
+from .harness import check
+from .loaded import gradient_finding
+from .loaded import loss_of
+from .loaded import takes_strings
+from .numbers import difference
+from .numbers import worst
+from .subject import Subject
+
+
+@check("gradients in a tf.function", needs="gradients", alone=True)
+def _graph_gradients(subject: Subject) -> Finding:
+  """Of the callable with the most variables: it has the heads too."""
+  name = max(
+    subject.trained(), key=lambda n: len(subject.callables[n]["trainable"])
+  )
+  loaded = subject.find(name)
+  arguments, _ = subject.cases(name)[0]
+  weights = list(loaded.trainable_variables)
+
+  @tf.function(autograph=False)
+  def step():
+    with tf.GradientTape() as tape:
+      loss = loss_of(loaded(*arguments, **subject.training(name)))
+    return tape.gradient(loss, weights)
+
+  return gradient_finding(weights, step())
+
+
+@check("saved again", alone=True)
+def _saved_again(subject: Subject) -> Finding:
+  """Load, save, delete the first, load: the same numbers."""
+  import tensorflow_hub as hub
+
+  copy = os.path.join(subject.scratch, "copy")
+  again = os.path.join(subject.scratch, "again")
+  # Links: the copy is deleted, not changed.
+  shutil.copytree(subject.path, copy, copy_function=os.link)
+  try:
+    loaded = hub.load(copy)
+    tf.saved_model.save(loaded, again, signatures=loaded.signatures)
+    del loaded
+    shutil.rmtree(copy)
+    loaded = hub.load(again)
+    return worst(
+      (name, difference(subject.find(name, loaded)(*arguments), want))
+      for name in subject.callables
+      for arguments, want in subject.cases(name)[:1]
+    )
+  finally:
+    shutil.rmtree(copy, ignore_errors=True)
+    shutil.rmtree(again, ignore_errors=True)
+
+
+@check("keras.layers.TFSMLayer", alone=True)
+def _tfsm_layer(subject: Subject) -> Finding:
+  import keras
+
+  cases = [case for case in subject.cases("") if case[0]]
+  if not cases:
+    raise NotApplicable("the model takes no input")
+  if takes_strings(cases):
+    raise NotApplicable("Keras 3 has no tensors of strings")
+  layer = keras.layers.TFSMLayer(subject.path)
+  return worst(
+    ("serve", difference(layer(*arguments), want)) for arguments, want in cases
+  )
+
+
+@check("two replicas", alone=True)
+def _two_replicas(subject: Subject) -> Finding:
+  """Loaded under a `MirroredStrategy`, each replica gives the same numbers."""
+  import tensorflow_hub as hub
+
+  if not subject.callables[""]["variables"]:
+    raise NotApplicable("the model has no variables to mirror")
+  strategy = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
+  with strategy.scope():
+    loaded = hub.load(subject.path)
+  arguments, want = subject.cases("")[0]
+  outputs = tf.function(
+    lambda: strategy.run(lambda: loaded(*arguments)), autograph=False
+  )()
+
+  def replicas(nest):
+    if isinstance(nest, dict):
+      parts = {k: replicas(v) for k, v in nest.items()}
+      return [{k: v[i] for k, v in parts.items()} for i in range(2)]
+    if isinstance(nest, (list, tuple)):
+      return list(zip(*map(replicas, nest), strict=True))
+    return strategy.experimental_local_results(nest)
+
+  return worst(
+    (f"replica {i}", difference(got, want))
+    for i, got in enumerate(replicas(outputs))
+  )

@@ -1,0 +1,109 @@
+"""Checks of the files, without loading the model."""
+
+from __future__ import annotations
+
+import os
+import re
+
+from .harness import BASIC
+from .harness import Finding
+from .harness import check
+from .subject import Subject
+
+# What graphs of this repository's models are made of. Nothing here reads or
+# writes a file, runs Python, prints, or reaches the network.
+ALLOWED_OPERATIONS = frozenset(
+  """
+  Abs Add AddN AddV2 All Any ArgMax Assert AssignAddVariableOp
+  AssignSubVariableOp AssignVariableOp AvgPool BatchMatMulV2 BiasAdd
+  BroadcastArgs BroadcastTo Bucketize Cast Ceil ClipByValue Concat ConcatV2
+  Const Conv2D Cos Cumsum DepthwiseConv2dNative DivNoNan Einsum Elu Equal Erf
+  Erfc Exp ExpandDims Fill Floor FloorDiv FloorMod FusedBatchNormV3 Gather
+  GatherNd GatherV2 Greater GreaterEqual Identity IdentityN If L2Loss
+  LeakyRelu Less LessEqual Log LogSoftmax LogicalAnd LogicalNot LogicalOr
+  MatMul Max MaxPool Maximum Mean Min Minimum Mul Neg NoOp NotEqual OneHot
+  OnesLike Pack Pad PadV2 PartitionedCall Placeholder PlaceholderWithDefault
+  Pow Prod RaggedBincount RaggedCross RaggedGather RaggedRange
+  RaggedTensorToSparse RaggedTensorToTensor RandomStandardNormal RandomUniform
+  RandomUniformInt Range Rank ReadVariableOp RealDiv Relu Relu6 Reshape
+  ResizeBilinear ResourceGather ReverseV2 Round Rsqrt ScatterNd Select
+  SelectV2 Selu Shape Sigmoid Sign Sin Size Slice Softmax Softplus Sqrt Square
+  SquaredDifference Squeeze StatefulPartitionedCall StatelessIf StatelessWhile
+  StopGradient StridedSlice Sub Sum Tanh TensorListFromTensor
+  TensorListGetItem TensorListReserve TensorListSetItem TensorListStack
+  TensorScatterUpdate Tile TopKV2 Transpose Unique Unpack UnsortedSegmentSum
+  VarHandleOp VarIsInitializedOp Where While ZerosLike
+  CaseFoldUTF8 NormalizeUTF8 NormalizeUTF8WithOffsetsMap RegexSplitWithOffsets
+  SentencepieceOp SentencepieceTokenizeOp SentencepieceTokenizeWithOffsetsOp
+  StaticRegexReplace StringLower StringStrip TFText>RoundRobinTrim
+  UnicodeScriptTokenizeWithOffsets WordpieceTokenizeWithOffsets
+  """.split()
+)
+# Tables are filled from assets.
+_TABLE_OPERATIONS = frozenset(
+  """
+  HashTableV2 InitializeTableFromTextFileV2 LookupTableFindV2
+  LookupTableSizeV2
+  """.split()
+)
+# Only where TensorFlow itself saves and restores the variables.
+_SAVER_OPERATIONS = frozenset(
+  """
+  DisableCopyOnRead MergeV2Checkpoints RestoreV2 SaveV2 ShardedFilename
+  StaticRegexFullMatch StringJoin
+  """.split()
+)
+_SAVER_FUNCTIONS = ("__inference__traced_save", "__inference__traced_restore")
+
+
+@check("operations", level=BASIC, needs=None)
+def _operations(subject: Subject) -> Finding:
+  graph = subject.proto.meta_graphs[0].graph_def
+  allowed = ALLOWED_OPERATIONS | _TABLE_OPERATIONS
+  refused = {n.op for n in graph.node} - allowed - _SAVER_OPERATIONS
+  for function in graph.library.function:
+    operations = {node.op for node in function.node_def}
+    if function.signature.name.startswith(_SAVER_FUNCTIONS):
+      operations -= _SAVER_OPERATIONS
+    refused |= operations - allowed
+  return Finding(
+    len(refused), 0, " ".join(sorted(refused)) or "outside the list"
+  )
+
+
+@check("no local path", level=BASIC, needs=None)
+def _no_local_path(subject: Subject) -> Finding:
+  # As a whole word: "bert" may well be the name of a machine.
+  patterns = {
+    text: re.compile(rb"(?<![\w-])" + re.escape(text.encode()))
+    for text in subject.private
+  }
+  found = set()
+  for folder, _, names in os.walk(subject.path):
+    for name in names:
+      path = os.path.join(folder, name)
+      relative = os.path.relpath(path, subject.path)
+      # A vocabulary may hold any word; weights hold none.
+      if relative.startswith(("assets" + os.sep, "variables" + os.sep)):
+        continue
+      with open(path, "rb") as f:
+        content = f.read()
+      found |= {
+        f"{text!r} in {relative}"
+        for text, pattern in patterns.items()
+        if pattern.search(content)
+      }
+  return Finding(len(found), 0, "; ".join(sorted(found)))
+
+
+@check("no weight in the graph", level=BASIC, needs=None)
+def _no_weight_in_the_graph(subject: Subject) -> Finding:
+  graph = subject.proto.meta_graphs[0].graph_def
+  nodes = list(graph.node)
+  for function in graph.library.function:
+    nodes += function.node_def
+  largest = max(
+    (n.attr["value"].tensor.ByteSize() for n in nodes if n.op == "Const"),
+    default=0,
+  )
+  return Finding(largest, 65536, "bytes of the largest constant")

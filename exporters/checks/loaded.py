@@ -1,0 +1,279 @@
+"""Checks of the loaded model; one load serves all that are here."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+import inspect
+from typing import Any
+
+import tensorflow as tf
+
+from .harness import BASIC
+from .harness import Finding
+from .harness import NotApplicable
+from .harness import check
+from .numbers import TOLERANCE
+from .numbers import difference
+from .numbers import flatten
+from .numbers import worst
+from .subject import Subject
+
+# The check whose figure a summary shows.
+SAME_NUMBERS = "same numbers as the source"
+
+
+@check("loads", level=BASIC, needs=None)
+def _loads(subject: Subject) -> Finding:
+  missing = [
+    name for name in subject.callables if not callable(subject.find(name))
+  ]
+  return Finding(len(missing), 0, " ".join(missing) or "not callable")
+
+
+@check("interface", level=BASIC)
+def _interface(subject: Subject) -> Finding:
+  wrong = []
+  for name, want in subject.callables.items():
+    loaded = subject.find(name)
+    arguments = inspect.getfullargspec(loaded.__call__).args
+    expected = ["inputs"] if want["takes_inputs"] else []
+    expected += ["training"] if want["training"] else []
+    expected += list(want["hyperparameters"])
+    if arguments != expected:
+      wrong.append(f"{name}({arguments})")
+    for attribute in ("variables", "trainable", "regularization_losses"):
+      key = "trainable_variables" if attribute == "trainable" else attribute
+      if len(getattr(loaded, key)) != len(want[attribute]):
+        wrong.append(f"{name}.{key}")
+    names = [v.name.partition(":")[0] for v in loaded.trainable_variables]
+    if names != want["trainable"]:
+      wrong.append(f"{name}: names of trainable variables")
+  return Finding(len(wrong), 0, "; ".join(wrong) or "deviations")
+
+
+@check(SAME_NUMBERS, level=BASIC)
+def _same_numbers(subject: Subject) -> Finding:
+  return worst(
+    (name, difference(subject.find(name)(*arguments), want))
+    for name in subject.callables
+    for arguments, want in subject.cases(name)
+  )
+
+
+@check("signature", level=BASIC)
+def _signature(subject: Subject) -> Finding:
+  cases = [case for case in subject.cases("") if case[0]]
+  if not cases or not subject.model.signatures:
+    raise NotApplicable("the model takes no input")
+  signature = subject.model.signatures["serving_default"]
+  names = subject.callables[""]["outputs"]
+
+  def differences():
+    for (inputs,), want in cases:
+      keywords = inputs
+      if not isinstance(inputs, Mapping):
+        (key,) = signature.structured_input_signature[1]
+        keywords = {key: inputs}
+      if not isinstance(want, Mapping):
+        want = dict.fromkeys(names, want)
+      yield "serving_default", difference(signature(**keywords), flatten(want))
+
+  return worst(differences())
+
+
+@check("repeats itself", level=BASIC)
+def _repeats(subject: Subject) -> Finding:
+  return worst(
+    (
+      name,
+      difference(
+        subject.find(name)(*arguments), subject.find(name)(*arguments)
+      ),
+    )
+    for name in subject.callables
+    for arguments, _ in subject.cases(name)[:1]
+  )
+
+
+@check("dropout", level=BASIC)
+def _dropout(subject: Subject) -> Finding:
+  """Two calls differ in training, as far as the source has dropout."""
+  names = [n for n in subject.callables if subject.hyperparameters(n, "rate")]
+  if not names:
+    raise NotApplicable("the source has no dropout")
+  fixed = []
+  for name in names:
+    arguments, _ = subject.cases(name)[0]
+    loaded = subject.find(name)
+    off = dict.fromkeys(subject.hyperparameters(name, "rate"), 0.0)
+    default = [loaded(*arguments, training=True) for _ in range(2)]
+    random = difference(*default)[0] > TOLERANCE
+    drops = any(subject.hyperparameters(name, "rate").values())
+    if random != drops:
+      fixed.append(name or "the model")
+    silent = [loaded(*arguments, training=True, **off) for _ in range(2)]
+    if difference(*silent)[0] > TOLERANCE:
+      fixed.append(f"{name or 'the model'} with {off}")
+  return Finding(len(fixed), 0, "; ".join(fixed) or "calls out of order")
+
+
+def loss_of(outputs: Any) -> tf.Tensor:
+  """Returns a scalar that every floating output takes part in."""
+  return tf.add_n(
+    [
+      tf.reduce_sum(tf.cast(t, tf.float32) ** 2) / 2.0 + tf.reduce_sum(t)
+      for t in flatten(outputs).values()
+      if t.dtype.is_floating
+    ]
+  )
+
+
+def gradient_finding(
+  variables: Sequence[tf.Variable], gradients: Sequence[Any]
+) -> Finding:
+  """Counts the variables whose gradient is absent or not finite."""
+  bad = [
+    variable.name
+    for variable, gradient in zip(variables, gradients, strict=True)
+    if gradient is None
+    or not bool(
+      tf.reduce_all(tf.math.is_finite(tf.convert_to_tensor(gradient)))
+    )
+  ]
+  detail = f"of {len(variables)} variables without a gradient"
+  if bad:
+    detail += f": {'; '.join(bad[:5])}"
+  return Finding(len(bad), 0, detail)
+
+
+@check("gradients", level=BASIC)
+def _gradients(subject: Subject) -> Finding:
+  """In a training call of `hub.KerasLayer`, without what is random in it."""
+  import tensorflow_hub as hub
+
+  name = subject.trained()[0]
+  loaded = subject.find(name)
+  rates = dict.fromkeys(subject.hyperparameters(name, "rate"), 0.0)
+  layer = hub.KerasLayer(loaded, trainable=True, arguments=rates)
+  arguments, _ = subject.cases(name)[0]
+  with tf.GradientTape() as tape:
+    loss = loss_of(layer(*arguments, training=True))
+  weights = layer.trainable_weights
+  gradients = tape.gradient(loss, weights)
+  subject.memo["gradients"] = gradients
+  return gradient_finding(weights, gradients)
+
+
+@check("a training step", needs="gradients")
+def _training_step(subject: Subject) -> Finding:
+  """The loss of an inference call changes by one step down the gradients."""
+  name = subject.trained()[0]
+  loaded = subject.find(name)
+  arguments, _ = subject.cases(name)[0]
+  weights = list(loaded.trainable_variables)
+  before = [tf.identity(weight) for weight in weights]
+  gradients = subject.memo["gradients"]
+  size = tf.linalg.global_norm(gradients)
+  losses = [float(loss_of(loaded(*arguments)))]
+  for weight, gradient in zip(weights, gradients, strict=True):
+    weight.assign_sub(0.01 * tf.convert_to_tensor(gradient) / size)
+  losses.append(float(loss_of(loaded(*arguments))))
+  for weight, value in zip(weights, before, strict=True):
+    weight.assign(value)
+  moved = abs(losses[1] - losses[0]) > 0.0
+  return Finding(0 if moved else 1, 0, f"loss {losses[0]:g} to {losses[1]:g}")
+
+
+@check("gradients of a persistent tape", needs="gradients")
+def _persistent_gradients(subject: Subject) -> Finding:
+  name = subject.trained()[0]
+  loaded = subject.find(name)
+  arguments, _ = subject.cases(name)[0]
+  weights = list(loaded.trainable_variables)
+  with tf.GradientTape(persistent=True) as tape:
+    loss = loss_of(loaded(*arguments, **subject.training(name)))
+  tape.gradient(loss, weights[-1:])
+  return gradient_finding(weights, tape.gradient(loss, weights))
+
+
+@check("hyperparameters")
+def _hyperparameters(subject: Subject) -> Finding:
+  """Each override is accepted, as a number and as a tensor, and heeded."""
+  bad, count = [], 0
+  for name, want in subject.callables.items():
+    for key, value in want["hyperparameters"].items():
+      arguments, outputs = subject.cases(name)[0]
+      loaded = subject.find(name)
+      default = value["default"]
+      dtype = tf.int32 if isinstance(default, int) else tf.float32
+      for override in (default, tf.constant(default, dtype)):
+        count += 1
+        got = loaded(*arguments, **{key: override})
+        if not difference(got, outputs)[0] <= TOLERANCE:
+          bad.append(f"{name}({key}={override}) differs from the default")
+      # Rates and momenta show in training alone, and have their own checks.
+      if not value["attribute"]:
+        got = loaded(*arguments, **{key: default + 1})
+        if difference(got, outputs)[0] <= TOLERANCE:
+          bad.append(f"{name}({key}={default + 1}) equals the default")
+  if not count:
+    raise NotApplicable("the model has no hyperparameters")
+  return Finding(len(bad), 0, "; ".join(bad) or f"of {count} calls")
+
+
+@check("regularization losses")
+def _regularization_losses(subject: Subject) -> Finding:
+  if not any(w["regularization_losses"] for w in subject.callables.values()):
+    raise NotApplicable("the source has no regularization losses")
+
+  def differences():
+    for name, want in subject.callables.items():
+      losses = [loss() for loss in subject.find(name).regularization_losses]
+      values = [tf.constant(v) for v in want["regularization_losses"]]
+      yield name, difference(losses, values)
+
+  return worst(differences())
+
+
+@check("hub.KerasLayer", level=BASIC)
+def _keras_layer(subject: Subject) -> Finding:
+  import tensorflow_hub as hub
+
+  want = subject.callables[""]
+  if not want["takes_inputs"]:
+    raise NotApplicable("the model takes no input")
+  wrong = []
+  # What is loaded already is a callable to it: no second load.
+  layer = hub.KerasLayer(subject.model, trainable=True)
+  frozen = hub.KerasLayer(subject.model, trainable=False)
+  for arguments, outputs in subject.cases(""):
+    if not difference(frozen(*arguments), outputs)[0] <= TOLERANCE:
+      wrong.append("outputs")
+  if len(layer.trainable_weights) != len(want["trainable"]):
+    wrong.append(f"{len(layer.trainable_weights)} trainable weights")
+  if frozen.trainable_weights or any(float(loss) for loss in frozen.losses):
+    wrong.append("trains while frozen")
+  if want["trainable"]:
+    values = [tf.constant(v) for v in want["regularization_losses"]]
+    if not difference(list(layer.losses), values)[0] <= TOLERANCE:
+      wrong.append("losses")
+  return Finding(len(wrong), 0, "; ".join(wrong) or "deviations")
+
+
+@check("Dataset.map")
+def _dataset_map(subject: Subject) -> Finding:
+  cases = [case for case in subject.cases("") if case[0]]
+  if not cases or not takes_strings(cases):
+    raise NotApplicable("the model is no preprocessor")
+
+  def differences():
+    for (inputs,), want in cases:
+      dataset = tf.data.Dataset.from_tensors(inputs).map(subject.model)
+      yield "", difference(next(iter(dataset)), want)
+
+  return worst(differences())
+
+
+def takes_strings(cases: Sequence[Any]) -> bool:
+  (inputs, *_), _ = cases[0]
+  return any(t.dtype == tf.string for t in flatten(inputs).values())

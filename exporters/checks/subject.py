@@ -1,0 +1,130 @@
+"""What is checked: a SavedModel, and what its source says of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+import dataclasses
+import functools
+import os
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from .harness import NotApplicable
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Subject:
+  """A SavedModel to check, with what is known of its source.
+
+  Attributes:
+    path: The SavedModel's directory.
+    scratch: A directory for what a check writes.
+    callables: What the source says of each callable, by attribute path; the
+      key "" for the model itself. See `checker.describe`.
+    private: Strings that must not stand in the model, such as local paths.
+    arrays: The arrays to which `callables` refers.
+    memo: What a check leaves for a later one.
+  """
+
+  path: str
+  scratch: str
+  callables: Mapping[str, Mapping[str, Any]]
+  private: Sequence[str]
+  arrays: Sequence[Any]
+  memo: dict[str, Any] = dataclasses.field(default_factory=dict)
+
+  @property
+  def model(self) -> Any:
+    """The loaded model."""
+    return self._loaded[0]
+
+  def reset(self) -> None:
+    """Puts back the variables that a check moved, by training, if any did."""
+    if "_loaded" in self.__dict__:
+      for variable, value in self._loaded[1]:
+        variable.assign(value)
+
+  @functools.cached_property
+  def _loaded(self) -> tuple[Any, list[tuple[Any, Any]]]:
+    """The model, and the variables that a call in training mode may move."""
+    import tensorflow_hub as hub
+
+    model = hub.load(self.path)
+    variables = getattr(model, "variables", [])
+    return model, [(v, tf.identity(v)) for v in variables if not v.trainable]
+
+  @functools.cached_property
+  def proto(self):
+    from tensorflow.core.protobuf import saved_model_pb2
+
+    with open(os.path.join(self.path, "saved_model.pb"), "rb") as f:
+      return saved_model_pb2.SavedModel.FromString(f.read())
+
+  def find(self, name: str, model: Any = None) -> Any:
+    """Returns the loaded callable at an attribute path."""
+    found = self.model if model is None else model
+    for attribute in filter(None, name.split(".")):
+      found = getattr(found, attribute)
+    return found
+
+  def cases(self, name: str) -> list[tuple[list[Any], Any]]:
+    """Returns a callable's sample arguments, each with the source's outputs."""
+    return [
+      (
+        [decode(argument, self.arrays) for argument in case["arguments"]],
+        decode(case["outputs"], self.arrays),
+      )
+      for case in self.callables[name]["cases"]
+    ]
+
+  def hyperparameters(self, name: str, attribute: str) -> dict[str, float]:
+    """Returns those that set a layer's `attribute`, with their defaults."""
+    return {
+      key: value["default"]
+      for key, value in self.callables[name]["hyperparameters"].items()
+      if value["attribute"] == attribute
+    }
+
+  def training(self, name: str) -> dict[str, bool]:
+    """Returns the keyword that a call in training mode takes, if any."""
+    return {"training": True} if self.callables[name]["training"] else {}
+
+  def trained(self) -> list[str]:
+    """Returns the callables that have variables to train."""
+    names = [
+      name
+      for name, callable_ in self.callables.items()
+      if callable_["trainable"] and callable_["cases"]
+    ]
+    if not names:
+      raise NotApplicable("no callable has variables to train")
+    return names
+
+
+def encode(nest: Any, arrays: list[Any]) -> Any:
+  """Appends a nest's arrays to `arrays`; returns its structure for JSON."""
+  if isinstance(nest, Mapping):
+    return {"dict": {key: encode(nest[key], arrays) for key in sorted(nest)}}
+  if isinstance(nest, (list, tuple)):
+    return {"list": [encode(element, arrays) for element in nest]}
+  if isinstance(nest, tf.RaggedTensor):
+    parts = [nest.flat_values, *nest.nested_row_splits]
+    return {"ragged": [encode(part, arrays) for part in parts]}
+  array = np.asarray(nest)
+  # Strings without pickle: bytes of a fixed length.
+  arrays.append(array.astype("S") if array.dtype == object else array)
+  return {"array": len(arrays) - 1}
+
+
+def decode(structure: Any, arrays: Sequence[Any]) -> Any:
+  """The reverse of `encode`; arrays become tensors."""
+  if "dict" in structure:
+    return {k: decode(v, arrays) for k, v in structure["dict"].items()}
+  if "list" in structure:
+    return [decode(element, arrays) for element in structure["list"]]
+  if "ragged" in structure:
+    values, *splits = (decode(part, arrays) for part in structure["ragged"])
+    return tf.RaggedTensor.from_nested_row_splits(values, splits)
+  return tf.constant(arrays[structure["array"]])
