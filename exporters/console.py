@@ -78,7 +78,7 @@ class Console:
             f"(bound {result.bound:.0e})",
           )
     if done.ignored:
-      table.add_row("left alone", f"{done.ignored} tensors of the checkpoint")
+      table.add_row("left alone", f"tensors of the checkpoint: {done.ignored}")
     table.add_row(
       "seconds", ", ".join(f"{k} {v:.1f}" for k, v in done.seconds.items())
     )

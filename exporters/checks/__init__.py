@@ -15,6 +15,7 @@ from .harness import LEVELS as LEVELS
 from .harness import NONE as NONE
 from .harness import NOT_APPLICABLE as NOT_APPLICABLE
 from .harness import PASSED as PASSED
+from .harness import SAME_NUMBERS as SAME_NUMBERS
 from .harness import Result as Result
 from .harness import merge as merge
 from .harness import run as run
@@ -25,5 +26,3 @@ from .subject import encode as encode
 from . import files as files  # isort: skip
 from . import loaded as loaded  # isort: skip
 from . import alone as alone  # isort: skip
-
-SAME_NUMBERS = loaded.SAME_NUMBERS

@@ -43,7 +43,7 @@ def _graph_gradients(subject: Subject) -> Finding:
 
 @check("saved again", alone=True)
 def _saved_again(subject: Subject) -> Finding:
-  """Load, save, delete the first, load: the same numbers."""
+  """Load, save, delete the first, load: the same numbers, and the assets."""
   import tensorflow_hub as hub
 
   copy = os.path.join(subject.scratch, "copy")
@@ -55,6 +55,13 @@ def _saved_again(subject: Subject) -> Finding:
     tf.saved_model.save(loaded, again, signatures=loaded.signatures)
     del loaded
     shutil.rmtree(copy)
+    lost = [
+      asset.filename
+      for asset in subject.proto.meta_graphs[0].asset_file_def
+      if not os.path.exists(os.path.join(again, "assets", asset.filename))
+    ]
+    if lost:
+      return Finding(len(lost), 0, f"lost assets: {' '.join(lost)}")
     loaded = hub.load(again)
     return worst(
       (name, difference(subject.find(name, loaded)(*arguments), want))

@@ -13,6 +13,9 @@ if TYPE_CHECKING:
 ALL, BASIC, NONE = "all", "basic", "none"
 LEVELS = (ALL, BASIC, NONE)
 
+# What most others build upon; a summary shows its figure.
+SAME_NUMBERS = "same numbers as the source"
+
 PASSED, FAILED = "passed", "failed"
 NOT_APPLICABLE, BLOCKED = "not applicable", "blocked"
 
@@ -84,7 +87,7 @@ def check(
   name: str,
   *,
   level: str = ALL,
-  needs: str | None = "loads",
+  needs: str | None = SAME_NUMBERS,
   alone: bool = False,
 ):
   """Registers the function that it decorates."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+import math
 from typing import Any
 
 import numpy as np
@@ -36,7 +37,7 @@ def difference(got: Any, want: Any) -> tuple[float, str]:
   """Returns the largest difference of two nests, of the outputs' scale.
 
   The scale of an output is its largest absolute value. Names, shapes or dtypes
-  that differ make it infinite, and so do strings or integers.
+  that differ make it infinite, and so do strings, integers and NaN.
   """
   got, want = flatten(got), flatten(want)
   if got.keys() != want.keys():
@@ -44,7 +45,7 @@ def difference(got: Any, want: Any) -> tuple[float, str]:
   worst, where = 0.0, ""
   for name in want:
     error = _difference(got[name], want[name])
-    if not error <= worst:  # NaN is worse than anything.
+    if error > worst:
       worst, where = error, f"in {name or 'the output'}"
   return worst, where
 
@@ -58,7 +59,9 @@ def _difference(got: Any, want: Any) -> float:
   if got.dtype.kind != "f":
     return 0.0 if np.array_equal(got, want) else float("inf")
   scale = max(float(np.max(np.abs(want))), np.finfo(np.float32).tiny)
-  return float(np.max(np.abs(got - want))) / scale
+  error = float(np.max(np.abs(got - want))) / scale
+  # Neither smaller nor larger than any other figure would get lost.
+  return float("inf") if math.isnan(error) else error
 
 
 def worst(differences: Iterable[tuple[str, tuple[float, str]]]) -> Finding:
@@ -66,6 +69,6 @@ def worst(differences: Iterable[tuple[str, tuple[float, str]]]) -> Finding:
   largest, place, count = 0.0, "", 0
   for name, (error, where) in differences:
     count += 1
-    if not error <= largest:
+    if error > largest:
       largest, place = error, f"{name or 'the model'}: {where}"
   return Finding(largest, TOLERANCE, place or f"{count} calls")

@@ -1,0 +1,290 @@
+"""Each check fails on an artifact that is broken in just its way."""
+
+import dataclasses
+import math
+
+import pytest
+import tensorflow as tf
+
+from exporters import bert
+from exporters import bert_preprocessor
+from exporters import checker
+from exporters import checkpoints
+from exporters import checks
+from exporters import low_level
+from exporters import saved_model
+from exporters.published import Published
+from tests import small_bert
+
+pytestmark = pytest.mark.xdist_group("checks")
+
+
+@pytest.fixture(scope="module")
+def processes():
+  """The consumers' processes, for all tests here."""
+  with checker.Checker(checks.ALL) as started:
+    yield started
+
+
+@pytest.fixture(scope="module")
+def good_bert(tmp_path_factory) -> Published:
+  """A small BERT with `.mlm`, restored and ready to be saved."""
+  folder = tmp_path_factory.mktemp("bert")
+  pretrainer = small_bert.pretrainer()
+  exporter = bert.BertExporter(
+    checkpoint=tf.train.Checkpoint(**pretrainer.checkpoint_items).write(
+      str(folder / "ckpt")
+    ),
+    vocab_file=str(small_bert.write_vocabulary(folder / "vocab.txt")),
+    encoder=small_bert.config(),
+    do_lower_case=True,
+    with_mlm=True,
+  )
+  build = exporter.build()
+  checkpoints.restore(exporter.opened, build.restores[0])
+  return build.published[""]
+
+
+@pytest.fixture(scope="module")
+def good_low_level() -> Published:
+  exporter = low_level.LowLevelExporter(factor=2.0, l2=0.001)
+  return exporter.build().published[""]
+
+
+@pytest.fixture(scope="module")
+def good_preprocessor(tmp_path_factory) -> Published:
+  folder = tmp_path_factory.mktemp("preprocessor")
+  exporter = bert_preprocessor.BertPreprocessorExporter(
+    vocab_file=str(small_bert.write_vocabulary(folder / "vocab.txt")),
+    do_lower_case=True,
+    default_seq_length=16,
+  )
+  return exporter.build().published[""]
+
+
+@pytest.fixture
+def results(processes, tmp_path):
+  """Returns a function that checks one artifact against another's source."""
+
+  def made(broken: Published, good: Published, private=(), without=None):
+    path = str(tmp_path / "model")
+    saved_model.write(broken, path)
+    if without:
+      (tmp_path / "model" / without).unlink()
+    return {
+      result.check: result
+      for result in processes.check(
+        good, path, scratch=str(tmp_path), private=list(private)
+      )
+    }
+
+  return made
+
+
+def with_status(results, status) -> list[str]:
+  return sorted(r.check for r in results.values() if r.status == status)
+
+
+def changed(published: Published, change) -> Published:
+  """Returns `published` with a function whose outputs are changed."""
+
+  def function(inputs, **kwargs):
+    return change(published.function(inputs, **kwargs))
+
+  return dataclasses.replace(published, function=function)
+
+
+@pytest.mark.parametrize(
+  "good", ["good_bert", "good_low_level", "good_preprocessor"]
+)
+def test_nothing_fails_on_a_good_one(results, request, good):
+  published = request.getfixturevalue(good)
+  made = results(published, published)
+  assert with_status(made, checks.FAILED) == []
+  assert with_status(made, checks.BLOCKED) == []
+  assert list(made) == [entry.name for entry in checks.CHECKS]
+  for result in made.values():
+    assert (result.status == checks.PASSED) == (result.figure is not None)
+
+
+def test_python_in_the_graph(results, good_low_level):
+  made = results(
+    changed(
+      good_low_level, lambda x: tf.py_function(lambda y: y, [x], tf.float32)
+    ),
+    good_low_level,
+  )
+  assert with_status(made, checks.FAILED) == ["operations"]
+  assert "EagerPyFunc" in made["operations"].detail
+  assert made["loads"].detail == "it needs 'operations' to pass first"
+
+
+def test_file_read_in_the_graph(results, good_low_level):
+  def read(x):
+    with tf.control_dependencies([tf.io.read_file("/etc/hostname")]):
+      return tf.identity(x)
+
+  made = results(changed(good_low_level, read), good_low_level)
+  assert with_status(made, checks.FAILED) == ["operations"]
+  assert "ReadFile" in made["operations"].detail
+
+
+def test_path_in_the_graph(results, good_low_level):
+  def label(x):
+    tf.constant("/data/secret/ckpt-1", name="origin")
+    return x
+
+  made = results(
+    changed(good_low_level, label), good_low_level, ["/data/secret/ckpt"]
+  )
+  assert with_status(made, checks.FAILED) == ["no local path"]
+  assert "'/data/secret/ckpt' in saved_model.pb" in made["no local path"].detail
+
+
+def test_weight_in_the_graph(results, good_low_level):
+  weight = tf.random.stateless_normal([200, 200], [0, 0])
+  made = results(
+    changed(good_low_level, lambda x: x + 0.0 * tf.reduce_sum(weight)),
+    good_low_level,
+  )
+  assert with_status(made, checks.FAILED) == ["no weight in the graph"]
+  # By hand: 200 x 200 numbers of 4 bytes, and their shape.
+  assert 160_000 <= made["no weight in the graph"].figure < 160_100
+
+
+def test_frozen_variable(results, good_bert):
+  broken = dataclasses.replace(
+    good_bert, trainable_variables=good_bert.trainable_variables[1:]
+  )
+  made = results(broken, good_bert)
+  assert with_status(made, checks.FAILED) == ["interface"]
+
+
+def test_no_trace_for_training(results, good_bert):
+  broken = dataclasses.replace(
+    good_bert,
+    training=False,
+    function=lambda inputs: good_bert.function(inputs, training=False),
+  )
+  made = results(broken, good_bert)
+  assert with_status(made, checks.FAILED) == ["interface"]
+  assert "the model(['inputs', 'dropout_rate'" in made["interface"].detail
+
+
+@pytest.mark.parametrize("error", [1e-4, math.nan])
+def test_other_numbers(results, good_bert, error):
+  def shift(outputs):
+    scale = tf.reduce_max(tf.abs(outputs["pooled_output"]))
+    return outputs | {"pooled_output": outputs["pooled_output"] + error * scale}
+
+  made = results(changed(good_bert, shift), good_bert)
+  assert with_status(made, checks.FAILED) == [checks.SAME_NUMBERS]
+  assert made[checks.SAME_NUMBERS].detail == "the model: in pooled_output"
+  if math.isnan(error):
+    assert made[checks.SAME_NUMBERS].figure == math.inf
+  else:
+    assert made[checks.SAME_NUMBERS].figure == pytest.approx(1e-4, rel=0.1)
+
+
+def test_swapped_outputs(results, good_bert):
+  def swap(outputs):
+    first, second = outputs["encoder_outputs"]
+    return outputs | {"encoder_outputs": [second, first]}
+
+  made = results(changed(good_bert, swap), good_bert)
+  assert with_status(made, checks.FAILED) == [checks.SAME_NUMBERS]
+
+
+def test_output_under_another_name(results, good_low_level):
+  """In the signature alone: a call of the model has no name for it."""
+  broken = dataclasses.replace(good_low_level, outputs=("logits",))
+  made = results(broken, good_low_level)
+  assert with_status(made, checks.FAILED) == ["signature"]
+  assert made["signature"].detail == (
+    "serving_default: outputs ['logits'], not ['default']"
+  )
+
+
+def test_dropout_left_on(results, good_bert):
+  broken = dataclasses.replace(
+    good_bert,
+    function=lambda inputs, training: good_bert.function(inputs, training=True),
+  )
+  made = results(broken, good_bert)
+  assert with_status(made, checks.FAILED) == [checks.SAME_NUMBERS]
+
+
+def test_dropout_left_out(results, good_bert):
+  broken = dataclasses.replace(
+    good_bert,
+    function=lambda inputs, training: good_bert.function(
+      inputs, training=False
+    ),
+  )
+  made = results(broken, good_bert)
+  assert with_status(made, checks.FAILED) == ["dropout"]
+
+
+def test_random_outside_training(results, good_low_level):
+  """By less than the bound of the numbers, which so do not show it."""
+  made = results(
+    changed(
+      good_low_level,
+      lambda x: x * (1.0 + 9e-6 * tf.random.uniform(tf.shape(x))),
+    ),
+    good_low_level,
+  )
+  assert "repeats itself" in with_status(made, checks.FAILED)
+
+
+def test_stopped_gradient(results, good_bert):
+  def stop(outputs):
+    return tf.nest.map_structure(tf.stop_gradient, outputs)
+
+  made = results(changed(good_bert, stop), good_bert)
+  assert with_status(made, checks.FAILED) == ["gradients"]
+  assert made["gradients"].figure == len(good_bert.trainable_variables)
+  assert with_status(made, checks.BLOCKED) == [
+    "a training step",
+    "gradients in a tf.function",
+    "gradients of a persistent tape",
+  ]
+
+
+def test_dropped_loss(results, good_low_level):
+  broken = dataclasses.replace(good_low_level, regularization_losses=[])
+  made = results(broken, good_low_level)
+  assert with_status(made, checks.FAILED) == ["interface"]
+  assert made["interface"].detail == "the model.regularization_losses"
+
+
+def test_another_loss(results, good_low_level):
+  broken = dataclasses.replace(
+    good_low_level, regularization_losses=[lambda: tf.constant(0.005)]
+  )
+  made = results(broken, good_low_level)
+  assert with_status(made, checks.FAILED) == [
+    "hub.KerasLayer",
+    "regularization losses",
+  ]
+
+
+def test_override_that_is_not_heeded(results, good_preprocessor):
+  pack = good_preprocessor.sub_objects["bert_pack_inputs"]
+  deaf = dataclasses.replace(
+    pack, function=lambda segments, seq_length: pack.function(segments, 16)
+  )
+  broken = dataclasses.replace(
+    good_preprocessor,
+    sub_objects={**good_preprocessor.sub_objects, "bert_pack_inputs": deaf},
+  )
+  made = results(broken, good_preprocessor)
+  assert with_status(made, checks.FAILED) == ["hyperparameters"]
+  assert "seq_length=17" in made["hyperparameters"].detail
+
+
+def test_asset_that_is_lost(results, good_bert):
+  """No call needs it, until a consumer wants to save the model again."""
+  made = results(good_bert, good_bert, without="assets/vocab.txt")
+  assert with_status(made, checks.FAILED) == ["saved again"]
+  assert made["saved again"].detail == "lost assets: vocab.txt"
