@@ -77,14 +77,20 @@ class CheckpointExporter(Exporter):
 
   Attributes:
     checkpoint: Its path; see `checkpoints.open_checkpoint`.
+    average_weights: Whether to take the averages that an optimizer kept of the
+      weights. None: where the checkpoint has them; see
+      `checkpoints.object_based`.
   """
 
   checkpoint: str
+  average_weights: bool | None = None
 
   @functools.cached_property
   def opened(self) -> checkpoints.Checkpoint:
     """The opened checkpoint, for what it says of itself."""
-    return checkpoints.open_checkpoint(self.checkpoint)
+    return checkpoints.open_checkpoint(
+      self.checkpoint, averages=self.average_weights
+    )
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -321,7 +327,7 @@ def _save(published: Published, path: str) -> None:
 def _private(exporter: Exporter, export_path: str) -> list[str]:
   """Returns the recipe's local paths, which must not show in the artifact."""
   paths = [export_path]
-  for name in ("checkpoint", "vocab_file"):
+  for name in ("checkpoint", "vocab_file", "labels_file", "model_file"):
     value = getattr(exporter, name, None)
     if value and os.sep in value:
       paths.append(value)

@@ -6,6 +6,7 @@ import re
 import tensorflow as tf
 
 from exporters.checkpoints import hugging_face
+from exporters.checkpoints import keras_h5
 from exporters.checkpoints.checkpoint import Checkpoint as Checkpoint
 from exporters.checkpoints.checkpoint import readable
 from exporters.checkpoints.checkpoint import restore as restore
@@ -18,22 +19,26 @@ from exporters.errors import ExportError
 _SUFFIX = re.compile(r"\.(index|data-\d{5}-of-\d{5})$")
 
 
-def open_checkpoint(path: str) -> Checkpoint:
+def open_checkpoint(path: str, *, averages: bool | None = None) -> Checkpoint:
   """Returns the checkpoint at `path`.
 
   Args:
     path: Local or remote, as `tf.io.gfile` reads it: the prefix of a TF2
       checkpoint's files, a directory of such checkpoints (the newest is
-      taken), or a Hugging Face folder.
+      taken), a Keras `.h5` file, or a Hugging Face folder.
+    averages: Whether to take a TF2 checkpoint's averaged weights; see
+      `ObjectBased`.
 
   Raises:
     ExportError: There is nothing at `path`, or nothing known, or it is damaged.
   """
   if tf.io.gfile.exists(os.path.join(path, hugging_face.CONFIG)):
     return hugging_face.HuggingFace(path)
+  if keras_h5.is_h5(path):
+    return keras_h5.KerasH5(path)
   prefix = _prefix(path)
   with readable(path):
-    return ObjectBased(path, prefix)
+    return ObjectBased(path, prefix, averages=averages)
 
 
 def _prefix(path: str) -> str:
@@ -75,6 +80,6 @@ def _step(prefix: str) -> tuple[int, str]:
 def _looked_for(path: str) -> str:
   return (
     f"Looked for '{path}.index' (TF2 checkpoint), '{path}/checkpoint' and "
-    f"'{path}/*.index' (directory of them), '{path}/config.json' with "
-    "'model.safetensors' (Hugging Face)."
+    f"'{path}/*.index' (directory of them), '{path}' as a Keras .h5 file, "
+    f"'{path}/config.json' with 'model.safetensors' (Hugging Face)."
   )

@@ -54,6 +54,11 @@ class Checkpoint(abc.ABC):
     """
 
   @property
+  def parts(self) -> frozenset[str]:
+    """The names under which it holds models, if it is of a kind that does."""
+    return frozenset()
+
+  @property
   def vocab_file(self) -> str | None:
     """The vocabulary that the checkpoint brings, if it does."""
     return None

@@ -1,6 +1,6 @@
 """Explains why a checkpoint does not fit a model, by names and shapes only."""
 
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 import dataclasses
 
 from exporters.errors import ExportError
@@ -19,12 +19,14 @@ class Mismatch:
       restored. A head or an optimizer beside them is no mismatch.
     shapes: `name: checkpoint (2, 3), model (4, 3)` for each that differs.
     restorable: How many variables would have fitted.
+    parts: The names under which the checkpoint holds what is restored.
   """
 
   missing: Sequence[str]
   unexpected: Sequence[str]
   shapes: Sequence[str]
   restorable: int
+  parts: Set[str] = frozenset()
 
   def __bool__(self) -> bool:
     return bool(self.missing or self.unexpected or self.shapes)
@@ -56,6 +58,12 @@ class Mismatch:
         "masked language model. Take the pretrainer's checkpoint, or set "
         "`with_mlm = False`."
       )
+    if self.parts == {"backbone"} and not self.shapes and not self.unexpected:
+      return (
+        "this is a checkpoint of the backbone alone, without the head of the "
+        "classifier. Take the classifier's checkpoint, or publish what the "
+        "backbone has: `artifacts = ['feature_vector']`."
+      )
     if self.shapes:
       return (
         "this is a checkpoint of another size of model. Compare the shapes "
@@ -65,7 +73,7 @@ class Mismatch:
       return (
         "it holds nothing of this model, but perhaps an optimizer's state, "
         "another architecture, or the model under another name than "
-        "`encoder=` or `model=`."
+        "`encoder=`, `model=` or `backbone=`."
       )
     if self.missing and self.unexpected:
       return (

@@ -5,9 +5,18 @@ the same way as `tf.train.Checkpoint.restore` finds it, with two differences.
 Attributes with a name go before Keras's numbered ones (`layer-7`), so that a
 checkpoint of another depth is recognized as such instead of being bound layer
 by layer to the wrong ones. And nothing is restored unless everything fits.
+
+Averaged weights: Model Garden's `ExponentialMovingAverage` keeps the average of
+a variable in its slot `average`. Where a checkpoint has such slots, they are
+what is restored, since the average is the better model and the one that the
+training evaluates. One exception is known by its name: `average_weights-*`,
+which `EMACheckpointing` writes with the two swapped.
 """
 
 from collections.abc import Iterator, Mapping
+import heapq
+import itertools
+import os
 import re
 from typing import Any
 
@@ -20,9 +29,18 @@ from exporters.checkpoints.mismatch import Mismatch
 from exporters.errors import ExportError
 
 _OBJECT_GRAPH_KEY = "_CHECKPOINTABLE_OBJECT_GRAPH"
-_NUMBERED = re.compile(r"layer(_with_weights)?-\d+")
+# Keras's numbered attributes, in the order in which they are trusted: layers
+# without weights come and go with the version of the code.
+_NUMBERED = (
+  re.compile(r"layer_with_weights-\d+"),
+  re.compile(r"layer-\d+"),
+)
 # What Keras keeps below a compiled model that is no part of what it computes.
 _TRAINING = ("optimizer", "keras_api")
+# The slot in which an optimizer keeps an average, and the checkpoints in which
+# the model's own variables hold it.
+_AVERAGE = "average"
+_SWAPPED = "average_weights-"
 
 
 class ObjectBased(Checkpoint):
@@ -30,7 +48,15 @@ class ObjectBased(Checkpoint):
 
   kind = "TF2 object-based checkpoint"
 
-  def __init__(self, path: str, prefix: str):
+  def __init__(self, path: str, prefix: str, *, averages: bool | None = None):
+    """Opens the checkpoint.
+
+    Args:
+      path: What the user gave.
+      prefix: That of its files.
+      averages: Whether to restore the slots `average` in place of the model's
+        own variables. None: if the checkpoint has them, and not swapped.
+    """
     super().__init__(path)
     self._prefix = prefix
     # Not `tf.train.load_checkpoint`, which takes some remote prefixes for
@@ -46,6 +72,24 @@ class ObjectBased(Checkpoint):
     self._nodes = trackable_object_graph_pb2.TrackableObjectGraph.FromString(
       self._read(_OBJECT_GRAPH_KEY).numpy()
     ).nodes
+    self._averages = {
+      slot.original_variable_node_id: slot.slot_variable_node_id
+      for node in self._nodes
+      for slot in node.slot_variables
+      if slot.slot_name == _AVERAGE
+    }
+    if averages and not self._averages:
+      raise ExportError(
+        f"The checkpoint '{path}' has no averaged weights (no slots "
+        f"'{_AVERAGE}'). Leave average_weights out."
+      )
+    swapped = os.path.basename(prefix).startswith(_SWAPPED)
+    if averages is False or averages is None and swapped:
+      self._averages = {}
+
+  @property
+  def parts(self) -> frozenset[str]:
+    return frozenset(child.local_name for child in self._nodes[0].children)
 
   def match(self, items: Mapping[str, Any]) -> Match:
     bound, roots = self._bind(items)
@@ -53,7 +97,7 @@ class ObjectBased(Checkpoint):
     for node_id, trackable in bound.items():
       if not isinstance(trackable, tf.Variable):
         continue
-      for attribute in self._values(node_id):
+      for attribute in self._values(self._averages.get(node_id, node_id)):
         found.add(trackable.ref())
         key = attribute.checkpoint_key
         if trackable.shape == self._shapes[key]:
@@ -79,6 +123,7 @@ class ObjectBased(Checkpoint):
         unexpected=[n for id_, n in below.items() if id_ not in bound],
         shapes=shapes,
         restorable=len(pairs),
+        parts=self.parts & items.keys(),
       ),
       ignored=len(self._shapes) - 1 - len(below),
     )
@@ -90,16 +135,16 @@ class ObjectBased(Checkpoint):
       The object for each node that has one, and the nodes of `items`.
     """
     top = {child.local_name: child.node_id for child in self._nodes[0].children}
-    pending = [(top[name], item) for name, item in items.items() if name in top]
-    if not pending and items:
+    found = [(top[name], item) for name, item in items.items() if name in top]
+    if not found and items:
       # `model.save_weights()` writes the model itself as the root.
-      pending = [(0, next(iter(items.values())))]
-    roots = {node_id for node_id, _ in pending}
+      found = [(0, next(iter(items.values())))]
+    order = itertools.count()
+    pending = [(0, next(order), node_id, item) for node_id, item in found]
     bound: dict[int, Any] = {}
     taken: set[int] = set()
-    numbered = []
-    while pending or numbered:
-      node_id, trackable = pending.pop(0) if pending else numbered.pop(0)
+    while pending:
+      _, _, node_id, trackable = heapq.heappop(pending)
       if node_id in bound or id(trackable) in taken:
         continue
       bound[node_id] = trackable
@@ -107,9 +152,10 @@ class ObjectBased(Checkpoint):
       children = _children(trackable)
       for child in self._nodes[node_id].children:
         if child.local_name in children:
-          queue = numbered if _NUMBERED.fullmatch(child.local_name) else pending
-          queue.append((child.node_id, children[child.local_name]))
-    return bound, roots
+          trust = _trust(child.local_name)
+          entry = (child.node_id, children[child.local_name])
+          heapq.heappush(pending, (trust, next(order), *entry))
+    return bound, {node_id for node_id, _ in found}
 
   def _values(self, node_id: int) -> Iterator[Any]:
     for attribute in self._nodes[node_id].attributes:
@@ -137,6 +183,14 @@ class ObjectBased(Checkpoint):
       dtypes=[self._dtypes[key]],
     )
     return value
+
+
+def _trust(attribute: str) -> int:
+  """Returns how late an attribute is followed: those with a name first."""
+  for place, pattern in enumerate(_NUMBERED, start=1):
+    if pattern.fullmatch(attribute):
+      return place
+  return 0
 
 
 def _children(trackable: Any) -> dict[str, Any]:

@@ -1,0 +1,180 @@
+"""Keras `.h5` files: of `save_weights`, or of a whole model.
+
+A group for each layer holds the layer's weights. Layers are paired as Keras
+itself pairs them, by their order, since the names of many are made up. Nothing
+is restored unless everything fits.
+"""
+
+from collections.abc import Iterator, Mapping
+import contextlib
+import os
+import tempfile
+from typing import Any
+
+import h5py
+import numpy as np
+import tensorflow as tf
+
+from exporters.checkpoints.checkpoint import Checkpoint
+from exporters.checkpoints.checkpoint import Match
+from exporters.checkpoints.mismatch import Mismatch
+from exporters.errors import ExportError
+
+_SIGNATURE = b"\x89HDF\r\n\x1a\n"
+_SUFFIXES = (".h5", ".hdf5")
+_WHOLE_MODEL = "model_weights"
+
+
+def is_h5(path: str) -> bool:
+  """Tells whether `path` is a file that is, or claims to be, of this kind."""
+  if not tf.io.gfile.exists(path) or tf.io.gfile.isdir(path):
+    return False
+  with tf.io.gfile.GFile(path, "rb") as f:
+    return f.read(len(_SIGNATURE)) == _SIGNATURE or path.endswith(_SUFFIXES)
+
+
+class KerasH5(Checkpoint):
+  """A file of weights, or of a whole model with its weights."""
+
+  kind = "Keras .h5 file"
+
+  def __init__(self, path: str):
+    super().__init__(path)
+    self._local_copy = None
+    local = path
+    if "://" in path:  # HDF5 reads local files only.
+      self._local_copy = tempfile.TemporaryDirectory()
+      local = os.path.join(self._local_copy.name, "weights.h5")
+      tf.io.gfile.copy(path, local)
+    with self._readable():
+      self._file = h5py.File(local, "r")
+      self._layers = self._read_layers()
+      self._others = self._count_others()
+
+  def match(self, items: Mapping[str, Any]) -> Match:
+    model = items["model"]
+    ours = {
+      layer.name: layer.trainable_weights + layer.non_trainable_weights
+      for layer in model.layers
+      if layer.weights
+    }
+    pairs, missing, unexpected, shapes = [], [], [], []
+    if len(ours) == len(self._layers):
+      couples = list(zip(ours.values(), self._layers.values(), strict=True))
+    else:
+      names = [*ours, *(n for n in self._layers if n not in ours)]
+      couples = [(ours.get(n, []), self._layers.get(n, {})) for n in names]
+    for variables, tensors in couples:
+      names = list(tensors)
+      missing += [_name(v) for v in variables[len(names) :]]
+      unexpected += names[len(variables) :]
+      for variable, name in zip(variables, names, strict=False):
+        shape = tensors[name].shape
+        if _parameter(name) != _parameter(variable.name):
+          # A layer that was frozen keeps its weights in another order.
+          missing.append(_name(variable))
+          unexpected.append(name)
+        elif shape == tuple(variable.shape):
+          pairs.append((variable, self._reader(tensors[name])))
+        else:
+          shapes.append(
+            f"{_name(variable)}: checkpoint {shape}, model "
+            f"{tuple(variable.shape)}"
+          )
+    return Match(
+      pairs=pairs,
+      mismatch=Mismatch(
+        missing=missing,
+        unexpected=unexpected,
+        shapes=shapes,
+        restorable=len(pairs),
+      ),
+      ignored=self._others,
+    )
+
+  def _read_layers(self) -> dict[str, dict[str, h5py.Dataset]]:
+    """Returns each layer's weights by name, in the order of the file."""
+    root = self._file
+    if "layer_names" not in root.attrs:
+      root = _hard(root, _WHOLE_MODEL)
+    layers = {}
+    for layer in _strings(root, "layer_names"):
+      group = _hard(root, layer)
+      tensors = {n: _hard(group, n) for n in _strings(group, "weight_names")}
+      if tensors:
+        layers[layer] = tensors
+    return layers
+
+  def _count_others(self) -> int:
+    """Returns how many tensors belong to no layer: an optimizer's, mostly."""
+    found = []
+    self._file.visititems(
+      lambda _, item: found.append(item) if _is_dataset(item) else None
+    )
+    return len(found) - sum(map(len, self._layers.values()))
+
+  def _reader(self, dataset: h5py.Dataset):
+    def read() -> np.ndarray:
+      with self._readable():
+        return dataset[()]
+
+    return read
+
+  @contextlib.contextmanager
+  def _readable(self) -> Iterator[None]:
+    try:
+      yield
+    # What h5py raises on files that are truncated, damaged or hostile.
+    except (OSError, KeyError, RuntimeError, ValueError, TypeError) as e:
+      raise ExportError(
+        f"Cannot read the checkpoint '{self.path}': as a Keras .h5 file it is "
+        f"truncated or damaged. ({_first_line(e)}) Copy it again, and compare "
+        "its size."
+      ) from e
+
+
+def _hard(group: h5py.Group, name: str) -> Any:
+  """Returns what `name` is in this very file.
+
+  HDF5 can refer to other files, by links and by data kept elsewhere; Keras
+  writes nothing of the kind.
+  """
+  item = group
+  for part in filter(None, name.split("/")):
+    if not isinstance(item.get(part, getlink=True), h5py.HardLink):
+      raise ValueError(f"'{part}' is a link")
+    item = item[part]
+  if _is_dataset(item) and (item.external or item.is_virtual):
+    raise ValueError(f"'{name}' lies in another file")
+  return item
+
+
+def _is_dataset(item: Any) -> bool:
+  return isinstance(item, h5py.Dataset)
+
+
+def _strings(group: h5py.Group, name: str) -> list[str]:
+  """Returns an attribute; Keras splits one that is too long for HDF5."""
+  names = [name] if name in group.attrs else []
+  while f"{name}{len(names)}" in group.attrs:
+    names.append(f"{name}{len(names)}")
+  if not names:
+    raise KeyError(f"no attribute {name}")
+  return [
+    value.decode() if isinstance(value, bytes) else str(value)
+    for part in names
+    for value in group.attrs[part]
+  ]
+
+
+def _parameter(name: str) -> str:
+  """Returns the last part of a weight's name, such as "kernel"."""
+  return name.rpartition("/")[2].partition(":")[0]
+
+
+def _name(variable: tf.Variable) -> str:
+  return variable.name.removesuffix(":0")
+
+
+def _first_line(error: Exception) -> str:
+  return str(error).strip("'\"").partition("\n")[0].rstrip(".")

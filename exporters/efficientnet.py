@@ -1,0 +1,58 @@
+"""Exports EfficientNet: a classifier is restored, and sliced.
+
+  python -m exporters.efficientnet \\
+    --gin_file=configs/efficientnet/efficientnet_b0.gin \\
+    --gin_bindings="CHECKPOINT = '/path/to/ckpt-109375'" \\
+    --export_path=/tmp/efficientnet_b0
+
+  classify = hub.load("/tmp/efficientnet_b0/classification")
+  classify(images)  # float32 [batch, height, width, 3] in [0, 1] to logits,
+                    # float32 [batch, classes]
+  layer = hub.KerasLayer("/tmp/efficientnet_b0/feature_vector", trainable=True,
+                         arguments=dict(batch_norm_momentum=0.997))
+  layer(images)  # float32 [batch, features]
+
+Any height and width will do. The paper: https://arxiv.org/abs/1905.11946.
+"""
+
+if __name__ == "__main__":
+  # Only the entrance: the gin file imports this module under its own name.
+  from exporters import cli
+
+  cli.run()
+
+import dataclasses
+
+from official.legacy.image_classification.efficientnet import efficientnet_model
+
+from exporters import images
+from exporters import vision
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class EfficientNetExporter(vision.VisionExporter):
+  """Publishes an EfficientNet of `official.vision`, b0 to b7."""
+
+  backbone = "efficientnet"
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class LegacyEfficientNetExporter(images.ImageExporter):
+  """Publishes an EfficientNet of `official.legacy.image_classification`.
+
+  Attributes:
+    model: The architecture, as in the training's configuration; its
+      `resolution` is that of the images it was trained on.
+  """
+
+  model: efficientnet_model.ModelConfig
+
+  def classifier(self) -> images.Classifier:
+    return images.Classifier(
+      # It normalizes images in [0, 255] itself, whatever the training did.
+      model=efficientnet_model.EfficientNet(
+        self.model, overrides={"rescale_input": True}
+      ),
+      normalize=lambda images: images * 255.0,
+      image_size=(self.model.resolution, self.model.resolution),
+    )

@@ -1,0 +1,34 @@
+"""Exports MobileNet, V1 to V4: a classifier is restored, and sliced.
+
+  python -m exporters.mobilenet \\
+    --gin_file=configs/mobilenet/mobilenet_v2.gin \\
+    --gin_bindings="CHECKPOINT = '/path/to/ckpt-156000'" \\
+    --export_path=/tmp/mobilenet_v2
+
+  classify = hub.load("/tmp/mobilenet_v2/classification")
+  classify(images)  # float32 [batch, height, width, 3] in [0, 1] to logits,
+                    # float32 [batch, classes]
+  layer = hub.KerasLayer("/tmp/mobilenet_v2/feature_vector", trainable=True,
+                         arguments=dict(batch_norm_momentum=0.997))
+  layer(images)  # float32 [batch, features]
+
+Any height and width will do. The papers: https://arxiv.org/abs/1801.04381 (V2)
+and https://arxiv.org/abs/1905.02244 (V3).
+"""
+
+if __name__ == "__main__":
+  # Only the entrance: the gin file imports this module under its own name.
+  from exporters import cli
+
+  cli.run()
+
+import dataclasses
+
+from exporters import vision
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class MobileNetExporter(vision.VisionExporter):
+  """Publishes a MobileNet of `official.vision`."""
+
+  backbone = "mobilenet"

@@ -1,0 +1,34 @@
+"""Exports the Vision Transformer: a classifier is restored, and sliced.
+
+  python -m exporters.vit --gin_file=configs/vit/vit_b16.gin \\
+    --gin_bindings="CHECKPOINT = '/path/to/ckpt-93600'" \\
+    --export_path=/tmp/vit_b16
+
+  classify = hub.load("/tmp/vit_b16/classification")
+  classify(images)  # float32 [batch, 224, 224, 3] in [0, 1] to logits, float32
+                    # [batch, classes]
+  layer = hub.KerasLayer("/tmp/vit_b16/feature_vector", trainable=True)
+  layer(images)  # float32 [batch, features]
+
+Its position embeddings fix the size of the images; the signature says which.
+The papers: https://arxiv.org/abs/2010.11929 and, for the training,
+https://arxiv.org/abs/2012.12877.
+"""
+
+if __name__ == "__main__":
+  # Only the entrance: the gin file imports this module under its own name.
+  from exporters import cli
+
+  cli.run()
+
+import dataclasses
+
+from exporters import vision
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ViTExporter(vision.VisionExporter):
+  """Publishes a Vision Transformer of `official.vision`."""
+
+  backbone = "vit"
+  fixed_size = True
