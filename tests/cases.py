@@ -8,8 +8,10 @@ import dataclasses
 import pathlib
 
 import tensorflow as tf
+import tf_keras
 
 from tests import small_bert
+from tests import small_images
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -50,7 +52,37 @@ def _vocabulary(folder: pathlib.Path) -> list[str]:
   return [f"VOCAB_FILE = '{vocab_file}'"]
 
 
+def _keras_model(folder: pathlib.Path) -> list[str]:
+  layers = tf_keras.layers
+  model = tf_keras.Sequential(
+    [
+      tf_keras.Input([5]),
+      layers.Dense(4, kernel_regularizer="l2", name="first"),
+      layers.BatchNormalization(name="features"),
+      layers.Dropout(0.3),
+      layers.Dense(3, activation="softmax", name="last"),
+    ]
+  )
+  small_images.randomize(model)
+  model.save(folder / "model.keras")
+  return [
+    f"MODEL_FILE = '{folder / 'model.keras'}'",
+    "keras_model.KerasModelExporter.output_layer = 'features'",
+  ]
+
+
+def _images(gin_file: str, *bindings: str) -> dict:
+  return {
+    "gin_file": gin_file,
+    "write_inputs": small_images.written_by_leaf(gin_file, *bindings),
+  }
+
+
+_NO_IMAGES = ("image API",)
+_NO_BATCH_NORM = ("batch statistics", "batch_norm_momentum")
 _WITHOUT_TRAINING = (
+  *_NO_IMAGES,
+  *_NO_BATCH_NORM,
   "dropout",
   "gradients",
   "gradients in a tf.function",
@@ -67,14 +99,25 @@ CASES = {
     gin_file="configs/low_level/multiply.gin",
     write_inputs=lambda folder: [],
     trainable=1,
-    not_applicable=("dropout", "hyperparameters", "Dataset.map"),
+    not_applicable=(
+      "dropout",
+      "hyperparameters",
+      "Dataset.map",
+      *_NO_IMAGES,
+      *_NO_BATCH_NORM,
+    ),
   ),
   "bert": Case(
     module="bert",
     gin_file=small_bert.GIN_FILE,
     write_inputs=_bert,
     trainable=5 + 2 * 16 + 2,
-    not_applicable=("regularization losses", "Dataset.map"),
+    not_applicable=(
+      "regularization losses",
+      "Dataset.map",
+      *_NO_IMAGES,
+      *_NO_BATCH_NORM,
+    ),
   ),
   "bert_preprocessor": Case(
     module="bert_preprocessor",
@@ -82,5 +125,25 @@ CASES = {
     write_inputs=_vocabulary,
     trainable=0,
     not_applicable=_WITHOUT_TRAINING,
+  ),
+  # ResNet-RS of depth 10. Convolutions with their batch norms: 3 in the stem, 1
+  # for its pooling, 3 in each of 4 blocks; in each block squeeze and excite.
+  "resnet": Case(
+    module="resnet",
+    **_images(
+      "configs/resnet/resnet_rs_50.gin",
+      *small_images.RESNET,
+      "backbones.ResNet.stochastic_depth_drop_rate = 0.2",
+      "resnet.ResNetExporter.artifacts = ['classification']",
+    ),
+    trainable=(4 + 3 * 4) * 3 + 4 * 4 + 2,
+    not_applicable=("dropout", "Dataset.map"),
+  ),
+  "keras_model": Case(
+    module="keras_model",
+    gin_file="configs/keras_model/keras_model.gin",
+    write_inputs=_keras_model,
+    trainable=4,
+    not_applicable=("dropout", "Dataset.map", *_NO_IMAGES),
   ),
 }
