@@ -2,15 +2,18 @@
 
 import dataclasses
 import math
+import types
 
 import pytest
 import tensorflow as tf
+import tf_keras
 
 from exporters import bert
 from exporters import bert_preprocessor
 from exporters import checker
 from exporters import checkpoints
 from exporters import checks
+from exporters import keras_model
 from exporters import low_level
 from exporters import saved_model
 from exporters.published import Published
@@ -62,6 +65,25 @@ def good_preprocessor(tmp_path_factory) -> Published:
   return exporter.build().published[""]
 
 
+@pytest.fixture(scope="module")
+def good_classifier() -> Published:
+  """Two layers that classify images, with something dropped at random."""
+  layers = tf_keras.layers
+  model = tf_keras.Sequential(
+    [
+      tf_keras.Input([None, None, 3]),
+      layers.Conv2D(4, 3),
+      layers.SpatialDropout2D(0.5),
+      layers.BatchNormalization(),
+      layers.GlobalAveragePooling2D(),
+      layers.Dense(2),
+    ]
+  )
+  exporter = keras_model.KerasModelExporter(model_function=lambda: model)
+  published = exporter.build().published[""]
+  return dataclasses.replace(published, outputs=("logits", "default"))
+
+
 @pytest.fixture
 def results(processes, tmp_path):
   """Returns a function that checks one artifact against another's source."""
@@ -95,7 +117,8 @@ def changed(published: Published, change) -> Published:
 
 
 @pytest.mark.parametrize(
-  "good", ["good_bert", "good_low_level", "good_preprocessor"]
+  "good",
+  ["good_bert", "good_low_level", "good_preprocessor", "good_classifier"],
 )
 def test_nothing_fails_on_a_good_one(results, request, good):
   published = request.getfixturevalue(good)
@@ -288,3 +311,42 @@ def test_asset_that_is_lost(results, good_bert):
   made = results(good_bert, good_bert, without="assets/vocab.txt")
   assert with_status(made, checks.FAILED) == ["saved again"]
   assert made["saved again"].detail == "lost assets: vocab.txt"
+
+
+def test_outputs_without_the_names_of_the_api(results, good_classifier):
+  broken = dataclasses.replace(good_classifier, outputs=("logits", "softmax"))
+  made = results(broken, good_classifier)
+  assert "image API" in with_status(made, checks.FAILED)
+  assert made["image API"].detail == (
+    "the signature gives ['logits', 'softmax']"
+  )
+
+
+def test_statistics_that_never_move(results, good_classifier):
+  frozen = dataclasses.replace(
+    good_classifier,
+    function=lambda inputs, training: good_classifier.function(
+      inputs, training=False
+    ),
+  )
+  made = results(frozen, good_classifier)
+  assert with_status(made, checks.FAILED) == ["batch statistics", "dropout"]
+  assert made["batch statistics"].figure == 1
+  assert with_status(made, checks.BLOCKED) == ["batch_norm_momentum"]
+
+
+def test_momentum_that_is_not_heeded(results, good_classifier):
+  """The argument is there, but reaches no layer."""
+  momentum = dataclasses.replace(
+    good_classifier.hyperparameters["batch_norm_momentum"],
+    layers=[types.SimpleNamespace(momentum=0.99)],
+  )
+  broken = dataclasses.replace(
+    good_classifier,
+    hyperparameters={
+      **good_classifier.hyperparameters,
+      "batch_norm_momentum": momentum,
+    },
+  )
+  made = results(broken, good_classifier)
+  assert with_status(made, checks.FAILED) == ["batch_norm_momentum"]

@@ -73,9 +73,14 @@ def _operations(subject: Subject) -> Finding:
 
 @check("no local path", level=BASIC, needs=None)
 def _no_local_path(subject: Subject) -> Finding:
-  # As a whole word: "bert" may well be the name of a machine.
+  # As a whole word: "bert" may well be the name of a machine. What follows a
+  # path may be anything.
   patterns = {
-    text: re.compile(rb"(?<![\w-])" + re.escape(text.encode()))
+    text: re.compile(
+      rb"(?<![\w-])"
+      + re.escape(text.encode())
+      + (b"" if os.sep in text else rb"(?![\w-])")
+    )
     for text in subject.private
   }
   found = set()

@@ -1,0 +1,173 @@
+"""Checks of image models, and of the batch normalization in them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+import dataclasses
+import itertools
+import math
+import os
+import shutil
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+from tensorflow.core.framework import types_pb2
+from tensorflow.core.protobuf import saved_model_pb2
+
+from .harness import BASIC
+from .harness import Finding
+from .harness import NotApplicable
+from .harness import check
+from .numbers import worst
+from .subject import Subject
+
+_OUTPUTS = {"logits", "feature_vector"}
+
+
+@check("image API", level=BASIC)
+def _image_api(subject: Subject) -> Finding:
+  """Images in [0, 1] to one float32 [batch, n]; named outputs, any batch."""
+  wrong = []
+  for images in _images(subject):
+    outputs = subject.model(images)
+    if images.dtype != tf.float32 or np.abs(images - 0.5).max() > 0.5:
+      wrong.append("images are not float32 in [0, 1]")
+    if outputs.dtype != tf.float32 or outputs.shape.rank != 2:
+      wrong.append(f"outputs are {outputs.dtype.name} {outputs.shape}")
+    if outputs.shape[0] != images.shape[0]:
+      wrong.append(f"{outputs.shape[0]} outputs for {images.shape[0]} images")
+  signature = subject.model.signatures["serving_default"]
+  (spec,) = signature.structured_input_signature[1].values()
+  if spec.shape.rank != 4 or spec.shape[0] is not None or spec.shape[3] != 3:
+    wrong.append(f"the signature takes {spec.shape}")
+  names = set(signature.structured_outputs)
+  if "default" not in names or len(names & _OUTPUTS) != 1 or len(names) != 2:
+    wrong.append(f"the signature gives {sorted(names)}")
+  return Finding(len(wrong), 0, "; ".join(wrong) or "deviations")
+
+
+@check("batch statistics", needs="hub.KerasLayer")
+def _batch_statistics(subject: Subject) -> Finding:
+  """They move when the layer is trainable and training, and only then."""
+  wrong = []
+  for name, _, _ in _batch_norms(subject):
+    before = _statistics(subject.find(name))
+    for trainable, training in itertools.product((True, False), repeat=2):
+      after = _moved(subject, name, training, trainable=trainable)
+      moved = [
+        not np.array_equal(b, a) for b, a in zip(before, after, strict=True)
+      ]
+      if not (all(moved) if trainable and training else not any(moved)):
+        wrong.append(
+          f"{name or 'the model'} with trainable={trainable}, "
+          f"training={training}"
+        )
+  return Finding(len(wrong), 0, "; ".join(wrong) or "kinds of call")
+
+
+@check("batch_norm_momentum", needs="batch statistics")
+def _batch_norm_momentum(subject: Subject) -> Finding:
+  """With momentum m, statistics become m * before + (1 - m) * the batch's."""
+  names = _batch_norms(subject)
+  # What is dropped at random changes the batch's statistics below it.
+  path = os.path.join(subject.scratch, "without_drops")
+  _copy_without_drops(subject, path)
+  try:
+    still = dataclasses.replace(subject, path=path)
+    return worst(
+      (name, _momentum_error(still, name, key, default))
+      for name, key, default in names
+    )
+  finally:
+    shutil.rmtree(path)
+
+
+def _images(subject: Subject) -> list[tf.Tensor]:
+  """Returns the samples, if the source is an image model."""
+  samples = [inputs[0] for inputs, _ in subject.cases("") if inputs]
+  shape = getattr(samples[0], "shape", []) if samples else []
+  if len(shape) != 4 or shape[-1] != 3:
+    raise NotApplicable("the model takes no images")
+  if not _OUTPUTS & set(subject.callables[""]["outputs"]):
+    raise NotApplicable("the model is neither classifier nor feature vector")
+  return samples
+
+
+def _batch_norms(subject: Subject) -> list[tuple[str, str, float]]:
+  """Returns callables with their argument for the momentum, and its default."""
+  found = [
+    (name, key, default)
+    for name in subject.callables
+    for key, default in subject.hyperparameters(name, "momentum").items()
+  ]
+  if not found:
+    raise NotApplicable("the source has no batch normalization to set")
+  return found
+
+
+def _statistics(loaded: Any) -> list[np.ndarray]:
+  return [np.array(v) for v in loaded.variables if not v.trainable]
+
+
+def _moved(
+  subject: Subject, name: str, training: bool, **layer: Any
+) -> list[np.ndarray]:
+  """Returns the statistics after one call of a `hub.KerasLayer(**layer)`."""
+  import tensorflow_hub as hub
+
+  subject.reset()
+  loaded = subject.find(name)
+  arguments, _ = subject.cases(name)[-1]
+  hub.KerasLayer(loaded, **layer)(*arguments, training=training)
+  return _statistics(loaded)
+
+
+def _momentum_error(
+  subject: Subject, name: str, key: str, default: float
+) -> tuple[float, str]:
+  """Returns the largest deviation from arithmetic, of scale, and its place."""
+
+  def moved(arguments: Mapping[str, float]) -> list[np.ndarray]:
+    return _moved(subject, name, True, trainable=True, arguments=arguments)
+
+  before = _statistics(subject.find(name))
+  batch = moved({key: 0.0})  # Momentum 0 keeps nothing of what was.
+  largest, place = 0.0, ""
+  for momentum, arguments in ((0.5, {key: 0.5}), (default, {})):
+    after = moved(arguments)
+    for got, old, new in zip(after, before, batch, strict=True):
+      want = momentum * old + (1 - momentum) * new
+      scale = max(np.abs(old).max(), np.abs(new).max())
+      error = float(np.abs(got - want).max() / scale)
+      if not error <= largest:  # NaN too.
+        largest = float("inf") if math.isnan(error) else error
+        place = f"with {key}={momentum}"
+  return largest, place
+
+
+def _copy_without_drops(subject: Subject, path: str) -> None:
+  """Copies a SavedModel, with the largest numbers in place of random ones.
+
+  What compares them with a rate then keeps everything.
+  """
+  shutil.copytree(subject.path, path, copy_function=os.link)
+  proto = saved_model_pb2.SavedModel()
+  proto.CopyFrom(subject.proto)
+  for function in proto.meta_graphs[0].graph_def.library.function:
+    for node in [n for n in function.node_def if n.op == "RandomUniform"]:
+      one = function.node_def.add(name=f"{node.name}/largest", op="Const")
+      one.attr["dtype"].type = types_pb2.DT_FLOAT
+      one.attr["value"].tensor.dtype = types_pb2.DT_FLOAT
+      one.attr["value"].tensor.tensor_shape.SetInParent()
+      one.attr["value"].tensor.float_val.append(1 - 2**-24)
+      index_type = node.attr["T"].type
+      node.op = "Fill"
+      node.input.insert(1, f"{one.name}:output:0")
+      node.attr.clear()
+      node.attr["T"].type = types_pb2.DT_FLOAT
+      node.attr["index_type"].type = index_type
+  # Not written in place: it is a link to the original.
+  os.remove(os.path.join(path, "saved_model.pb"))
+  with open(os.path.join(path, "saved_model.pb"), "wb") as f:
+    f.write(proto.SerializeToString())
