@@ -53,7 +53,7 @@ class Checker:
 
   def check(
     self,
-    published: Published,
+    published: Published | None,
     path: str,
     *,
     scratch: str,
@@ -62,7 +62,7 @@ class Checker:
     """Returns the results for the SavedModel at `path`.
 
     Args:
-      published: Its source.
+      published: Its source. None: of unknown origin.
       path: Its directory.
       scratch: A directory for files that nobody needs afterwards.
       private: What must not stand in it, beside this machine's own paths.
@@ -73,7 +73,7 @@ class Checker:
     if not self._processes:
       return []
     arrays: list[np.ndarray] = []
-    callables = {
+    source = published and {
       name: describe(callable_, arrays)
       for name, callable_ in published.callables().items()
     }
@@ -82,10 +82,10 @@ class Checker:
       "scratch": scratch,
       "arrays": os.path.join(scratch, "arrays.npz"),
       "results": os.path.join(scratch, "results.json"),
-      "callables": callables,
+      "source": source,
       "private": [*private, *_private()],
       "level": self._level,
-      "needs_text": "tensorflow_text" in sys.modules,
+      "needs_text": not source or "tensorflow_text" in sys.modules,
     }
     np.savez(job["arrays"], *arrays)
     for process in self._processes.values():

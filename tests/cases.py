@@ -78,11 +78,15 @@ def _images(gin_file: str, *bindings: str) -> dict:
   }
 
 
-_NO_IMAGES = ("image API",)
+_NO_IMAGES = ("image API", "specification: images")
+_NO_TEXT_ENCODER = ("specification: text encoder",)
+_NO_TEXT_PREPROCESSOR = ("specification: text preprocessor",)
 _NO_BATCH_NORM = ("batch statistics", "batch_norm_momentum")
 _WITHOUT_TRAINING = (
   *_NO_IMAGES,
   *_NO_BATCH_NORM,
+  *_NO_TEXT_ENCODER,
+  "specification: training",
   "dropout",
   "gradients",
   "gradients in a tf.function",
@@ -103,8 +107,11 @@ CASES = {
       "dropout",
       "hyperparameters",
       "Dataset.map",
+      "specification: training",
       *_NO_IMAGES,
       *_NO_BATCH_NORM,
+      *_NO_TEXT_ENCODER,
+      *_NO_TEXT_PREPROCESSOR,
     ),
   ),
   "bert": Case(
@@ -117,6 +124,7 @@ CASES = {
       "Dataset.map",
       *_NO_IMAGES,
       *_NO_BATCH_NORM,
+      *_NO_TEXT_PREPROCESSOR,
     ),
   ),
   "bert_preprocessor": Case(
@@ -137,13 +145,24 @@ CASES = {
       "resnet.ResNetExporter.artifacts = ['classification']",
     ),
     trainable=(4 + 3 * 4) * 3 + 4 * 4 + 2,
-    not_applicable=("dropout", "Dataset.map"),
+    not_applicable=(
+      "dropout",
+      "Dataset.map",
+      *_NO_TEXT_ENCODER,
+      *_NO_TEXT_PREPROCESSOR,
+    ),
   ),
   "keras_model": Case(
     module="keras_model",
     gin_file="configs/keras_model/keras_model.gin",
     write_inputs=_keras_model,
     trainable=4,
-    not_applicable=("dropout", "Dataset.map", *_NO_IMAGES),
+    not_applicable=(
+      "dropout",
+      "Dataset.map",
+      *_NO_IMAGES,
+      *_NO_TEXT_ENCODER,
+      *_NO_TEXT_PREPROCESSOR,
+    ),
   ),
 }

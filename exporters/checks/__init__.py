@@ -25,5 +25,6 @@ from .subject import encode as encode
 # In the order in which they are made and shown.
 from . import files as files  # isort: skip
 from . import loaded as loaded  # isort: skip
+from . import specification as specification  # isort: skip
 from . import images as images  # isort: skip
 from . import alone as alone  # isort: skip

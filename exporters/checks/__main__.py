@@ -64,7 +64,7 @@ def main() -> None:
       subject = checks.Subject(
         path=job["path"],
         scratch=job["scratch"],
-        callables=job["callables"],
+        source=job["source"],
         private=job["private"],
         arrays=[arrays[f"arr_{i}"] for i in range(len(arrays.files))],
       )

@@ -126,10 +126,8 @@ def merge(shares: Iterable[list[Result]]) -> list[Result]:
 
 def _after(before: Result | None, entry: Check) -> Result | None:
   """Returns the result that follows from that of the check before, if one."""
-  if before is None or before.status == PASSED:
+  if before is None or before.status in (PASSED, NOT_APPLICABLE):
     return None
-  if before.status == NOT_APPLICABLE:
-    return dataclasses.replace(before, check=entry.name, seconds=0.0)
   return Result(
     check=entry.name,
     status=BLOCKED,

@@ -25,13 +25,16 @@ from .subject import Subject
 def _loads(subject: Subject) -> Finding:
   """What is made of operations that are not on the list is not even loaded."""
   missing = [
-    name for name in subject.callables if not callable(subject.find(name))
+    name or "the model"
+    for name in subject.callables
+    if not callable(subject.find(name))
   ]
-  return Finding(len(missing), 0, " ".join(missing) or "not callable")
+  return Finding(len(missing), 0, f"{' '.join(missing)} not callable".strip())
 
 
 @check("interface", level=BASIC, needs="loads")
 def _interface(subject: Subject) -> Finding:
+  subject.require_source()
   wrong = []
   for name, want in subject.callables.items():
     loaded = subject.find(name)
@@ -54,6 +57,7 @@ def _interface(subject: Subject) -> Finding:
 
 @check(SAME_NUMBERS, level=BASIC, needs="interface")
 def _same_numbers(subject: Subject) -> Finding:
+  subject.require_source()
   return worst(
     (name, difference(subject.find(name)(*arguments), want))
     for name in subject.callables
@@ -64,8 +68,10 @@ def _same_numbers(subject: Subject) -> Finding:
 @check("signature", level=BASIC)
 def _signature(subject: Subject) -> Finding:
   cases = [case for case in subject.cases("") if case[0]]
-  if not cases or not subject.model.signatures:
-    raise NotApplicable("the model takes no input")
+  if not cases or "serving_default" not in subject.model.signatures:
+    raise NotApplicable("the model has no input, or no serving_default")
+  if subject.source is None and not isinstance(cases[0][1], Mapping):
+    raise NotApplicable("there is no source that says the outputs' names")
   signature = subject.model.signatures["serving_default"]
   names = subject.callables[""]["outputs"]
 
@@ -226,6 +232,7 @@ def _hyperparameters(subject: Subject) -> Finding:
 
 @check("regularization losses", needs="interface")
 def _regularization_losses(subject: Subject) -> Finding:
+  subject.require_source()
   if not any(w["regularization_losses"] for w in subject.callables.values()):
     raise NotApplicable("the source has no regularization losses")
 

@@ -21,19 +21,39 @@ class Subject:
   Attributes:
     path: The SavedModel's directory.
     scratch: A directory for what a check writes.
-    callables: What the source says of each callable, by attribute path; the
-      key "" for the model itself. See `checker.describe`.
+    source: What the source says of each callable, by attribute path; the key ""
+      for the model itself. See `checker.describe`. None: there is no source,
+      and the model speaks for itself.
     private: Strings that must not stand in the model, such as local paths.
-    arrays: The arrays to which `callables` refers.
+    arrays: The arrays to which `source` refers.
     memo: What a check leaves for a later one.
   """
 
   path: str
   scratch: str
-  callables: Mapping[str, Mapping[str, Any]]
+  source: Mapping[str, Mapping[str, Any]] | None
   private: Sequence[str]
-  arrays: Sequence[Any]
+  arrays: list[Any]
   memo: dict[str, Any] = dataclasses.field(default_factory=dict)
+
+  @functools.cached_property
+  def callables(self) -> Mapping[str, Mapping[str, Any]]:
+    """What is said of each callable."""
+    from . import itself
+
+    if self.source is not None:
+      return self.source
+    return itself.describe(self.model, self.arrays)
+
+  def require_source(self) -> None:
+    if self.source is None:
+      raise NotApplicable("there is no source to compare with")
+
+  def traces(self, name: str) -> list[tuple[dict[str, Any], Any]]:
+    """Returns a callable's traces: Python keywords, and input specs."""
+    from . import itself
+
+    return itself.traces(self.find(name))
 
   @property
   def model(self) -> Any:

@@ -1,0 +1,202 @@
+"""What TF Hub's specifications ask of any SavedModel, whoever wrote it.
+
+Each check quotes the sentence that it is about.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+import re
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from .harness import BASIC
+from .harness import Finding
+from .harness import NotApplicable
+from .harness import check
+from .numbers import flatten
+from .subject import Subject
+
+_REUSABLE = "https://www.tensorflow.org/hub/reusable_saved_models"
+_IMAGES = "https://www.tensorflow.org/hub/common_saved_model_apis/images"
+_TEXT = "https://www.tensorflow.org/hub/common_saved_model_apis/text"
+
+_ENCODER_INPUTS = {"input_word_ids", "input_mask", "input_type_ids"}
+# What Keras calls an output for which nobody had a name.
+_AUTOMATIC = re.compile(r"output_\d+|(?!encoder_outputs)\w+_\d+(_\d+)?")
+
+
+def _finding(wrong: list[str], sentence: str, page: str) -> Finding:
+  if not wrong:
+    return Finding(0, 0, "deviations")
+  return Finding(len(wrong), 0, f'{"; ".join(wrong)}. "{sentence}" ({page})')
+
+
+@check("specification: attributes", level=BASIC, needs="loads")
+def _attributes(subject: Subject) -> Finding:
+  model = subject.model
+  variables = {id(v) for v in getattr(model, "variables", [])}
+  trained = list(getattr(model, "trainable_variables", []))
+  wrong = [
+    f"{v.name} is in `trainable_variables` alone"
+    for v in trained
+    if id(v) not in variables
+  ]
+  if not trained and any(v.trainable for v in getattr(model, "variables", [])):
+    wrong.append("there are variables, but no `trainable_variables`")
+  sentence = "These variables must be a subset of `variables`."
+  for loss in getattr(model, "regularization_losses", []):
+    value = loss()
+    if value.shape.rank or not value.dtype.is_floating:
+      wrong.append(f"a regularization loss is {value.dtype.name} {value.shape}")
+      sentence = "each taking zero inputs and returning a single scalar float"
+  return _finding(wrong[:5], sentence, _REUSABLE)
+
+
+@check("specification: training", level=BASIC, needs="loads")
+def _training(subject: Subject) -> Finding:
+  flags: dict[str, set[str]] = {}
+  for keywords, inputs in subject.traces(""):
+    if "training" in keywords:
+      rest = {k: str(v) for k, v in keywords.items() if k != "training"}
+      key = f"{inputs}, {rest}"
+      flags.setdefault(key, set()).add(keywords["training"])
+  if not flags:
+    raise NotApplicable("the model takes no `training`")
+  wrong = [f"{k}: {v} only" for k, v in flags.items() if v != {True, False}]
+  return _finding(
+    wrong,
+    "Flipping `training` between `True` and `False` must not change the "
+    "permissibility of arguments.",
+    _REUSABLE,
+  )
+
+
+@check("specification: batch size", level=BASIC, needs="loads")
+def _batch_size(subject: Subject) -> Finding:
+  wrong = [
+    f"{name or 'the input'} has shape {spec.shape}"
+    for _, inputs in subject.traces("")
+    for name, spec in flatten(inputs).items()
+    if spec.shape.rank and spec.shape[0] is not None
+  ]
+  return _finding(
+    sorted(set(wrong)),
+    "Where useful, some dimensions of the shape should be undefined (notably "
+    "batch size).",
+    _REUSABLE,
+  )
+
+
+@check("specification: signature", level=BASIC, needs="loads")
+def _signature_names(subject: Subject) -> Finding:
+  signatures = subject.model.signatures
+  if not subject.callables.get("", {}).get("takes_inputs"):
+    raise NotApplicable("the model takes no input")
+  if "serving_default" not in signatures:
+    wrong = ["there is no signature `serving_default`"]
+  else:
+    named = signatures["serving_default"].structured_outputs
+    wrong = [
+      f"an output is called {name}"
+      for name in named
+      if _AUTOMATIC.fullmatch(name)
+    ]
+  return _finding(
+    wrong,
+    "SavedModel's signatures [...] continue to be used in TF2 for inference",
+    _REUSABLE,
+  )
+
+
+@check("specification: text encoder", level=BASIC, needs="loads")
+def _text_encoder(subject: Subject) -> Finding:
+  cases = [case for case in subject.cases("") if case[0]]
+  if not cases or not isinstance(cases[0][0][0], Mapping):
+    raise NotApplicable("the model is no text encoder")
+  (inputs,), outputs = cases[0]
+  if "input_word_ids" not in inputs:
+    raise NotApplicable("the model is no text encoder")
+  wrong = [f"no input {n}" for n in sorted(_ENCODER_INPUTS - inputs.keys())]
+  if not isinstance(outputs, Mapping):
+    wrong.append("the result is no dict")
+    outputs = {}
+  batch, seq_length = inputs["input_word_ids"].shape
+  for name, rank in (
+    ("default", 2),
+    ("pooled_output", 2),
+    ("sequence_output", 3),
+  ):
+    value = outputs.get(name)
+    if value is None:
+      wrong.append(f"no output {name}")
+    elif value.shape.rank != rank or value.shape[0] != batch:
+      wrong.append(f"{name} has shape {value.shape}")
+  sequence = outputs.get("sequence_output")
+  if sequence is not None and sequence.shape[1] != seq_length:
+    wrong.append(f"sequence_output has shape {sequence.shape}")
+  return _finding(
+    wrong,
+    "The `encoder_outputs` are a dict of Tensors with the following keys: "
+    "sequence_output [...] pooled_output [...] default",
+    f"{_TEXT}#transformer-encoders",
+  )
+
+
+@check("specification: text preprocessor", level=BASIC, needs="loads")
+def _text_preprocessor(subject: Subject) -> Finding:
+  cases = [case for case in subject.cases("") if case[0]]
+  if not cases or not isinstance(cases[0][1], Mapping):
+    raise NotApplicable("the model is no text preprocessor")
+  (inputs,), outputs = cases[0]
+  if getattr(inputs, "dtype", None) != tf.string:
+    raise NotApplicable("the model is no text preprocessor")
+  wrong = [
+    f"no .{name}"
+    for name in ("tokenize", "bert_pack_inputs")
+    if not callable(getattr(subject.model, name, None))
+  ]
+  wrong += [
+    f"{name} is {value.dtype.name}"
+    for name, value in outputs.items()
+    if value.dtype != tf.int32
+  ]
+  return _finding(
+    wrong,
+    "the preprocessor SavedModel provides callable subobjects `tokenize` for "
+    "tokenization [...] and `bert_pack_inputs` for packing",
+    f"{_TEXT}#preprocessor",
+  )
+
+
+@check("specification: images", level=BASIC, needs="loads")
+def _images(subject: Subject) -> Finding:
+  cases = [case for case in subject.cases("") if case[0]]
+  shape = getattr(cases[0][0][0], "shape", ()) if cases else ()
+  if len(shape) != 4:
+    raise NotApplicable("the model takes no images")
+  (images,), outputs = cases[-1]
+  wrong = []
+  if images.dtype != tf.float32 or images.shape[-1] != 3:
+    wrong.append(f"the input is {images.dtype.name} {images.shape}")
+  (value, *more) = flatten(outputs).values()
+  if more or value.shape.rank != 2 or value.dtype != tf.float32:
+    wrong.append(
+      f"the output is {value.dtype.name} {value.shape}"
+      + (f" and {len(more)} more" if more else "")
+    )
+  sentence = (
+    "The output is a single tensor of dtype float32 and shape [batch_size, "
+    "num_features]."
+  )
+  if not wrong and _are_probabilities(value):
+    wrong.append("the outputs are probabilities: positive, with the sum 1")
+    sentence = "maps the pixels of an image to linear scores (logits)"
+  return _finding(wrong, sentence, _IMAGES)
+
+
+def _are_probabilities(value: Any) -> bool:
+  rows = np.asarray(value)
+  return bool((rows >= 0).all() and np.allclose(rows.sum(axis=1), 1, atol=1e-4))

@@ -1,0 +1,84 @@
+"""Checks any SavedModel, from here or from anywhere, as a consumer would.
+
+  python -m scripts.check /path/to/saved_model
+  python -m scripts.check --checks=basic --table /path/to/one /path/to/another
+
+Without a source to compare with, a model is held against what it says of itself
+and against TF Hub's specifications, whose sentences are quoted. The exit code
+is 1 if a check fails.
+"""
+
+from collections.abc import Mapping, Sequence
+import os
+import sys
+import tempfile
+
+from absl import app
+from absl import flags
+
+_CHECKS = flags.DEFINE_enum(
+  "checks", "all", ["all", "basic"], "Which checks a fresh process makes."
+)
+_TABLE = flags.DEFINE_bool(
+  "table", False, "Print a Markdown table: a row a check, a column a model."
+)
+
+# How a table shows a result's status.
+_SIGNS = {
+  "passed": "yes",
+  "failed": "**no**",
+  "not applicable": "-",
+  "blocked": "(blocked)",
+}
+
+
+def main(argv: Sequence[str]) -> None:
+  os.environ.setdefault("TF_USE_LEGACY_KERAS", "1")
+  os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+  paths = [os.path.normpath(path) for path in argv[1:]]
+  if not paths:
+    raise app.UsageError("Name the directory of a SavedModel.")
+  for path in paths:
+    if not os.path.exists(os.path.join(path, "saved_model.pb")):
+      sys.exit(f"error: '{path}' is no SavedModel: it has no saved_model.pb.")
+  results = {path: _check(path) for path in paths}
+  if _TABLE.value:
+    _print_table(results)
+  else:
+    _print_lines(results)
+  if any(r.status == "failed" for found in results.values() for r in found):
+    sys.exit(1)
+
+
+def _check(path: str) -> list:
+  """Returns the results for one model; each gets processes of its own."""
+  from rich.console import Console
+
+  from exporters import checker
+
+  with (
+    tempfile.TemporaryDirectory() as scratch,
+    checker.Checker(_CHECKS.value) as processes,
+    Console(stderr=True).status(f"checking {path}"),
+  ):
+    return processes.check(None, path, scratch=scratch, private=[])
+
+
+def _print_lines(results: Mapping[str, list]) -> None:
+  for path, found in results.items():
+    print(path)
+    for result in found:
+      mark = "!" if result.status == "failed" else " "
+      print(f"  {mark} {result}")
+
+
+def _print_table(results: Mapping[str, list]) -> None:
+  print(f"| check | {' | '.join(map(os.path.basename, results))} |")
+  print("|---" * (len(results) + 1) + "|")
+  for row in zip(*results.values(), strict=True):
+    signs = " | ".join(_SIGNS[result.status] for result in row)
+    print(f"| {row[0].check} | {signs} |")
+
+
+if __name__ == "__main__":
+  app.run(main)
