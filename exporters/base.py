@@ -183,12 +183,18 @@ def export(
     if isinstance(exporter, CheckpointExporter):
       with stages("restore", exporter.checkpoint):
         ignored = _restore(exporter, build)
-    artifacts = []
-    for name, published in build.published.items():
-      published = _with_recipe(published, exporter)
-      path = os.path.join(directory, name)
+    models = {
+      name: _with_recipe(published, exporter)
+      for name, published in build.published.items()
+    }
+    # All before any check: what a check traces shows in the names of functions
+    # that are traced after it.
+    for name, published in models.items():
       with stages("save", name):
-        _save(published, path)
+        _save(published, os.path.join(directory, name))
+    artifacts = []
+    for name, published in models.items():
+      path = os.path.join(directory, name)
       results = []
       if level != checks.NONE:
         with stages("check", name):

@@ -85,6 +85,20 @@ class TestDigits:
       (spec,) = signature.structured_input_signature[1].values()
       assert spec.shape.as_list() == [None, None, None, 3]
 
+  def test_bytes_of_both_artifacts_repeat(self, exported, tmp_path):
+    again = tmp_path / "elsewhere"
+    leaf = "configs/resnet/digits_resnet.gin"
+    command.export("resnet", leaf, again, "--checks=none")
+    files = [
+      file.relative_to(exported)
+      for file in sorted(exported.rglob("*"))
+      if file.is_file()
+    ]
+    # Graph, fingerprint, index and data of the variables; and the labels.
+    assert len(files) == 2 * 4 + 1
+    for file in files:
+      assert (exported / file).read_bytes() == (again / file).read_bytes()
+
   def test_brings_the_names_of_its_classes(self, classify):
     path = classify.labels.asset_path.numpy()
     with tf.io.gfile.GFile(path) as f:
