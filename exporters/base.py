@@ -220,15 +220,12 @@ def export(
 def _export_remote(
   exporter: Exporter, export_path: str, *, overwrite: bool, **kwargs
 ) -> Export:
-  if tf.io.gfile.exists(export_path) and not overwrite:
-    raise ExportError(
-      f"'{export_path}' exists already. Choose another export path, or pass "
-      "--overwrite to replace it once the new model has passed its checks."
-    )
+  with _reworded(export_path):
+    staging.refuse_existing(export_path, overwrite=overwrite)
   with tempfile.TemporaryDirectory() as scratch:
     local = os.path.join(scratch, "saved_model")
     done = export(exporter, export_path=local, **kwargs)
-    with kwargs["stages"]("copy", export_path):
+    with kwargs["stages"]("copy", export_path), _reworded(export_path):
       _copy(local, export_path)
   return dataclasses.replace(
     done,
@@ -239,19 +236,42 @@ def _export_remote(
   )
 
 
+@contextlib.contextmanager
+def _reworded(path: str) -> Iterator[None]:
+  try:
+    yield
+  except tf.errors.OpError as e:
+    raise ExportError(f"Cannot write to '{path}': {e.message}") from e
+
+
 def _copy(local: str, remote: str) -> None:
-  """Copies a directory; `saved_model.pb`, which makes it a model, last."""
-  if tf.io.gfile.exists(remote):
-    tf.io.gfile.rmtree(remote)
+  """Copies a directory; `saved_model.pb`, which makes it a model, last.
+
+  First to a directory beside the target, from where it is moved: what is
+  replaced stays until all of the new one has arrived.
+  """
+  incoming = f"{remote.rstrip('/')}.incoming"
   files = [
     os.path.relpath(os.path.join(folder, name), local)
     for folder, _, names in os.walk(local)
     for name in names
   ]
-  for file in sorted(files, key=lambda f: (f.endswith("saved_model.pb"), f)):
-    target = os.path.join(remote, file)
-    tf.io.gfile.makedirs(os.path.dirname(target))
-    tf.io.gfile.copy(os.path.join(local, file), target)
+  files.sort(key=lambda file: (file.endswith("saved_model.pb"), file))
+  for file in files:
+    target = _with_parent(os.path.join(incoming, file))
+    tf.io.gfile.copy(os.path.join(local, file), target, overwrite=True)
+  if tf.io.gfile.exists(remote):
+    tf.io.gfile.rmtree(remote)
+  # File by file: object stores know no directories to rename.
+  for file in files:
+    target = _with_parent(os.path.join(remote, file))
+    tf.io.gfile.rename(os.path.join(incoming, file), target)
+  tf.io.gfile.rmtree(incoming)
+
+
+def _with_parent(path: str) -> str:
+  tf.io.gfile.makedirs(os.path.dirname(path))
+  return path
 
 
 def _initial_values(exporter: Exporter) -> contextlib.AbstractContextManager:
@@ -271,7 +291,7 @@ def _restore(exporter: CheckpointExporter, build: Build) -> int:
     for variable in _all(published, "variables"):
       if variable.ref() not in restored:
         raise ValueError(f"{variable.name} is published but not restored.")
-  return min(ignored)
+  return min(ignored, default=0)
 
 
 def _with_recipe(published: Published, exporter: Exporter) -> Published:
@@ -286,12 +306,17 @@ def _with_recipe(published: Published, exporter: Exporter) -> Published:
         f"hyperparameter_defaults names '{name}', but this model offers "
         f"{', '.join(sorted(offered)) or 'none'}.{hint}"
       )
-  changed = _changed(published, exporter)
+  try:
+    changed = _changed(published, exporter)
+  except re.error as e:
+    raise ExportError(
+      f"trainable = '{exporter.trainable}' is no regular expression: {e}."
+    ) from e
   if exporter.trainable and not _all(changed, "trainable_variables"):
+    names = [v.name for v in _all(published, "trainable_variables")[:3]]
     raise ExportError(
       f"trainable = '{exporter.trainable}' is found in no name of a trained "
-      "variable. Names are such as "
-      f"'{_all(published, 'trainable_variables')[0].name}'."
+      f"variable. Names are such as {', '.join(names) or '(there are none)'}."
     )
   return changed
 

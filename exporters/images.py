@@ -133,6 +133,21 @@ class ImageExporter(base.CheckpointExporter):
     return {"model": classifier.model, **classifier.restored}
 
   def _refuse_unknown_artifacts(self) -> None:
+    if isinstance(self.artifacts, str):
+      raise ExportError(
+        f"artifacts = '{self.artifacts}' must be a list: ['{self.artifacts}']."
+      )
+    named = self.labels_file or self.background_label
+    if named and CLASSIFICATION not in self.artifacts:
+      raise ExportError(
+        f"Class names ('{named}') go with 'classification', which `artifacts` "
+        "leaves out. Remove them, or add it."
+      )
+    if self.background_label and not self.labels_file:
+      raise ExportError(
+        f"background_label = '{self.background_label}' needs a labels_file "
+        "with the names of the other classes."
+      )
     unknown = set(self.artifacts) - _OUTPUTS.keys()
     if unknown or not self.artifacts:
       raise ExportError(

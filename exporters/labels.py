@@ -72,7 +72,7 @@ def read_labels(path: str, background_label: str | None = None) -> Labels:
   with tf.io.gfile.GFile(path, "rb") as f:
     content = f.read()
   try:
-    text = content.decode()
+    text = content.decode("utf-8-sig")  # Without a byte order mark.
   except UnicodeDecodeError as e:
     line = content[: e.start].count(b"\n") + 1
     raise ExportError(

@@ -16,6 +16,8 @@ import os
 import shutil
 import tempfile
 
+import tensorflow as tf
+
 from exporters.errors import ExportError
 
 _NEW = "new"  # What the caller writes.
@@ -63,7 +65,8 @@ def stage(target: str, *, overwrite: bool = False) -> Iterator[str]:
 
 def refuse_existing(target: str, *, overwrite: bool) -> None:
   """Raises `ExportError` if `target` exists and may not be replaced."""
-  if os.path.lexists(target) and not overwrite:
+  exists = tf.io.gfile.exists if "://" in target else os.path.lexists
+  if exists(target) and not overwrite:
     raise ExportError(
       f"'{target}' exists already. Choose another export path, or pass "
       "--overwrite to replace it once the new model has passed its checks."

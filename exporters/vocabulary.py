@@ -78,7 +78,12 @@ def read_vocabulary(path: str) -> Vocabulary:
   tokens = text.removesuffix("\n").split("\n")
   if not text.strip():
     raise ExportError(f"The vocabulary '{path}' is empty.")
-  if tokens[0].endswith("\r"):
+  if text.startswith("\ufeff"):
+    raise ExportError(
+      f"The vocabulary '{path}' begins with a byte order mark, which would "
+      "become part of its first token. Save it without one."
+    )
+  if any(token.endswith("\r") for token in tokens):
     raise ExportError(
       f"The vocabulary '{path}' has Windows line ends, which would become part "
       "of each token. Save it with plain newlines."

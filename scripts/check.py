@@ -41,7 +41,12 @@ def main(argv: Sequence[str]) -> None:
   for path in paths:
     if not os.path.exists(os.path.join(path, "saved_model.pb")):
       sys.exit(f"error: '{path}' is no SavedModel: it has no saved_model.pb.")
-  results = {path: _check(path) for path in paths}
+  from exporters.errors import ExportError
+
+  try:
+    results = {path: _check(path) for path in paths}
+  except ExportError as e:
+    sys.exit(f"error: {e}")
   if _TABLE.value:
     _print_table(results)
   else:

@@ -138,3 +138,25 @@ def test_a_remote_export_path(tmp_path):
     "fingerprint.pb saved_model.pb variables/variables.data-00000-of-00001 "
     "variables/variables.index: [20.0, 40.0]"
   )
+
+
+@pytest.mark.parametrize(
+  ("flag", "message"),
+  [
+    ("--export_path=nosuch://bucket/model", "Cannot write to 'nosuch://"),
+    (
+      "--gin_bindings=low_level.LowLevelExporter.trainable = '('",
+      "trainable = '(' is no regular expression",
+    ),
+  ],
+)
+def test_what_cannot_be_is_one_error(tmp_path, flag, message):
+  stderr = failure(
+    "exporters.low_level",
+    "--gin_file=configs/low_level/multiply.gin",
+    f"--export_path={tmp_path / 'model'}",
+    "--checks=none",
+    flag,
+  )
+  assert f"error: {message}" in stderr
+  assert os.listdir(tmp_path) == []

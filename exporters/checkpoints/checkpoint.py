@@ -6,7 +6,6 @@ import contextlib
 import dataclasses
 from typing import Any
 
-import numpy as np
 import tensorflow as tf
 
 from exporters.checkpoints import mismatch
@@ -114,8 +113,8 @@ def restore(checkpoint: Checkpoint, items: Mapping[str, Any]) -> Match:
     not_finite = []
     for variable, read in match.pairs:
       value = tf.cast(read(), variable.dtype)
-      if value.dtype.is_floating and not np.isfinite(
-        tf.reduce_sum(value).numpy()
+      if value.dtype.is_floating and not bool(
+        tf.reduce_all(tf.math.is_finite(value))
       ):
         not_finite.append(f"  {variable.name.removesuffix(':0')}")
       variable.assign(value)

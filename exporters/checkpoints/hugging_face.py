@@ -120,6 +120,9 @@ class HuggingFace(Checkpoint):
       ("model_type", "bert", None),
       ("layer_norm_eps", 1e-12, 1e-12),
       ("position_embedding_type", "absolute", "absolute"),
+      # Another mask, another output layer: no tensor's name tells of them.
+      ("is_decoder", False, False),
+      ("tie_word_embeddings", True, True),
     ):
       value = self._config.get(key, default)
       if value != supported:
@@ -247,11 +250,17 @@ class HuggingFace(Checkpoint):
       return default
     try:
       with tf.io.gfile.GFile(path) as f:
-        return json.load(f)
+        value = json.load(f)
     except (json.JSONDecodeError, UnicodeDecodeError) as e:
       raise ExportError(f"'{path}' is not JSON: {e}.") from e
     except tf.errors.NotFoundError as e:
       raise ExportError(f"'{path}' does not exist.") from e
+    expected = list if name == "modules.json" else dict
+    if not isinstance(value, expected):
+      raise ExportError(
+        f"'{path}' holds a {type(value).__name__}, not a {expected.__name__}."
+      )
+    return value
 
 
 def variable_name(variable: tf.Variable) -> str:

@@ -52,6 +52,12 @@ class KerasH5(Checkpoint):
       self._others = self._count_others()
 
   def match(self, items: Mapping[str, Any]) -> Match:
+    if "model" not in items or items.keys() & {"masked_lm"}:
+      raise ExportError(
+        f"'{self.path}' holds one model's weights by layer, so that parts such "
+        f"as {', '.join(sorted(items.keys() - {'model'}))} can't be told "
+        "apart. Take a TF2 checkpoint of the training instead."
+      )
     model = items["model"]
     ours = {
       layer.name: layer.trainable_weights + layer.non_trainable_weights

@@ -42,7 +42,9 @@ def _callables(model: Any) -> Iterator[tuple[str, Any]]:
   # One level, which is what users are expected to handle.
   for name, value in sorted(vars(model).items()):
     if (
-      not name.startswith("_")
+      # Keras numbers its layers: `layer-7` is no attribute for users.
+      name.isidentifier()
+      and not name.startswith("_")
       and callable(value)
       and hasattr(value, "variables")
       and traces(value)

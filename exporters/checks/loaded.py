@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-import dataclasses
 import inspect
 from typing import Any
 
@@ -88,10 +87,10 @@ def _signature(subject: Subject) -> Finding:
   return worst(differences())
 
 
-@check("repeats itself", level=BASIC)
+@check("repeats itself", level=BASIC, needs="interface")
 def _repeats(subject: Subject) -> Finding:
-  """Two calls outside training give the same numbers, to the last bit."""
-  found = worst(
+  """Two calls outside training give the same numbers."""
+  return worst(
     (
       name,
       difference(
@@ -101,7 +100,6 @@ def _repeats(subject: Subject) -> Finding:
     for name in subject.callables
     for arguments, _ in subject.cases(name)[:1]
   )
-  return dataclasses.replace(found, bound=0.0)
 
 
 @check("dropout", level=BASIC)
