@@ -250,7 +250,8 @@ def _copy(local: str, remote: str) -> None:
   First to a directory beside the target, from where it is moved: what is
   replaced stays until all of the new one has arrived.
   """
-  incoming = f"{remote.rstrip('/')}.incoming"
+  parent, name = os.path.split(remote.rstrip("/"))
+  incoming = os.path.join(parent, f".{name}.incoming")
   files = [
     os.path.relpath(os.path.join(folder, name), local)
     for folder, _, names in os.walk(local)

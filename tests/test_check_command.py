@@ -1,0 +1,62 @@
+"""`python -m scripts.check`, on models of whatever origin."""
+
+import pytest
+import tensorflow as tf
+import tf_keras
+
+from tests import command
+
+pytestmark = pytest.mark.xdist_group("check_command")
+
+
+def test_a_model_that_keeps_the_specification(tmp_path):
+  path = tmp_path / "multiply"
+  command.export(
+    "low_level", "configs/low_level/multiply.gin", path, "--checks=none"
+  )
+  done = command.run("scripts.check", "--checks=basic", str(path))
+  assert (
+    "same numbers as the source: not applicable; there is no" in done.stdout
+  )
+  assert "gradients: passed" in done.stdout
+  assert "  ! " not in done.stdout
+
+
+def test_probabilities_in_place_of_logits(tmp_path):
+  """As a tf_keras classifier is usually saved: the defects are named."""
+  model = tf_keras.Sequential(
+    [
+      tf_keras.Input([16, 16, 3]),
+      tf_keras.layers.Flatten(),
+      tf_keras.layers.Dense(4, activation="softmax", name="dense_1"),
+    ]
+  )
+  model.save(tmp_path / "model")
+  done = command.run(
+    "scripts.check", "--checks=basic", str(tmp_path / "model"), check=False
+  )
+  assert done.returncode == 1
+  shown = " ".join(done.stdout.split())
+  assert "the outputs are probabilities: positive, with the sum 1" in shown
+  assert '"maps the pixels of an image to linear scores (logits)"' in shown
+  assert "an output is called dense_1" in shown
+
+
+def test_a_call_without_a_batch_dimension_of_its_own(tmp_path):
+  module = tf.Module()
+  module.__call__ = tf.function(
+    lambda x: x, input_signature=[tf.TensorSpec([8, 2])]
+  )
+  tf.saved_model.save(module, str(tmp_path / "model"))
+  done = command.run(
+    "scripts.check", "--checks=basic", str(tmp_path / "model"), check=False
+  )
+  assert done.returncode == 1
+  assert "the input has shape (8, 2)" in done.stdout
+  assert "an output is called output_0" in done.stdout
+
+
+def test_no_saved_model(tmp_path):
+  done = command.run("scripts.check", str(tmp_path), check=False)
+  assert done.returncode == 1
+  assert "is no SavedModel" in done.stderr
