@@ -34,7 +34,7 @@ make_venv() {
   echo "Installing requirements.txt into .venv (some minutes, 2.5 GB) ..."
   [ -x .venv/bin/python ] || "$python" -m venv .venv
   .venv/bin/python -m pip install -qq --disable-pip-version-check \
-    --require-hashes -r requirements.txt
+    --use-pep517 --require-hashes -r requirements.txt
   sha256sum requirements.txt >"$stamp"
 }
 
