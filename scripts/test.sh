@@ -8,4 +8,4 @@ make_venv
 fetch_weights
 .venv/bin/ruff check --quiet .
 .venv/bin/ruff format --check --quiet .
-.venv/bin/python -m pytest --numprocesses=2 --dist=loadgroup "$@"
+.venv/bin/python -m pytest --numprocesses=2 --dist=loadscope "$@"

@@ -1,12 +1,9 @@
 """`python -m scripts.check`, on models of whatever origin."""
 
-import pytest
 import tensorflow as tf
 import tf_keras
 
 from tests import command
-
-pytestmark = pytest.mark.xdist_group("check_command")
 
 
 def test_a_model_that_keeps_the_specification(tmp_path):

@@ -13,8 +13,6 @@ from exporters import checkpoints
 from exporters.errors import ExportError
 from tests import small_bert
 
-pytestmark = pytest.mark.xdist_group("checkpoints")
-
 
 @pytest.fixture(scope="module")
 def encoder():

@@ -19,8 +19,6 @@ from exporters import saved_model
 from exporters.published import Published
 from tests import small_bert
 
-pytestmark = pytest.mark.xdist_group("checks")
-
 
 @pytest.fixture(scope="module")
 def processes():

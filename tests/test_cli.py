@@ -9,8 +9,6 @@ from tests import cases
 from tests import command
 from tests import small_bert
 
-pytestmark = pytest.mark.xdist_group("cli")
-
 
 def test_help_shows_the_module_and_its_flags_without_tensorflow():
   done = command.run("exporters.bert", "--help", check=False)

@@ -27,10 +27,7 @@ class Exported:
 
 @pytest.fixture(
   scope="module",
-  params=[
-    pytest.param(name, marks=pytest.mark.xdist_group(f"contract_{name}"))
-    for name in CASES
-  ],
+  params=list(CASES),
 )
 def exported(request, tmp_path_factory) -> Exported:
   """The small instance, exported by its command with all checks."""

@@ -18,8 +18,6 @@ from exporters import resnet
 from exporters.errors import ExportError
 from tests import small_images
 
-pytestmark = pytest.mark.xdist_group("image_inputs")
-
 
 @pytest.fixture(scope="module")
 def model():

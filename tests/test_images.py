@@ -51,7 +51,6 @@ def source():
   return model
 
 
-@pytest.mark.xdist_group("digits")
 class TestDigits:
   """A ResNet that was really trained, exported whole and sliced."""
 
@@ -180,7 +179,6 @@ def _digits_model():
   )
 
 
-@pytest.mark.xdist_group("legacy_resnet")
 def test_legacy_resnet_50_of_any_size(tmp_path):
   """Both artifacts from an .h5 file; the Garden's model gives softmax at 224.
 
@@ -253,10 +251,7 @@ _VARIANTS = {
 
 @pytest.mark.parametrize(
   "variant",
-  [
-    pytest.param(name, marks=pytest.mark.xdist_group(f"variant_{name}"))
-    for name in _VARIANTS
-  ],
+  _VARIANTS,
 )
 def test_every_architecture_passes_the_checks(variant, tmp_path):
   """From a checkpoint in which no variable has its initial value."""
@@ -312,7 +307,6 @@ def _parameters(blocks: tuple[int, ...], *, bottleneck: bool) -> int:
   return total + 1001 * (inputs + 1)
 
 
-@pytest.mark.xdist_group("depths")
 @pytest.mark.parametrize(
   ("depth", "blocks"),
   [

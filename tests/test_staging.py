@@ -136,7 +136,6 @@ def bert(tmp_path_factory):
   ]
 
 
-@pytest.mark.xdist_group("staging")
 def test_killed_while_saving(bert, tmp_path):
   flags = [*bert, f"--export_path={tmp_path / 'model'}"]
   process = subprocess.Popen(
@@ -157,7 +156,6 @@ def test_killed_while_saving(bert, tmp_path):
   assert os.listdir(tmp_path) == ["model"]
 
 
-@pytest.mark.xdist_group("staging")
 def test_terminated_while_saving_cleans_up_at_once(bert, tmp_path):
   process = subprocess.Popen(
     [
@@ -176,7 +174,6 @@ def test_terminated_while_saving_cleans_up_at_once(bert, tmp_path):
   assert os.listdir(tmp_path) == []
 
 
-@pytest.mark.xdist_group("staging")
 def test_full_disk(bert, tmp_path):
   """On a file system of 64 KiB, mounted in a namespace of its own."""
   script = (
