@@ -151,7 +151,7 @@ def export(
   level: str = checks.ALL,
   stages: Stages | None = None,
 ) -> Export:
-  """Exports one model: the one function that a gin file configures.
+  """Exports what one recipe describes.
 
   Args:
     exporter: What to export.
@@ -252,12 +252,10 @@ def _copy(local: str, remote: str) -> None:
   """
   parent, name = os.path.split(remote.rstrip("/"))
   incoming = os.path.join(parent, f".{name}.incoming")
-  files = [
-    os.path.relpath(os.path.join(folder, name), local)
-    for folder, _, names in os.walk(local)
-    for name in names
-  ]
-  files.sort(key=lambda file: (file.endswith("saved_model.pb"), file))
+  files = sorted(
+    saved_model.files(local),
+    key=lambda file: (file.endswith("saved_model.pb"), file),
+  )
   for file in files:
     target = _with_parent(os.path.join(incoming, file))
     tf.io.gfile.copy(os.path.join(local, file), target, overwrite=True)
@@ -392,7 +390,6 @@ def _parameters(variables: Sequence[tf.Variable]) -> int:
 
 def _size(path: str) -> int:
   return sum(
-    os.path.getsize(os.path.join(folder, name))
-    for folder, _, names in os.walk(path)
-    for name in names
+    os.path.getsize(os.path.join(path, file))
+    for file in saved_model.files(path)
   )

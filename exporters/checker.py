@@ -19,6 +19,7 @@ from exporters import checks
 from exporters import saved_model
 from exporters.errors import ExportError
 from exporters.published import Published
+from exporters.published import variable_name
 
 # The processes, by the share of the checks that each makes.
 _SHARES = ("shared", "alone")
@@ -156,8 +157,8 @@ def describe(published: Published, arrays: list[np.ndarray]) -> dict[str, Any]:
     "takes_inputs": bool(published.inputs),
     "training": published.training,
     "outputs": list(published.outputs),
-    "variables": [_name(v) for v in published.variables],
-    "trainable": [_name(v) for v in published.trainable_variables],
+    "variables": [variable_name(v) for v in published.variables],
+    "trainable": [variable_name(v) for v in published.trainable_variables],
     "regularization_losses": [
       float(loss()) for loss in published.regularization_losses
     ],
@@ -199,10 +200,6 @@ def _tensors(nest: Any) -> Any:
   return tf.nest.map_structure(
     tf.convert_to_tensor, nest, expand_composites=True
   )
-
-
-def _name(variable: tf.Variable) -> str:
-  return variable.name.removesuffix(":0")
 
 
 def _private() -> list[str]:

@@ -1,10 +1,10 @@
 """Reads the names of a classifier's classes."""
 
 import dataclasses
-import hashlib
 
 import tensorflow as tf
 
+from exporters import text_file
 from exporters.errors import ExportError
 
 _NAME = "labels.txt"
@@ -47,14 +47,7 @@ class Labels:
   def asset(self) -> str:
     """Returns a path to the names that depends on nothing but them."""
     content = "".join(f"{name}\n" for name in self.names).encode()
-    digest = hashlib.sha256(content).hexdigest()
-    directory = f"ram://labels/{digest}"
-    path = f"{directory}/{_NAME}"
-    if not tf.io.gfile.exists(path):
-      tf.io.gfile.makedirs(directory)
-      with tf.io.gfile.GFile(path, "wb") as f:
-        f.write(content)
-    return path
+    return text_file.asset(content, "labels", _NAME)
 
 
 def read_labels(path: str, background_label: str | None = None) -> Labels:
@@ -69,16 +62,7 @@ def read_labels(path: str, background_label: str | None = None) -> Labels:
   """
   if not tf.io.gfile.exists(path) or tf.io.gfile.isdir(path):
     raise ExportError(f"The labels file '{path}' does not exist.")
-  with tf.io.gfile.GFile(path, "rb") as f:
-    content = f.read()
-  try:
-    text = content.decode("utf-8-sig")  # Without a byte order mark.
-  except UnicodeDecodeError as e:
-    line = content[: e.start].count(b"\n") + 1
-    raise ExportError(
-      f"The labels file '{path}' is not UTF-8: line {line} has the byte "
-      f"0x{content[e.start]:02x}. Save it as UTF-8."
-    ) from e
+  _, text = text_file.read(path, "labels file", encoding="utf-8-sig")
   names = text.replace("\r\n", "\n").removesuffix("\n").split("\n")
   empty = [i + 1 for i, name in enumerate(names) if not name.strip()]
   if empty:

@@ -92,3 +92,8 @@ class Published:
       if not hyperparameter.layers:
         arguments[name] = hyperparameter.default
     return arguments
+
+
+def variable_name(variable: tf.Variable) -> str:
+  """Returns a variable's name without the number of TensorFlow's output."""
+  return variable.name.removesuffix(":0")

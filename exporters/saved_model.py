@@ -221,7 +221,7 @@ def _write_fingerprint(path: str) -> None:
   the place of each. So nothing large is read again.
   """
   digest = hashlib.sha256()
-  for name in sorted(_files(path)):
+  for name in sorted(files(path)):
     if name != "fingerprint.pb" and ".data-" not in name:
       digest.update(f"{name}\n".encode())
       with open(os.path.join(path, name), "rb") as f:
@@ -234,7 +234,8 @@ def _write_fingerprint(path: str) -> None:
     f.write(fingerprint.SerializeToString(deterministic=True))
 
 
-def _files(path: str) -> list[str]:
+def files(path: str) -> list[str]:
+  """Returns the files below a directory, relative to it."""
   return [
     os.path.relpath(os.path.join(folder, name), path).replace(os.sep, "/")
     for folder, _, names in os.walk(path)

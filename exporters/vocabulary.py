@@ -2,11 +2,11 @@
 
 import collections
 import dataclasses
-import hashlib
 import os
 
 import tensorflow as tf
 
+from exporters import text_file
 from exporters.errors import ExportError
 
 SPECIAL_TOKENS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
@@ -37,20 +37,8 @@ class Vocabulary:
       )
 
   def asset(self) -> str:
-    """Returns a path to the content that says nothing of where it came from.
-
-    Paths of assets end up in graphs, as the shared name of a lookup table for
-    one. This one is in memory and depends on nothing but the content: equal
-    vocabularies may share a table, different ones never do.
-    """
-    digest = hashlib.sha256(self.content).hexdigest()
-    directory = f"ram://vocabulary/{digest}"
-    path = f"{directory}/{_NAME}"
-    if not tf.io.gfile.exists(path):
-      tf.io.gfile.makedirs(directory)
-      with tf.io.gfile.GFile(path, "wb") as f:
-        f.write(self.content)
-    return path
+    """Returns a path to the content that depends on nothing but it."""
+    return text_file.asset(self.content, "vocabulary", _NAME)
 
 
 def read_vocabulary(path: str) -> Vocabulary:
@@ -64,16 +52,7 @@ def read_vocabulary(path: str) -> Vocabulary:
     path = os.path.join(path, _NAME)
   if not tf.io.gfile.exists(path):
     raise ExportError(f"The vocabulary '{path}' does not exist.")
-  with tf.io.gfile.GFile(path, "rb") as f:
-    content = f.read()
-  try:
-    text = content.decode()
-  except UnicodeDecodeError as e:
-    line = content[: e.start].count(b"\n") + 1
-    raise ExportError(
-      f"The vocabulary '{path}' is not UTF-8: line {line} has the byte "
-      f"0x{content[e.start]:02x}. Save it as UTF-8."
-    ) from e
+  content, text = text_file.read(path, "vocabulary", encoding="utf-8")
   # Not `splitlines`: tokens may hold what Unicode counts as the end of a line.
   tokens = text.removesuffix("\n").split("\n")
   if not text.strip():

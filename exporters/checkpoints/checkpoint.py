@@ -4,12 +4,15 @@ import abc
 from collections.abc import Callable, Iterator, Mapping, Sequence
 import contextlib
 import dataclasses
+import os
+import tempfile
 from typing import Any
 
 import tensorflow as tf
 
 from exporters.checkpoints import mismatch
 from exporters.errors import ExportError
+from exporters.published import variable_name
 from exporters.sentence_embedding import SentenceEmbedding
 
 
@@ -41,6 +44,7 @@ class Checkpoint(abc.ABC):
 
   def __init__(self, path: str):
     self.path = path
+    self._copies = contextlib.ExitStack()  # Until the checkpoint goes.
 
   @abc.abstractmethod
   def match(self, items: Mapping[str, Any]) -> Match:
@@ -51,6 +55,15 @@ class Checkpoint(abc.ABC):
         checkpoint holds them. One trackable may have several names; one of
         them is enough.
     """
+
+  def _local(self, path: str) -> str:
+    """Returns `path`, or a local copy for libraries that read no other."""
+    if "://" not in path:
+      return path
+    folder = self._copies.enter_context(tempfile.TemporaryDirectory())
+    local = os.path.join(folder, os.path.basename(path))
+    tf.io.gfile.copy(path, local)
+    return local
 
   @property
   def parts(self) -> frozenset[str]:
@@ -116,7 +129,7 @@ def restore(checkpoint: Checkpoint, items: Mapping[str, Any]) -> Match:
       if value.dtype.is_floating and not bool(
         tf.reduce_all(tf.math.is_finite(value))
       ):
-        not_finite.append(f"  {variable.name.removesuffix(':0')}")
+        not_finite.append(f"  {variable_name(variable)}")
       variable.assign(value)
   if not_finite:
     names = "\n".join(not_finite)

@@ -11,7 +11,6 @@ from collections.abc import Callable, Mapping
 import json
 import os
 import re
-import tempfile
 from typing import Any
 
 import numpy as np
@@ -22,6 +21,7 @@ from exporters.checkpoints.checkpoint import Checkpoint
 from exporters.checkpoints.checkpoint import Match
 from exporters.checkpoints.mismatch import Mismatch
 from exporters.errors import ExportError
+from exporters.published import variable_name
 from exporters.sentence_embedding import SentenceEmbedding
 
 CONFIG = "config.json"
@@ -112,7 +112,6 @@ class HuggingFace(Checkpoint):
     super().__init__(path)
     self._config = self._json(CONFIG)
     self._refuse_other_architectures()
-    self._local_copy = None
     self._tensors = self._open()
 
   def _refuse_other_architectures(self) -> None:
@@ -145,13 +144,8 @@ class HuggingFace(Checkpoint):
         f"'{self.path}' has a {CONFIG} but no {WEIGHTS}. Save the model with "
         "`save_pretrained(folder, safe_serialization=True)`."
       )
-    if "://" in path:  # safetensors reads local files only.
-      self._local_copy = tempfile.TemporaryDirectory()
-      local = os.path.join(self._local_copy.name, WEIGHTS)
-      tf.io.gfile.copy(path, local)
-      path = local
     try:
-      file = safetensors.safe_open(path, framework="np")
+      file = safetensors.safe_open(self._local(path), framework="np")
     except safetensors.SafetensorError as e:
       raise ExportError(
         f"Cannot read '{os.path.join(self.path, WEIGHTS)}': it is truncated or "
@@ -170,7 +164,8 @@ class HuggingFace(Checkpoint):
       for variable in item.variables
     }
     for variable in variables.values():
-      name = variable_name(variable)
+      # Without the scope that a pretrainer puts around its head.
+      name = variable_name(variable).removeprefix("bert/")
       tensor = tensor_name(name)
       if tensor not in self._tensors:
         missing.append(name)
@@ -261,11 +256,6 @@ class HuggingFace(Checkpoint):
         f"'{path}' holds a {type(value).__name__}, not a {expected.__name__}."
       )
     return value
-
-
-def variable_name(variable: tf.Variable) -> str:
-  """Returns the variable's name without the pretrainer's scope around it."""
-  return variable.name.removesuffix(":0").removeprefix("bert/")
 
 
 def tensor_name(name: str) -> str | None:

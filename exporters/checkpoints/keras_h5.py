@@ -7,8 +7,6 @@ is restored unless everything fits.
 
 from collections.abc import Iterator, Mapping
 import contextlib
-import os
-import tempfile
 from typing import Any
 
 import h5py
@@ -19,6 +17,7 @@ from exporters.checkpoints.checkpoint import Checkpoint
 from exporters.checkpoints.checkpoint import Match
 from exporters.checkpoints.mismatch import Mismatch
 from exporters.errors import ExportError
+from exporters.published import variable_name
 
 _SIGNATURE = b"\x89HDF\r\n\x1a\n"
 _SUFFIXES = (".h5", ".hdf5")
@@ -40,12 +39,7 @@ class KerasH5(Checkpoint):
 
   def __init__(self, path: str):
     super().__init__(path)
-    self._local_copy = None
-    local = path
-    if "://" in path:  # HDF5 reads local files only.
-      self._local_copy = tempfile.TemporaryDirectory()
-      local = os.path.join(self._local_copy.name, "weights.h5")
-      tf.io.gfile.copy(path, local)
+    local = self._local(path)
     with self._readable():
       self._file = h5py.File(local, "r")
       self._layers = self._read_layers()
@@ -72,19 +66,19 @@ class KerasH5(Checkpoint):
       couples = [(ours.get(n, []), self._layers.get(n, {})) for n in names]
     for variables, tensors in couples:
       names = list(tensors)
-      missing += [_name(v) for v in variables[len(names) :]]
+      missing += [variable_name(v) for v in variables[len(names) :]]
       unexpected += names[len(variables) :]
       for variable, name in zip(variables, names, strict=False):
         shape = tensors[name].shape
         if _parameter(name) != _parameter(variable.name):
           # A layer that was frozen keeps its weights in another order.
-          missing.append(_name(variable))
+          missing.append(variable_name(variable))
           unexpected.append(name)
         elif shape == tuple(variable.shape):
           pairs.append((variable, self._reader(tensors[name])))
         else:
           shapes.append(
-            f"{_name(variable)}: checkpoint {shape}, model "
+            f"{variable_name(variable)}: checkpoint {shape}, model "
             f"{tuple(variable.shape)}"
           )
     return Match(
@@ -176,10 +170,6 @@ def _strings(group: h5py.Group, name: str) -> list[str]:
 def _parameter(name: str) -> str:
   """Returns the last part of a weight's name, such as "kernel"."""
   return name.rpartition("/")[2].partition(":")[0]
-
-
-def _name(variable: tf.Variable) -> str:
-  return variable.name.removesuffix(":0")
 
 
 def _first_line(error: Exception) -> str:

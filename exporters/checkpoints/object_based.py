@@ -27,6 +27,7 @@ from exporters.checkpoints.checkpoint import Checkpoint
 from exporters.checkpoints.checkpoint import Match
 from exporters.checkpoints.mismatch import Mismatch
 from exporters.errors import ExportError
+from exporters.published import variable_name
 
 _OBJECT_GRAPH_KEY = "_CHECKPOINTABLE_OBJECT_GRAPH"
 # Keras's numbered attributes, in the order in which they are trusted: layers
@@ -104,7 +105,8 @@ class ObjectBased(Checkpoint):
           pairs.append((trackable, lambda key=key: self._read(key)))
         else:
           shapes.append(
-            f"{_name(trackable)}: checkpoint {tuple(self._shapes[key])}, "
+            f"{variable_name(trackable)}: "
+            f"checkpoint {tuple(self._shapes[key])}, "
             f"model {tuple(trackable.shape)}"
           )
     below = {
@@ -116,7 +118,7 @@ class ObjectBased(Checkpoint):
       pairs=pairs,
       mismatch=Mismatch(
         missing=[
-          _name(variable)
+          variable_name(variable)
           for variable in _variables(items)
           if variable.ref() not in found
         ],
@@ -205,7 +207,3 @@ def _variables(items: Mapping[str, Any]) -> list[tf.Variable]:
     for trackable in tf.train.TrackableView(root).descendants()
     if isinstance(trackable, tf.Variable)
   ]
-
-
-def _name(variable: tf.Variable) -> str:
-  return variable.name.removesuffix(":0")

@@ -77,7 +77,7 @@ def _saved_again(subject: Subject) -> Finding:
 def _tfsm_layer(subject: Subject) -> Finding:
   import keras
 
-  cases = [case for case in subject.cases("") if case[0]]
+  cases = subject.calls()
   if not cases:
     raise NotApplicable("the model takes no input")
   if takes_strings(cases):

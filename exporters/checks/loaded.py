@@ -66,7 +66,7 @@ def _same_numbers(subject: Subject) -> Finding:
 
 @check("signature", level=BASIC)
 def _signature(subject: Subject) -> Finding:
-  cases = [case for case in subject.cases("") if case[0]]
+  cases = subject.calls()
   if not cases or "serving_default" not in subject.model.signatures:
     raise NotApplicable("the model has no input, or no serving_default")
   if subject.source is None and not isinstance(cases[0][1], Mapping):
@@ -153,16 +153,21 @@ def gradient_finding(
   return Finding(len(bad), 0, detail)
 
 
+def _trained(subject: Subject) -> tuple[str, Any, list[Any]]:
+  """Returns the first callable that can be trained, and how it is called."""
+  name = subject.trained()[0]
+  arguments, _ = subject.cases(name)[0]
+  return name, subject.find(name), arguments
+
+
 @check("gradients", level=BASIC)
 def _gradients(subject: Subject) -> Finding:
   """In a training call of `hub.KerasLayer`, without what is random in it."""
   import tensorflow_hub as hub
 
-  name = subject.trained()[0]
-  loaded = subject.find(name)
+  name, loaded, arguments = _trained(subject)
   rates = dict.fromkeys(subject.hyperparameters(name, "rate"), 0.0)
   layer = hub.KerasLayer(loaded, trainable=True, arguments=rates)
-  arguments, _ = subject.cases(name)[0]
   with tf.GradientTape() as tape:
     loss = loss_of(layer(*arguments, training=True))
   weights = layer.trainable_weights
@@ -174,9 +179,7 @@ def _gradients(subject: Subject) -> Finding:
 @check("a training step", needs="gradients")
 def _training_step(subject: Subject) -> Finding:
   """The loss of an inference call changes by one step down the gradients."""
-  name = subject.trained()[0]
-  loaded = subject.find(name)
-  arguments, _ = subject.cases(name)[0]
+  name, loaded, arguments = _trained(subject)
   weights = list(loaded.trainable_variables)
   before = [tf.identity(weight) for weight in weights]
   gradients = subject.memo["gradients"]
@@ -193,9 +196,7 @@ def _training_step(subject: Subject) -> Finding:
 
 @check("gradients of a persistent tape", needs="gradients")
 def _persistent_gradients(subject: Subject) -> Finding:
-  name = subject.trained()[0]
-  loaded = subject.find(name)
-  arguments, _ = subject.cases(name)[0]
+  name, loaded, arguments = _trained(subject)
   weights = list(loaded.trainable_variables)
   with tf.GradientTape(persistent=True) as tape:
     loss = loss_of(loaded(*arguments, **subject.training(name)))
@@ -270,7 +271,7 @@ def _keras_layer(subject: Subject) -> Finding:
 
 @check("Dataset.map")
 def _dataset_map(subject: Subject) -> Finding:
-  cases = [case for case in subject.cases("") if case[0]]
+  cases = subject.calls()
   if not cases or not takes_strings(cases):
     raise NotApplicable("the model is no preprocessor")
 

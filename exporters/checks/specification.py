@@ -113,7 +113,7 @@ def _signature_names(subject: Subject) -> Finding:
 
 @check("specification: text encoder", level=BASIC, needs="loads")
 def _text_encoder(subject: Subject) -> Finding:
-  cases = [case for case in subject.cases("") if case[0]]
+  cases = subject.calls()
   if not cases or not isinstance(cases[0][0][0], Mapping):
     raise NotApplicable("the model is no text encoder")
   (inputs,), outputs = cases[0]
@@ -147,7 +147,7 @@ def _text_encoder(subject: Subject) -> Finding:
 
 @check("specification: text preprocessor", level=BASIC, needs="loads")
 def _text_preprocessor(subject: Subject) -> Finding:
-  cases = [case for case in subject.cases("") if case[0]]
+  cases = subject.calls()
   if not cases or not isinstance(cases[0][1], Mapping):
     raise NotApplicable("the model is no text preprocessor")
   (inputs,), outputs = cases[0]
@@ -173,7 +173,7 @@ def _text_preprocessor(subject: Subject) -> Finding:
 
 @check("specification: images", level=BASIC, needs="loads")
 def _images(subject: Subject) -> Finding:
-  cases = [case for case in subject.cases("") if case[0]]
+  cases = subject.calls()
   shape = getattr(cases[0][0][0], "shape", ()) if cases else ()
   if len(shape) != 4:
     raise NotApplicable("the model takes no images")

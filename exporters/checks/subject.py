@@ -99,6 +99,10 @@ class Subject:
       for case in self.callables[name]["cases"]
     ]
 
+  def calls(self) -> list[tuple[list[Any], Any]]:
+    """Returns the cases of the model itself that have an input."""
+    return [case for case in self.cases("") if case[0]]
+
   def hyperparameters(self, name: str, attribute: str) -> dict[str, float]:
     """Returns those that set a layer's `attribute`, with their defaults."""
     return {
