@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 import contextlib
 import json
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -21,16 +22,12 @@ from exporters.errors import ExportError
 from exporters.published import Published
 from exporters.published import variable_name
 
-# The processes, by the share of the checks that each makes.
-_SHARES = ("shared", "alone")
-
 
 class Checker:
-  """Processes of `exporters.checks` that run beside the export, awaiting jobs.
+  """A process of `exporters.checks` that runs beside the export, awaiting jobs.
 
-  They are started early, so that they import TensorFlow while this process
-  builds and restores. For `checks.ALL` there are two, which halves the wait;
-  for `checks.BASIC` one; for `checks.NONE` none.
+  It is started early, so that it imports TensorFlow while this process builds
+  and restores; for `checks.NONE` not at all.
   """
 
   def __init__(self, level: str):
@@ -40,17 +37,30 @@ class Checker:
         f"{', '.join(checks.LEVELS)}."
       )
     self._level = level
-    self._stack = contextlib.ExitStack()
-    self._processes: dict[str, _Process] = {}
+    self._process: subprocess.Popen | None = None
 
   def __enter__(self) -> Checker:
-    number = {checks.ALL: 2, checks.BASIC: 1, checks.NONE: 0}[self._level]
-    for share in _SHARES[:number]:
-      self._processes[share] = self._stack.enter_context(_Process(share))
+    if self._level == checks.NONE:
+      return self
+    self._stderr = tempfile.TemporaryFile()
+    self._process = subprocess.Popen(
+      [sys.executable, "-I", os.path.dirname(checks.__file__)],
+      stdin=subprocess.PIPE,
+      stdout=subprocess.PIPE,
+      stderr=self._stderr,
+      # Keras 3 is a consumer's `tf.keras`.
+      env={k: v for k, v in os.environ.items() if k != "TF_USE_LEGACY_KERAS"},
+      # Its own group, which ends as a whole.
+      process_group=0,
+    )
     return self
 
-  def __exit__(self, *exception) -> None:
-    self._stack.__exit__(*exception)
+  def __exit__(self, *unused_exception) -> None:
+    if self._process:
+      with contextlib.suppress(ProcessLookupError):
+        os.killpg(self._process.pid, signal.SIGKILL)
+      self._process.communicate()
+      self._stderr.close()
 
   def check(
     self,
@@ -71,66 +81,40 @@ class Checker:
     Raises:
       ExportError: A process died.
     """
-    if not self._processes:
+    if not self._process:
       return []
+    job = {
+      "path": path,
+      "scratch": scratch,
+      "source": os.path.join(scratch, "source.json"),
+      "arrays": os.path.join(scratch, "arrays.npz"),
+      "results": os.path.join(scratch, "results.json"),
+      "private": [*private, *_private()],
+      "level": self._level,
+      "needs_text": not published or "tensorflow_text" in sys.modules,
+    }
+    self._send(json.dumps(job))
+    # The consumer loads the model meanwhile.
     arrays: list[np.ndarray] = []
     source = published and {
       name: describe(callable_, arrays)
       for name, callable_ in published.callables().items()
     }
-    job = {
-      "path": path,
-      "scratch": scratch,
-      "arrays": os.path.join(scratch, "arrays.npz"),
-      "results": os.path.join(scratch, "results.json"),
-      "source": source,
-      "private": [*private, *_private()],
-      "level": self._level,
-      "needs_text": not source or "tensorflow_text" in sys.modules,
-    }
     np.savez(job["arrays"], *arrays)
-    for process in self._processes.values():
-      process.send(job)
-    return checks.merge(
-      [process.receive(job) for process in self._processes.values()]
-    )
+    with open(job["source"], "w") as f:
+      json.dump(source, f)
+    self._send("")
+    if not self._process.stdout.readline():
+      raise self._died()
+    with open(job["results"]) as f:
+      return [checks.Result(**result) for result in json.load(f)]
 
-
-class _Process:
-  """One process of `python -I exporters/checks`."""
-
-  def __init__(self, share: str):
-    self._share = share
-
-  def __enter__(self) -> _Process:
-    self._stderr = tempfile.TemporaryFile()
-    self._process = subprocess.Popen(
-      [sys.executable, "-I", os.path.dirname(checks.__file__), self._share],
-      stdin=subprocess.PIPE,
-      stdout=subprocess.PIPE,
-      stderr=self._stderr,
-      # Keras 3 is a consumer's `tf.keras`.
-      env={k: v for k, v in os.environ.items() if k != "TF_USE_LEGACY_KERAS"},
-    )
-    return self
-
-  def __exit__(self, *unused_exception) -> None:
-    self._process.kill()
-    self._process.communicate()
-    self._stderr.close()
-
-  def send(self, job: dict[str, Any]) -> None:
+  def _send(self, line: str) -> None:
     try:
-      self._process.stdin.write(json.dumps(job).encode() + b"\n")
+      self._process.stdin.write(f"{line}\n".encode())
       self._process.stdin.flush()
     except BrokenPipeError as e:
       raise self._died() from e
-
-  def receive(self, job: dict[str, Any]) -> list[checks.Result]:
-    if not self._process.stdout.readline():
-      raise self._died()
-    with open(f"{job['results']}.{self._share}") as f:
-      return [checks.Result(**result) for result in json.load(f)]
 
   def _died(self) -> ExportError:
     self._stderr.seek(0)

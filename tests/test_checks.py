@@ -70,7 +70,7 @@ def good_classifier() -> Published:
   model = tf_keras.Sequential(
     [
       tf_keras.Input([None, None, 3]),
-      layers.Conv2D(4, 3),
+      layers.Conv2D(16, 3),
       layers.SpatialDropout2D(0.5),
       layers.BatchNormalization(),
       layers.GlobalAveragePooling2D(),

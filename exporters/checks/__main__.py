@@ -1,11 +1,15 @@
-"""A consumer's process: `python -I exporters/checks SHARE`.
+"""A consumer's process: `python -I exporters/checks`.
 
-It reads jobs from its standard input, one JSON object a line, makes its share
-of the checks, "shared" or "alone", writes the results to a file and answers
-with a line. It refuses to import `official` and `exporters`, the wheel's too:
-what passes here needs neither. So this package is loaded under another name,
-and its modules import each other relatively, and nothing else of this
-repository.
+It imports what a consumer has, and reads jobs from its standard input, one JSON
+object a line. For each it looks at the files, and then forks processes that
+load the model: they begin with what is imported here and nothing else, so no
+job leaves traces for the next one, and TensorFlow is imported once for all. An
+empty line says that the source's own outputs are on the disk, and a line on
+standard output that the results are.
+
+It refuses to import `official` and `exporters`, the wheel's too: what passes
+here needs neither. So this package is loaded under another name, and its
+modules import each other relatively, and nothing else of this repository.
 """
 
 import dataclasses
@@ -14,6 +18,10 @@ import json
 import os
 import pathlib
 import sys
+import traceback
+
+# As many as share the memory of a large model; fewer if there are fewer cores.
+_PROCESSES = min(2, os.cpu_count() or 1)
 
 
 class _Refused:
@@ -44,34 +52,87 @@ def main() -> None:
   # Running a directory puts it first: `numbers` is not this folder's here.
   sys.path.remove(str(pathlib.Path(__file__).parent))
   os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-  (share,) = sys.argv[1:]
   # What every job needs is imported while the export goes on.
-  import numpy as np
-  import tensorflow as tf
+  import keras  # noqa: F401
   import tensorflow_hub  # noqa: F401
 
   checks = _load_checks()
-  # A second CPU device, for a strategy with two replicas.
-  (cpu,) = tf.config.list_physical_devices("CPU")
-  tf.config.set_logical_device_configuration(
-    cpu, [tf.config.LogicalDeviceConfiguration()] * 2
-  )
   for line in sys.stdin:
     job = json.loads(line)
     if job["needs_text"]:
       import tensorflow_text  # noqa: F401
-    with np.load(job["arrays"], allow_pickle=False) as arrays:
-      subject = checks.Subject(
-        path=job["path"],
-        scratch=job["scratch"],
-        source=job["source"],
-        private=job["private"],
-        arrays=[arrays[f"arr_{i}"] for i in range(len(arrays.files))],
-      )
-    results = checks.run(subject, job["level"], alone=share == "alone")
-    with open(f"{job['results']}.{share}", "w") as f:
+    results = _results(checks, job)
+    with open(job["results"], "w") as f:
       json.dump([dataclasses.asdict(result) for result in results], f)
     print("done", flush=True)
+
+
+def _results(checks, job) -> list:
+  made = checks.run(_subject(checks, job, None), job["level"], checks.FILES, {})
+  ready, told = os.pipe()
+  processes = []
+  # What is made of operations outside the list is not even loaded.
+  if made[checks.OPERATIONS].status == checks.PASSED:
+    # From a pipe, for whichever process is free to take the next one.
+    queue, units = os.pipe()
+    os.write(units, bytes(range(len(checks.units(job["level"])))))
+    os.close(units)
+    for i in range(_PROCESSES):
+      process = os.fork()
+      if not process:
+        os.close(told)
+        _work(checks, job, made, f"{job['results']}.{i}", queue, ready)
+      processes.append(process)
+    os.close(queue)
+  sys.stdin.readline()
+  # The end of this pipe is what all of them wait for.
+  os.close(told)
+  os.close(ready)
+  for i, process in enumerate(processes):
+    _, status = os.waitpid(process, 0)
+    if status:
+      sys.exit(f"exit code {os.waitstatus_to_exitcode(status)}")
+    with open(f"{job['results']}.{i}") as f:
+      for result in json.load(f):
+        made.setdefault(result["check"], checks.Result(**result))
+  return checks.complete(job["level"], made)
+
+
+def _work(checks, job, made, path: str, queue: int, ready: int) -> None:
+  """Makes the checks of units from the queue, and ends this process."""
+  try:
+    import tensorflow as tf
+
+    # A second CPU device, for a strategy with two replicas.
+    (cpu,) = tf.config.list_physical_devices("CPU")
+    tf.config.set_logical_device_configuration(
+      cpu, [tf.config.LogicalDeviceConfiguration()] * 2
+    )
+    subject = _subject(checks, job, ready)
+    while unit := os.read(queue, 1):
+      name = checks.units(job["level"])[ord(unit)]
+      made = checks.run(subject, job["level"], name, made)
+    with open(path, "w") as f:
+      json.dump([dataclasses.asdict(result) for result in made.values()], f)
+  except BaseException:  # noqa: BLE001 - what is forked must end here.
+    traceback.print_exc()
+    os._exit(1)
+  os._exit(0)
+
+
+def _subject(checks, job, ready: int | None):
+  import numpy as np
+
+  def ask():
+    os.read(ready, 1)
+    with open(job["source"]) as f:
+      source = json.load(f)
+    with np.load(job["arrays"], allow_pickle=False) as arrays:
+      return source, [arrays[f"arr_{i}"] for i in range(len(arrays.files))]
+
+  return checks.Subject(
+    path=job["path"], scratch=job["scratch"], private=job["private"], ask=ask
+  )
 
 
 if __name__ == "__main__":

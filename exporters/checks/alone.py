@@ -1,8 +1,4 @@
-"""Checks in a second process, which load the model for themselves.
-
-They run beside the checks of `loaded.py`. "saved again", "TFSMLayer" and "two
-replicas" need a load of their own in any case.
-"""
+"""Checks that load the model for themselves, each in its own way."""
 
 from __future__ import annotations
 
@@ -14,34 +10,13 @@ import tensorflow as tf
 from .harness import Finding
 from .harness import NotApplicable
 from .harness import check
-from .loaded import gradient_finding
-from .loaded import loss_of
 from .loaded import takes_strings
 from .numbers import difference
 from .numbers import worst
 from .subject import Subject
 
 
-@check("gradients in a tf.function", needs="gradients", alone=True)
-def _graph_gradients(subject: Subject) -> Finding:
-  """Of the callable with the most variables: it has the heads too."""
-  name = max(
-    subject.trained(), key=lambda n: len(subject.callables[n]["trainable"])
-  )
-  loaded = subject.find(name)
-  arguments, _ = subject.cases(name)[0]
-  weights = list(loaded.trainable_variables)
-
-  @tf.function(autograph=False)
-  def step():
-    with tf.GradientTape() as tape:
-      loss = loss_of(loaded(*arguments, **subject.training(name)))
-    return tape.gradient(loss, weights)
-
-  return gradient_finding(weights, step())
-
-
-@check("saved again", alone=True)
+@check("saved again", unit="saved again")
 def _saved_again(subject: Subject) -> Finding:
   """Load, save, delete the first, load: the same numbers, and the assets."""
   import tensorflow_hub as hub
@@ -73,7 +48,7 @@ def _saved_again(subject: Subject) -> Finding:
     shutil.rmtree(again, ignore_errors=True)
 
 
-@check("keras.layers.TFSMLayer", alone=True)
+@check("keras.layers.TFSMLayer", unit="keras.layers.TFSMLayer")
 def _tfsm_layer(subject: Subject) -> Finding:
   import keras
 
@@ -88,7 +63,7 @@ def _tfsm_layer(subject: Subject) -> Finding:
   )
 
 
-@check("two replicas", alone=True)
+@check("two replicas", unit="two replicas")
 def _two_replicas(subject: Subject) -> Finding:
   """Loaded under a `MirroredStrategy`, each replica gives the same numbers."""
   import tensorflow_hub as hub

@@ -6,6 +6,8 @@ import os
 import re
 
 from .harness import BASIC
+from .harness import FILES
+from .harness import OPERATIONS
 from .harness import Finding
 from .harness import check
 from .subject import Subject
@@ -56,7 +58,7 @@ _SAVER_OPERATIONS = frozenset(
 _SAVER_FUNCTIONS = ("__inference__traced_save", "__inference__traced_restore")
 
 
-@check("operations", level=BASIC, needs=None)
+@check(OPERATIONS, level=BASIC, needs=None, unit=FILES)
 def _operations(subject: Subject) -> Finding:
   graph = subject.proto.meta_graphs[0].graph_def
   allowed = ALLOWED_OPERATIONS | _TABLE_OPERATIONS
@@ -71,7 +73,7 @@ def _operations(subject: Subject) -> Finding:
   )
 
 
-@check("no local path", level=BASIC, needs=None)
+@check("no local path", level=BASIC, needs=None, unit=FILES)
 def _no_local_path(subject: Subject) -> Finding:
   # As a whole word: "bert" may well be the name of a machine. What follows a
   # path may be anything.
@@ -101,7 +103,7 @@ def _no_local_path(subject: Subject) -> Finding:
   return Finding(len(found), 0, "; ".join(sorted(found)))
 
 
-@check("no weight in the graph", level=BASIC, needs=None)
+@check("no weight in the graph", level=BASIC, needs=None, unit=FILES)
 def _no_weight_in_the_graph(subject: Subject) -> Finding:
   graph = subject.proto.meta_graphs[0].graph_def
   nodes = list(graph.node)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Mapping
 import dataclasses
 import time
 from typing import TYPE_CHECKING
@@ -13,8 +13,14 @@ if TYPE_CHECKING:
 ALL, BASIC, NONE = "all", "basic", "none"
 LEVELS = (ALL, BASIC, NONE)
 
+# Before it has passed, nothing is loaded.
+OPERATIONS = "operations"
 # What most others build upon; a summary shows its figure.
 SAME_NUMBERS = "same numbers as the source"
+
+# Units of work. The checks of one are made in one process, for they share what
+# they load or compute. `FILES` goes first, before anything is loaded.
+FILES, CALLS = "files", "calls"
 
 PASSED, FAILED = "passed", "failed"
 NOT_APPLICABLE, BLOCKED = "not applicable", "blocked"
@@ -69,15 +75,14 @@ class Check:
     function: Raises `NotApplicable`, or returns a `Finding`.
     level: BASIC, or ALL for one that is dear.
     needs: A check that must have passed for this one to mean anything.
-    alone: Whether it loads the model for itself. Such checks run in a second
-      process, beside those that share one load.
+    unit: What it is made together with.
   """
 
   name: str
   function: Callable[[Subject], Finding]
   level: str
   needs: str | None
-  alone: bool
+  unit: str
 
 
 CHECKS: list[Check] = []
@@ -88,39 +93,55 @@ def check(
   *,
   level: str = ALL,
   needs: str | None = SAME_NUMBERS,
-  alone: bool = False,
+  unit: str = CALLS,
 ):
   """Registers the function that it decorates."""
 
   def register(function):
-    CHECKS.append(Check(name, function, level, needs, alone))
+    CHECKS.append(Check(name, function, level, needs, unit))
     return function
 
   return register
 
 
-def run(subject: Subject, level: str, *, alone: bool) -> list[Result]:
-  """Makes one process's share of the checks of a level, in order."""
-  results: dict[str, Result] = {}
-  for entry in CHECKS:
-    if entry.alone == alone and (level == ALL or entry.level == level):
+def of_level(level: str) -> list[Check]:
+  """Returns the checks of a level, in the order in which they are shown."""
+  return [entry for entry in CHECKS if level in (ALL, entry.level)]
+
+
+def units(level: str) -> list[str]:
+  """Returns the units that need the model loaded, those that others need first.
+
+  The dear ones follow: what is taken up last should be short.
+  """
+  found = dict.fromkeys(entry.unit for entry in of_level(level))
+  found.pop(FILES)
+  return list(found)
+
+
+def run(
+  subject: Subject, level: str, unit: str, made: Mapping[str, Result]
+) -> dict[str, Result]:
+  """Makes the checks of one unit; returns them with those that are `made`."""
+  results = dict(made)
+  for entry in of_level(level):
+    if entry.unit == unit:
       before = results.get(entry.needs)
       results[entry.name] = _after(before, entry) or _run_one(entry, subject)
-  return list(results.values())
+  return results
 
 
-def merge(shares: Iterable[list[Result]]) -> list[Result]:
-  """Joins the processes' results in the order of the checks.
+def complete(level: str, made: Mapping[str, Result]) -> list[Result]:
+  """Returns the results of all checks of a level, in their order.
 
-  A check that ran although the one that it needs did not pass, in the other
-  process, is blocked all the same: its figure means nothing.
+  A check that was made although the one that it needs did not pass, in another
+  process, is blocked all the same: its figure means nothing. So is one that was
+  not made, because the model was not even loaded.
   """
-  made = {result.check: result for share in shares for result in share}
   results: dict[str, Result] = {}
-  for entry in CHECKS:
-    if entry.name in made:
-      before = results.get(entry.needs)
-      results[entry.name] = _after(before, entry) or made[entry.name]
+  for entry in of_level(level):
+    before = results.get(entry.needs)
+    results[entry.name] = _after(before, entry) or made[entry.name]
   return list(results.values())
 
 

@@ -47,7 +47,7 @@ def _image_api(subject: Subject) -> Finding:
   return Finding(len(wrong), 0, "; ".join(wrong) or "deviations")
 
 
-@check("batch statistics", needs="hub.KerasLayer")
+@check("batch statistics", needs="hub.KerasLayer", unit="batch norm")
 def _batch_statistics(subject: Subject) -> Finding:
   """They move when the layer is trainable and training, and only then."""
   wrong = []
@@ -66,7 +66,7 @@ def _batch_statistics(subject: Subject) -> Finding:
   return Finding(len(wrong), 0, "; ".join(wrong) or "kinds of call")
 
 
-@check("batch_norm_momentum", needs="batch statistics")
+@check("batch_norm_momentum", needs="batch statistics", unit="batch norm")
 def _batch_norm_momentum(subject: Subject) -> Finding:
   """With momentum m, statistics become m * before + (1 - m) * the batch's."""
   names = _batch_norms(subject)

@@ -1,4 +1,4 @@
-"""Checks of the loaded model; one load serves all that are here."""
+"""Checks by inference calls of the loaded model; one load serves them all."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Any
 import tensorflow as tf
 
 from .harness import BASIC
+from .harness import OPERATIONS
 from .harness import SAME_NUMBERS
 from .harness import Finding
 from .harness import NotApplicable
@@ -20,7 +21,7 @@ from .numbers import worst
 from .subject import Subject
 
 
-@check("loads", level=BASIC, needs="operations")
+@check("loads", level=BASIC, needs=OPERATIONS)
 def _loads(subject: Subject) -> Finding:
   """What is made of operations that are not on the list is not even loaded."""
   missing = [
@@ -110,7 +111,8 @@ def _dropout(subject: Subject) -> Finding:
     raise NotApplicable("the source has no dropout")
   fixed = []
   for name in names:
-    arguments, _ = subject.cases(name)[0]
+    # The largest, in which two draws are least likely to be the same.
+    arguments, _ = subject.cases(name)[-1]
     loaded = subject.find(name)
     off = dict.fromkeys(subject.hyperparameters(name, "rate"), 0.0)
     default = [loaded(*arguments, training=True) for _ in range(2)]
@@ -122,86 +124,6 @@ def _dropout(subject: Subject) -> Finding:
     if difference(*silent)[0] > TOLERANCE:
       fixed.append(f"{name or 'the model'} with {off}")
   return Finding(len(fixed), 0, "; ".join(fixed) or "calls out of order")
-
-
-def loss_of(outputs: Any) -> tf.Tensor:
-  """Returns a scalar that every floating output takes part in."""
-  return tf.add_n(
-    [
-      tf.reduce_sum(tf.cast(t, tf.float32) ** 2) / 2.0 + tf.reduce_sum(t)
-      for t in flatten(outputs).values()
-      if t.dtype.is_floating
-    ]
-  )
-
-
-def gradient_finding(
-  variables: Sequence[tf.Variable], gradients: Sequence[Any]
-) -> Finding:
-  """Counts the variables whose gradient is absent or not finite."""
-  bad = [
-    variable.name
-    for variable, gradient in zip(variables, gradients, strict=True)
-    if gradient is None
-    or not bool(
-      tf.reduce_all(tf.math.is_finite(tf.convert_to_tensor(gradient)))
-    )
-  ]
-  detail = f"of {len(variables)} variables without a gradient"
-  if bad:
-    detail += f": {'; '.join(bad[:5])}"
-  return Finding(len(bad), 0, detail)
-
-
-def _trained(subject: Subject) -> tuple[str, Any, list[Any]]:
-  """Returns the first callable that can be trained, and how it is called."""
-  name = subject.trained()[0]
-  arguments, _ = subject.cases(name)[0]
-  return name, subject.find(name), arguments
-
-
-@check("gradients", level=BASIC)
-def _gradients(subject: Subject) -> Finding:
-  """In a training call of `hub.KerasLayer`, without what is random in it."""
-  import tensorflow_hub as hub
-
-  name, loaded, arguments = _trained(subject)
-  rates = dict.fromkeys(subject.hyperparameters(name, "rate"), 0.0)
-  layer = hub.KerasLayer(loaded, trainable=True, arguments=rates)
-  with tf.GradientTape() as tape:
-    loss = loss_of(layer(*arguments, training=True))
-  weights = layer.trainable_weights
-  gradients = tape.gradient(loss, weights)
-  subject.memo["gradients"] = gradients
-  return gradient_finding(weights, gradients)
-
-
-@check("a training step", needs="gradients")
-def _training_step(subject: Subject) -> Finding:
-  """The loss of an inference call changes by one step down the gradients."""
-  name, loaded, arguments = _trained(subject)
-  weights = list(loaded.trainable_variables)
-  before = [tf.identity(weight) for weight in weights]
-  gradients = subject.memo["gradients"]
-  size = tf.linalg.global_norm(gradients)
-  losses = [float(loss_of(loaded(*arguments)))]
-  for weight, gradient in zip(weights, gradients, strict=True):
-    weight.assign_sub(0.01 * tf.convert_to_tensor(gradient) / size)
-  losses.append(float(loss_of(loaded(*arguments))))
-  for weight, value in zip(weights, before, strict=True):
-    weight.assign(value)
-  moved = abs(losses[1] - losses[0]) > 0.0
-  return Finding(0 if moved else 1, 0, f"loss {losses[0]:g} to {losses[1]:g}")
-
-
-@check("gradients of a persistent tape", needs="gradients")
-def _persistent_gradients(subject: Subject) -> Finding:
-  name, loaded, arguments = _trained(subject)
-  weights = list(loaded.trainable_variables)
-  with tf.GradientTape(persistent=True) as tape:
-    loss = loss_of(loaded(*arguments, **subject.training(name)))
-  tape.gradient(loss, weights[-1:])
-  return gradient_finding(weights, tape.gradient(loss, weights))
 
 
 @check("hyperparameters")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 import dataclasses
 import functools
 import os
@@ -21,29 +21,45 @@ class Subject:
   Attributes:
     path: The SavedModel's directory.
     scratch: A directory for what a check writes.
-    source: What the source says of each callable, by attribute path; the key ""
-      for the model itself. See `checker.describe`. None: there is no source,
-      and the model speaks for itself.
     private: Strings that must not stand in the model, such as local paths.
-    arrays: The arrays to which `source` refers.
+    ask: Returns `source` and `arrays`, when the source is done with them.
     memo: What a check leaves for a later one.
   """
 
   path: str
   scratch: str
-  source: Mapping[str, Mapping[str, Any]] | None
   private: Sequence[str]
-  arrays: list[Any]
+  ask: Callable[[], tuple[Mapping[str, Mapping[str, Any]] | None, list[Any]]]
   memo: dict[str, Any] = dataclasses.field(default_factory=dict)
+
+  @functools.cached_property
+  def _answer(self):
+    return self.ask()
+
+  @property
+  def source(self) -> Mapping[str, Mapping[str, Any]] | None:
+    """What the source says of each callable, by attribute path.
+
+    The key "" is for the model itself; see `checker.describe`. None: there is
+    no source, and the model speaks for itself.
+    """
+    return self._answer[0]
+
+  @property
+  def arrays(self) -> list[Any]:
+    """The arrays to which `callables` refers."""
+    return self._answer[1]
 
   @functools.cached_property
   def callables(self) -> Mapping[str, Mapping[str, Any]]:
     """What is said of each callable."""
     from . import itself
 
+    # Loaded while the source may still be computing.
+    model = self.model
     if self.source is not None:
       return self.source
-    return itself.describe(self.model, self.arrays)
+    return itself.describe(model, self.arrays)
 
   def require_source(self) -> None:
     if self.source is None:

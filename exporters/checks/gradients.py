@@ -1,0 +1,127 @@
+"""Checks of a consumer's gradients, on each of the roads to them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import tensorflow as tf
+
+from .harness import BASIC
+from .harness import Finding
+from .harness import check
+from .numbers import flatten
+from .subject import Subject
+
+# Later ones use the gradients of the first, or its traces.
+_UNIT = "gradients"
+
+
+def _loss(outputs: Any) -> tf.Tensor:
+  """Returns a scalar that every floating output takes part in."""
+  return tf.add_n(
+    [
+      tf.reduce_sum(tf.cast(t, tf.float32) ** 2) / 2.0 + tf.reduce_sum(t)
+      for t in flatten(outputs).values()
+      if t.dtype.is_floating
+    ]
+  )
+
+
+def _finding(
+  variables: Sequence[tf.Variable], gradients: Sequence[Any]
+) -> Finding:
+  """Counts the variables whose gradient is absent or not finite."""
+  bad = [
+    variable.name
+    for variable, gradient in zip(variables, gradients, strict=True)
+    if gradient is None
+    or not bool(
+      tf.reduce_all(tf.math.is_finite(tf.convert_to_tensor(gradient)))
+    )
+  ]
+  detail = f"of {len(variables)} variables without a gradient"
+  if bad:
+    detail += f": {'; '.join(bad[:5])}"
+  return Finding(len(bad), 0, detail)
+
+
+def _trained(subject: Subject) -> tuple[Any, list[Any], dict[str, Any]]:
+  """Returns the first callable that can be trained, and how it is called.
+
+  In training, without what is random in it: the gradients repeat themselves.
+  """
+  name = subject.trained()[0]
+  arguments, _ = subject.cases(name)[0]
+  rates = dict.fromkeys(subject.hyperparameters(name, "rate"), 0.0)
+  return subject.find(name), arguments, subject.training(name) | rates
+
+
+@check("gradients", level=BASIC, unit=_UNIT)
+def _gradients(subject: Subject) -> Finding:
+  """By way of `hub.KerasLayer`."""
+  import tensorflow_hub as hub
+
+  loaded, arguments, keywords = _trained(subject)
+  # A trace that is first made under a tape, a persistent one above all, takes
+  # several times as long.
+  loaded(*arguments, **keywords)
+  rates = {k: v for k, v in keywords.items() if k != "training"}
+  layer = hub.KerasLayer(loaded, trainable=True, arguments=rates)
+  with tf.GradientTape() as tape:
+    loss = _loss(layer(*arguments, training=True))
+  weights = layer.trainable_weights
+  gradients = tape.gradient(loss, weights)
+  subject.memo["gradients"] = gradients
+  return _finding(weights, gradients)
+
+
+@check("a training step", needs="gradients", unit=_UNIT)
+def _training_step(subject: Subject) -> Finding:
+  """The loss of an inference call changes by one step down the gradients."""
+  loaded, arguments, _ = _trained(subject)
+  weights = list(loaded.trainable_variables)
+  before = [tf.identity(weight) for weight in weights]
+  gradients = subject.memo["gradients"]
+  size = tf.linalg.global_norm(gradients)
+  losses = [float(_loss(loaded(*arguments)))]
+  for weight, gradient in zip(weights, gradients, strict=True):
+    weight.assign_sub(0.01 * tf.convert_to_tensor(gradient) / size)
+  losses.append(float(_loss(loaded(*arguments))))
+  for weight, value in zip(weights, before, strict=True):
+    weight.assign(value)
+  moved = abs(losses[1] - losses[0]) > 0.0
+  return Finding(0 if moved else 1, 0, f"loss {losses[0]:g} to {losses[1]:g}")
+
+
+@check("gradients of a persistent tape", needs="gradients", unit=_UNIT)
+def _persistent_gradients(subject: Subject) -> Finding:
+  loaded, arguments, keywords = _trained(subject)
+  weights = list(loaded.trainable_variables)
+  with tf.GradientTape(persistent=True) as tape:
+    loss = _loss(loaded(*arguments, **keywords))
+  tape.gradient(loss, weights[-1:])
+  return _finding(weights, tape.gradient(loss, weights))
+
+
+@check(
+  "gradients in a tf.function",
+  needs="gradients",
+  unit="gradients in a tf.function",
+)
+def _graph_gradients(subject: Subject) -> Finding:
+  """Of the callable with the most variables: it has the heads too."""
+  name = max(
+    subject.trained(), key=lambda n: len(subject.callables[n]["trainable"])
+  )
+  loaded = subject.find(name)
+  arguments, _ = subject.cases(name)[0]
+  weights = list(loaded.trainable_variables)
+
+  @tf.function(autograph=False)
+  def step():
+    with tf.GradientTape() as tape:
+      loss = _loss(loaded(*arguments, **subject.training(name)))
+    return tape.gradient(loss, weights)
+
+  return _finding(weights, step())
