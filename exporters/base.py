@@ -29,6 +29,7 @@ from exporters import checkpoints
 from exporters import checks
 from exporters import saved_model
 from exporters import staging
+from exporters import warmup
 from exporters.errors import ExportError
 from exporters.published import Hyperparameter as Hyperparameter
 from exporters.published import Published as Published
@@ -59,9 +60,12 @@ class Exporter(abc.ABC):
       that consumers may train. None: all that were trained.
     hyperparameter_defaults: Values for the tensor-valued arguments of a call
       where another than the trained one suits more tasks, by name.
+    warmup_requests: Whether to write requests for TF Serving; see
+      `exporters.warmup`.
   """
 
   trainable: str | None = None
+  warmup_requests: bool = False
   hyperparameter_defaults: Mapping[str, float] = dataclasses.field(
     default_factory=dict
   )
@@ -192,6 +196,8 @@ def export(
     for name, published in models.items():
       with stages("save", name):
         _save(published, os.path.join(directory, name))
+        if exporter.warmup_requests:
+          warmup.write(published, os.path.join(directory, name))
     artifacts = []
     for name, published in models.items():
       path = os.path.join(directory, name)

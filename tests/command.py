@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 import os
 import pathlib
+import re
 import subprocess
 import sys
 
@@ -57,3 +58,11 @@ def export(
     *flags,
     check=check,
   )
+
+
+def differences(stdout: str) -> list[float]:
+  """Returns how far each artifact is from its source, as a summary says."""
+  return [
+    float(figure)
+    for figure in re.findall(r"largest difference\s+(\S+) of scale", stdout)
+  ]
