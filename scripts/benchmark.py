@@ -10,7 +10,8 @@ weights are drawn at random and written once. Each figure is of a whole process,
 from its start to its end, and the commands take turns, so that a machine that
 slows down slows all of them. What is printed are medians and, what matters,
 ratios: below 1 is better than the Garden. An otherwise idle machine gives the
-steadiest ones.
+steadiest ones. A second table says what each check of one more export took, in
+two processes side by side.
 """
 
 from collections.abc import Mapping, Sequence
@@ -89,6 +90,9 @@ def _compare(model: str, work: pathlib.Path) -> None:
   _run(Contestant([sys.executable, "-c", write, str(work)], work, _ROOT))
   runs = _take_turns(model, contestants(work))
   _print_table(title, _rows(runs, contestants(work)))
+  _say("the cost of each check")
+  costs = _check_costs(contestants(work)["all"].command)
+  _print_costs(title, costs, _median(runs[_GARDEN], "seconds"))
 
 
 def _bert(work: pathlib.Path) -> dict[str, Contestant]:
@@ -237,6 +241,30 @@ def _rows(
   ]
 
 
+def _check_costs(command: Sequence[str]) -> dict[str, float]:
+  """Returns the seconds that each check of an export took."""
+  values = {"gin_file": [], "gin_bindings": [], "export_path": []}
+  for flag in command:
+    name, _, value = flag.removeprefix("--").partition("=")
+    values.get(name, []).append(value)
+  done = subprocess.run(
+    [sys.executable, "-c", _CHECKED, json.dumps(values)],
+    cwd=_ROOT,
+    check=True,
+    capture_output=True,
+    text=True,
+  )
+  return json.loads(done.stdout.splitlines()[-1])
+
+
+def _print_costs(title: str, costs: Mapping[str, float], garden: float) -> None:
+  print(f"\n| check of {title} | seconds | of the Garden's export |")
+  print("|---|---|---|")
+  for name, seconds in sorted(costs.items(), key=lambda item: -item[1]):
+    if seconds >= 0.1:
+      print(f"| {name} | {seconds:.1f} | {seconds / garden:.2f} |")
+
+
 def _median(runs: Sequence[Run], figure: str) -> float:
   return statistics.median(getattr(run, figure) for run in runs)
 
@@ -280,6 +308,25 @@ import sys
 from official.legacy.image_classification.resnet import resnet_model
 
 resnet_model.resnet50(1001).save_weights(f'{sys.argv[1]}/resnet_50.h5')
+"""
+
+_CHECKED = """
+import os
+os.environ['TF_USE_LEGACY_KERAS'] = '1'
+import json
+import sys
+from exporters import base
+from exporters import recipe
+
+values = json.loads(sys.argv[1])
+exporter = recipe.load(values['gin_file'], values['gin_bindings']).exporter
+(path,) = values['export_path']
+done = base.export(exporter, export_path=path, overwrite=True)
+costs = {}
+for artifact in done.artifacts:
+  for result in artifact.results:
+    costs[result.check] = costs.get(result.check, 0.0) + result.seconds
+print(json.dumps(costs))
 """
 
 _CONSUME = """

@@ -25,6 +25,47 @@ RESNET = [
   "backbones.ResNet.depth_multiplier = 0.125",
 ]
 
+# Architectures besides ResNet, each small: a leaf, and what makes it so.
+VARIANTS = {
+  "efficientnet": (
+    "configs/efficientnet/efficientnet_b0.gin",
+    [
+      f"{MODEL}.input_size = [32, 32, 3]",
+      f"{MODEL}.num_classes = 7",
+      "efficientnet.EfficientNetExporter.artifacts = ['classification']",
+    ],
+  ),
+  "legacy_efficientnet": (
+    "configs/efficientnet/legacy_efficientnet_b0.gin",
+    [
+      "efficientnet_model.ModelConfig.resolution = 32",
+      "efficientnet_model.ModelConfig.width_coefficient = 0.25",
+      "efficientnet_model.ModelConfig.depth_coefficient = 0.3",
+      "efficientnet_model.ModelConfig.num_classes = 7",
+      "efficientnet.LegacyEfficientNetExporter.artifacts = ['classification']",
+    ],
+  ),
+  "mobilenet": (
+    "configs/mobilenet/mobilenet_v3_large.gin",
+    [
+      f"{MODEL}.input_size = [32, 32, 3]",
+      f"{MODEL}.num_classes = 7",
+      "backbones.MobileNet.model_id = 'MobileNetV3Small'",
+      "backbones.MobileNet.filter_size_scale = 0.25",
+      "mobilenet.MobileNetExporter.artifacts = ['classification']",
+    ],
+  ),
+  "vit": (
+    "configs/vit/vit_b16.gin",
+    [
+      f"{MODEL}.input_size = [32, 32, 3]",
+      f"{MODEL}.num_classes = 7",
+      "backbones.VisionTransformer.model_name = 'vit-ti16'",
+      "vit.ViTExporter.artifacts = ['classification']",
+    ],
+  ),
+}
+
 
 def resnet(depth: int = 10) -> tf_keras.Model:
   """Returns a classifier of official.vision, built by Model Garden alone."""

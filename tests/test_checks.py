@@ -138,6 +138,9 @@ def test_python_in_the_graph(results, good_low_level):
   assert with_status(made, checks.FAILED) == ["operations"]
   assert "EagerPyFunc" in made["operations"].detail
   assert made["loads"].detail == "it needs 'operations' to pass first"
+  # Not even loaded, by any process.
+  loading = {e.name for e in checks.CHECKS if e.unit != checks.FILES}
+  assert with_status(made, checks.BLOCKED) == sorted(loading)
 
 
 def test_file_read_in_the_graph(results, good_low_level):

@@ -1,0 +1,146 @@
+"""Prints which checks pass on which exporters' models, as a Markdown table.
+
+  python -m scripts.check_table
+
+It exports the tests' small model with each exporter of this repository, then
+one with each of Model Garden's own that runs, and one with Keras 3's
+`Model.export`; and has `scripts.check` look at all of them, without regard to
+where they come from.
+"""
+
+from collections.abc import Sequence
+import pathlib
+import subprocess
+import sys
+import tempfile
+
+from absl import app
+
+_ROOT = pathlib.Path(__file__).parents[1]
+
+
+def main(argv: Sequence[str]) -> None:
+  if len(argv) > 1:
+    raise app.UsageError(f"What is '{argv[1]}'?")
+  with tempfile.TemporaryDirectory() as folder:
+    work = pathlib.Path(folder)
+    models = [*_export_here(work), *_export_elsewhere(work)]
+    _say("checks")
+    subprocess.run(
+      [sys.executable, "-m", "scripts.check", "--table", *map(str, models)],
+      cwd=_ROOT,
+      check=False,
+    )
+
+
+def _export_here(work: pathlib.Path) -> list[pathlib.Path]:
+  """Exports the small instance that the tests have of each exporter."""
+  from tests import cases
+  from tests import command
+  from tests import small_images
+
+  instances = {
+    name: (case.module, case.gin_file, case.write_inputs)
+    for name, case in cases.CASES.items()
+  }
+  for name, (gin_file, bindings) in small_images.VARIANTS.items():
+    module = gin_file.split("/")[1]
+    write = small_images.written_by_leaf(gin_file, *bindings)
+    instances.setdefault(name, (module, gin_file, write))
+  models = []
+  for name, (module, gin_file, write) in instances.items():
+    _say(f"exporters.{module}: {name}")
+    (work / name).mkdir()
+    models.append(work / f"`{name}`")
+    command.export(
+      module,
+      gin_file,
+      models[-1],
+      "--checks=none",
+      bindings=write(work / name),
+    )
+  return models
+
+
+def _export_elsewhere(work: pathlib.Path) -> list[pathlib.Path]:
+  models = []
+  for name, program in _ELSEWHERE.items():
+    _say(name)
+    models.append(work / name)
+    # Where nothing of this repository is on the path.
+    subprocess.run(
+      [sys.executable, "-c", program, str(models[-1])],
+      cwd=work,
+      check=True,
+      capture_output=True,
+    )
+  return models
+
+
+def _say(text: str) -> None:
+  print(text, file=sys.stderr)
+
+
+# Small models of random weights: what is looked at is not the numbers.
+_ELSEWHERE = {
+  "Garden: bert": """
+import sys
+from official.nlp.configs import encoders
+from official.nlp.tools import export_tfhub_lib
+import tensorflow as tf
+config = encoders.EncoderConfig(type='bert', bert=encoders.BertEncoderConfig(
+    vocab_size=8, hidden_size=16, num_layers=2, num_attention_heads=2,
+    intermediate_size=32))
+tf.train.Checkpoint(encoder=encoders.build_encoder(config)).save('bert')
+open('vocab.txt', 'w').write('\\n'.join(
+    ['[PAD]', '[UNK]', '[CLS]', '[SEP]', '[MASK]', 'hello', 'world', '!']))
+export_tfhub_lib.export_model(
+    sys.argv[1], encoder_config=config, model_checkpoint_path='bert-1',
+    with_mlm=False, vocab_file='vocab.txt', do_lower_case=True)
+""",
+  "Garden: preprocessor": """
+import sys
+from official.nlp.tools import export_tfhub_lib
+export_tfhub_lib.export_preprocessing(
+    sys.argv[1], vocab_file='vocab.txt', do_lower_case=True,
+    tokenize_with_offsets=False, default_seq_length=16)
+""",
+  "Garden: efficientnet": """
+import sys
+from official.legacy.image_classification.efficientnet import efficientnet_model
+from official.legacy.image_classification.efficientnet import tfhub_export
+import tensorflow as tf
+import tf_keras
+images = tf_keras.Input((None, None, 3))
+config = dict(efficientnet_model.MODEL_CONFIGS)['efficientnet-b0']
+model = tf_keras.Model(
+    images, efficientnet_model.efficientnet(images * 255.0, config))
+tf.train.Checkpoint(model=model).save('efficientnet')
+tfhub_export.export_tfhub('efficientnet-1', sys.argv[1], 'efficientnet-b0')
+""",
+  "Garden: vision": """
+import sys
+from official.core import exp_factory
+from official.vision import registry_imports
+from official.vision.serving import export_tfhub_lib
+import tensorflow as tf
+params = exp_factory.get_exp_config('resnet_imagenet')
+params.task.model.num_classes = 10
+params.task.model.backbone.resnet.model_id = 18
+model = export_tfhub_lib.build_model(None, [None, None], params)
+tf.train.Checkpoint(model=model).save('vision')
+export_tfhub_lib.export_model_to_tfhub(
+    None, [None, None], params, 'vision-1', sys.argv[1])
+""",
+  "Keras 3: Model.export": """
+import sys
+import keras
+model = keras.Sequential([
+    keras.Input((32, 32, 3)), keras.layers.Flatten(),
+    keras.layers.Dropout(0.5), keras.layers.Dense(10)])
+model.export(sys.argv[1])
+""",
+}
+
+if __name__ == "__main__":
+  app.run(main)
