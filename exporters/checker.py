@@ -89,7 +89,7 @@ class Checker:
       "source": os.path.join(scratch, "source.json"),
       "arrays": os.path.join(scratch, "arrays.npz"),
       "results": os.path.join(scratch, "results.json"),
-      "private": [*private, *_private()],
+      "private": [*private, *private_strings()],
       "level": self._level,
       "needs_text": not published or "tensorflow_text" in sys.modules,
     }
@@ -186,7 +186,7 @@ def _tensors(nest: Any) -> Any:
   )
 
 
-def _private() -> list[str]:
+def private_strings() -> list[str]:
   """Returns what tells of this machine: its paths, its name."""
   folders = {os.path.expanduser("~"), os.getcwd(), tempfile.gettempdir()}
   host = socket.gethostname()

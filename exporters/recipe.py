@@ -17,6 +17,7 @@ import gin
 
 from exporters import base
 from exporters.errors import ExportError
+from exporters.release import page as page_lib
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -25,9 +26,11 @@ class Recipe:
 
   Attributes:
     exporter: The model to export.
+    page: What a release says of it; an export alone needs none.
   """
 
   exporter: base.Exporter
+  page: page_lib.Page | None = None
 
 
 def load(gin_files: Sequence[str], gin_bindings: Sequence[str]) -> Recipe:

@@ -39,6 +39,28 @@ def stage(target: str, *, overwrite: bool = False) -> Iterator[str]:
     ExportError: `target` exists, or its parent can't be written to.
   """
   target = os.path.abspath(target)
+  with workspace(target, overwrite=overwrite) as directory:
+    new = os.path.join(directory, _NEW)
+    os.mkdir(new)
+    yield new
+    _publish(new, target, os.path.join(directory, _OLD), overwrite)
+
+
+@contextlib.contextmanager
+def workspace(target: str, *, overwrite: bool = True) -> Iterator[str]:
+  """Yields an empty directory beside `target`, which goes when the block ends.
+
+  It is the caller's alone, and on the same file system as `target`. If the
+  process is killed, a later one clears up.
+
+  Args:
+    target: A path on the local file system.
+    overwrite: Let something be at `target` already.
+
+  Raises:
+    ExportError: `target` exists, or its parent can't be written to.
+  """
+  target = os.path.abspath(target)
   parent = os.path.dirname(target)
   try:
     os.makedirs(parent, exist_ok=True)
@@ -54,10 +76,7 @@ def stage(target: str, *, overwrite: bool = False) -> Iterator[str]:
   lock = os.open(directory, os.O_RDONLY)
   try:
     fcntl.flock(lock, fcntl.LOCK_EX)
-    new = os.path.join(directory, _NEW)
-    os.mkdir(new)
-    yield new
-    _publish(new, target, os.path.join(directory, _OLD), overwrite)
+    yield directory
   finally:
     shutil.rmtree(directory, ignore_errors=True)
     os.close(lock)

@@ -37,7 +37,7 @@ _FOLDERS = ("assets", "assets.extra", "variables")
 _TIME = 315532800
 
 _BLOCK = 1 << 20
-_SHRUNK_WELL = 0.8
+_SHRUNK_WELL = 0.5
 # No name, no time, made by no operating system in particular.
 _HEADER = b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\xff"
 _LAST_BLOCK = b"\x03\x00"

@@ -1,0 +1,91 @@
+"""What every command of this repository does before and after its own work.
+
+A module that is a command calls `run` before it imports anything heavy. So
+flags are read first, `--help` is quick, and TensorFlow is imported once the
+environment is as it needs it.
+"""
+
+from collections.abc import Callable, Sequence
+import os
+import signal
+import sys
+import traceback
+import warnings
+
+from absl import app
+from absl import flags
+from absl import logging
+
+from exporters.errors import ExportError
+
+FLAGS = flags.FLAGS
+
+_TRACEBACK = flags.DEFINE_bool(
+  "traceback", False, "Show where in the code an error was raised."
+)
+
+
+def run(
+  main: Callable[..., None],
+  *,
+  modules: Sequence[str],
+  arguments: Sequence[str] = (),
+) -> None:
+  """Runs `main` as the program, and exits.
+
+  Args:
+    main: Gets the arguments that are no flags.
+    modules: Those whose flags `--help` shows.
+    arguments: Names of the arguments that must be given.
+  """
+  for module in (*modules, __name__):
+    for flag in FLAGS.flags_by_module_dict().get(module, ()):
+      FLAGS.register_key_flag_for_module(sys.argv[0], flag)
+  app.run(lambda argv: _main(main, argv[1:], arguments))
+
+
+def _main(
+  main: Callable[..., None], given: Sequence[str], arguments: Sequence[str]
+) -> None:
+  # Keras 3 stays out: Model Garden is tf_keras, and the import costs seconds.
+  os.environ.setdefault("TF_USE_LEGACY_KERAS", "1")
+  # No remarks on processors and drivers between the lines that a person reads.
+  os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+  # As an exception, so that an export that is told to end clears up.
+  signal.signal(signal.SIGTERM, lambda *unused: sys.exit("error: terminated"))
+  try:
+    if len(given) < len(arguments):
+      raise ExportError(f"Say {' '.join(arguments)}; see --help.")
+    if len(given) > len(arguments):
+      raise ExportError(
+        f"What is '{given[len(arguments)]}'? Everything "
+        f"{'else ' if arguments else ''}is said by flags; see --help."
+      )
+    main(*given)
+  except ExportError as e:
+    if _TRACEBACK.value:
+      traceback.print_exc()
+    sys.exit(f"error: {e}")
+
+
+def prepare_tensorflow() -> None:
+  """Imports TensorFlow, and silences what is not for the person who waits."""
+  import tensorflow as tf
+
+  _say_if_overlay_is_not_first()
+  warnings.filterwarnings("ignore", module="tf_keras")
+  logging.set_verbosity(logging.ERROR)
+  # It remarks on every Assert in a loop, at a level that nothing else silences.
+  tf.config.optimizer.set_experimental_options({"loop_optimization": False})
+
+
+def _say_if_overlay_is_not_first() -> None:
+  import official
+
+  root = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+  if os.path.dirname(os.path.dirname(official.__file__)) != root:
+    print(
+      f"note: `official` comes from {os.path.dirname(official.__file__)}; this "
+      f"repository's own additions to it are not seen. Run from {root}.",
+      file=sys.stderr,
+    )
