@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 import time
 
 from rich import box
@@ -56,8 +57,15 @@ class Console:
       elapsed = time.monotonic() - self._started
       self._progress.print(f"{elapsed:5.1f} s  {stage}", soft_wrap=True)
 
-  def summarize(self, done: base.Export) -> None:
-    """Prints what was written and how well it fits its source."""
+  def summarize(
+    self, done: base.Export, more: Sequence[tuple[str, str]] = ()
+  ) -> None:
+    """Prints what was written and how well it fits its source.
+
+    Args:
+      done: The export.
+      more: Further rows of the summary.
+    """
     table = Table(box=box.SIMPLE, show_header=False, pad_edge=False)
     table.add_column(style="bold", no_wrap=True)
     table.add_column(overflow="fold")
@@ -79,6 +87,8 @@ class Console:
           )
     if done.ignored:
       table.add_row("left alone", f"tensors of the checkpoint: {done.ignored}")
+    for name, text in more:
+      table.add_row(name, text)
     table.add_row(
       "seconds", ", ".join(f"{k} {v:.1f}" for k, v in done.seconds.items())
     )

@@ -169,7 +169,9 @@ def describe(path: str) -> Description:
   if "" not in callables:
     raise ExportError(f"The SavedModel at '{path}' can't be called.")
   return Description(
-    files=dict(sorted(_files(path))),
+    files={
+      name: os.path.getsize(os.path.join(path, name)) for name in files(path)
+    },
     signatures={
       name: (_tensors(signature.inputs), _tensors(signature.outputs))
       for name, signature in sorted(graph.signature_def.items())
@@ -327,9 +329,10 @@ def _operations(graph: Any) -> set[str]:
   return found - functions
 
 
-def _files(path: str) -> Iterator[tuple[str, int]]:
-  for folder, _, names in os.walk(path):
-    for name in names:
-      file = os.path.join(folder, name)
-      relative = os.path.relpath(file, path).replace(os.sep, "/")
-      yield relative, os.path.getsize(file)
+def files(path: str) -> list[str]:
+  """Returns the paths of the files below a directory, in order."""
+  return sorted(
+    os.path.relpath(os.path.join(folder, name), path).replace(os.sep, "/")
+    for folder, _, names in os.walk(path)
+    for name in names
+  )

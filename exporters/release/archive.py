@@ -172,13 +172,3 @@ def _blocks(pieces: Iterator[bytes]) -> Iterator[bytes]:
       del buffer[:_BLOCK]
   if buffer:
     yield bytes(buffer)
-
-
-def unpacked_digest(saved_model: str) -> str:
-  """Returns the uncompressed archive's sha256, the same on every machine."""
-  import hashlib
-
-  digest = hashlib.sha256()
-  for piece in tar_stream(saved_model):
-    digest.update(piece)
-  return digest.hexdigest()

@@ -160,3 +160,8 @@ def _error(what: str) -> ExportError:
     f"The page breaks a rule of tfhub.dev: {what}. Mend the page's fields in "
     "the gin file."
   )
+
+
+def is_publisher_page(path: str) -> bool:
+  """Whether a path below a release directory is that of a publisher's page."""
+  return bool(re.fullmatch(rf"assets/docs/({_PUBLISHER})/\1\.md", path))
