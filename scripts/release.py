@@ -23,6 +23,11 @@ _STRICT = flags.DEFINE_bool(
   False,
   "Refuse to release from a git tree that is not clean, or from none.",
 )
+_SIGN_KEY = flags.DEFINE_string(
+  "sign_key",
+  None,
+  "A private key of an elliptic curve (PEM): signs archive and provenance.",
+)
 
 
 def main() -> None:
@@ -46,16 +51,29 @@ def _release(announce):
   from exporters import base
   from exporters.release import provenance
   from exporters.release import publish
+  from exporters.release import signing
+  from exporters.release import source
 
-  recipe = recipe_flags.load()
-  source = provenance.git_source()
+  code = source.read_source()
   if _STRICT.value:
-    source.refuse_dirty()
+    code.refuse_dirty()
+  if _SIGN_KEY.value:
+    signing.refuse_unusable(_SIGN_KEY.value)
+  recipe = recipe_flags.load()
+  record = provenance.Recorder(recipe.exporter, code)
+
+  def finish(one):
+    files = [record(one), f"{one.folder}.tar.gz"]
+    if _SIGN_KEY.value:
+      for file in files:
+        signing.sign(file, _SIGN_KEY.value)
+
   return publish.release(
     recipe,
     release_dir=_RELEASE_DIR.value,
     level=recipe_flags.CHECKS.value,
     stages=base.Stages(announce),
+    finish=finish,
   )
 
 

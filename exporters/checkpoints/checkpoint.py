@@ -71,6 +71,11 @@ class Checkpoint(abc.ABC):
     return frozenset()
 
   @property
+  def files(self) -> Sequence[str]:
+    """The files that it is read from, in order."""
+    return [self.path]
+
+  @property
   def vocab_file(self) -> str | None:
     """The vocabulary that the checkpoint brings, if it does."""
     return None

@@ -7,7 +7,7 @@ are transposed; attention kernels of Model Garden have an axis for the heads,
 which is a reshape of the same numbers.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 import json
 import os
 import re
@@ -26,6 +26,13 @@ from exporters.sentence_embedding import SentenceEmbedding
 
 CONFIG = "config.json"
 WEIGHTS = "model.safetensors"
+# What else is read, where it is there.
+_MORE_FILES = (
+  "vocab.txt",
+  "tokenizer_config.json",
+  "modules.json",
+  "*_Pooling/config.json",
+)
 
 # Model Garden's variable, Hugging Face's tensor.
 _BERT = (
@@ -192,6 +199,15 @@ class HuggingFace(Checkpoint):
       ),
       ignored=len(rest) - len(unexpected),
     )
+
+  @property
+  def files(self) -> Sequence[str]:
+    patterns = (CONFIG, WEIGHTS, *_MORE_FILES)
+    return [
+      path
+      for pattern in patterns
+      for path in sorted(tf.io.gfile.glob(os.path.join(self.path, pattern)))
+    ]
 
   @property
   def vocab_file(self) -> str | None:

@@ -13,7 +13,7 @@ training evaluates. One exception is known by its name: `average_weights-*`,
 which `EMACheckpointing` writes with the two swapped.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 import heapq
 import itertools
 import os
@@ -91,6 +91,11 @@ class ObjectBased(Checkpoint):
   @property
   def parts(self) -> frozenset[str]:
     return frozenset(child.local_name for child in self._nodes[0].children)
+
+  @property
+  def files(self) -> Sequence[str]:
+    shards = tf.io.gfile.glob(f"{self._prefix}.data-*")
+    return [f"{self._prefix}.index", *sorted(shards)]
 
   def match(self, items: Mapping[str, Any]) -> Match:
     bound, roots = self._bind(items)

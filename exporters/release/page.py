@@ -106,6 +106,11 @@ class Page:
     return f"{self.publisher}/{self.name}/{self.version}"
 
   @property
+  def docs_path(self) -> str:
+    """Where the page lies, below a release directory."""
+    return f"assets/docs/{self.publisher}/models/{self.name}/{self.version}.md"
+
+  @property
   def asset_path(self) -> str:
     return f"{self.asset_root.rstrip('/')}/{self.handle}.tar.gz"
 

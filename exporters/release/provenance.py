@@ -1,58 +1,292 @@
-"""How a release was made."""
+"""How a release was made: an in-toto Statement with an SLSA v1 predicate.
 
-import dataclasses
+https://in-toto.io/Statement/v1, https://slsa.dev/spec/v1.0/provenance. The
+subjects are the archive and the files in it; the parameters are the gin recipe,
+in which paths of this machine are replaced by what lay there, and the git
+commit; the dependencies are the files that went in and the packages.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+import datetime
+import hashlib
+from importlib import metadata
+import json
 import os
-import subprocess
+import platform
+import re
+from typing import Any
 
+import gin
+import tensorflow as tf
+from tensorflow.core.protobuf import saved_model_pb2
+
+from exporters import base
+from exporters import checker
 from exporters.errors import ExportError
+from exporters.release import kaggle
+from exporters.release import publish
+from exporters.release.source import ROOT
+from exporters.release.source import Source
 
-ROOT = os.path.dirname(
-  os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+STATEMENT_TYPE = "https://in-toto.io/Statement/v1"
+PREDICATE_TYPE = "https://slsa.dev/provenance/v1"
+BUILD_TYPE = "urn:model-garden-exporter:release:v1"
+SUFFIX = ".provenance.json"
+
+_PACKAGES = (
+  "tensorflow",
+  "tf_keras",
+  "tf-models-official",
+  "tensorflow-hub",
+  "tensorflow-text",
+  "isal",
+  "zlib-ng",
 )
+_DIGEST = "sha256:"
 
 
-@dataclasses.dataclass(frozen=True)
-class Source:
-  """The code that an export ran on.
+def materials(exporter: base.Exporter) -> dict[str, dict[str, str]]:
+  """Returns the files that a recipe reads.
 
-  Attributes:
-    commit: The git commit; None outside of a git checkout.
-    changed: Files that differ from it.
+  Returns:
+    By the exporter's field, sha256 by the file's name below what the field
+    says, or below its folder.
   """
+  found = {}
+  for field, path in _paths(exporter):
+    folder = path if tf.io.gfile.isdir(path) else os.path.dirname(path)
+    found[field] = {
+      os.path.relpath(file, folder or os.curdir): _digest(file)
+      for file in _files(exporter, field, path)
+    }
+  return found
 
-  commit: str | None
-  changed: tuple[str, ...]
 
-  def refuse_dirty(self) -> None:
-    if self.commit is None:
-      raise ExportError(
-        "--strict: this is no git checkout, so that nobody could tell which "
-        "code made the release. Clone the repository."
+def _paths(exporter: base.Exporter) -> Iterator[tuple[str, str]]:
+  """Yields the fields that name files, with their values."""
+  for field, value in vars(exporter).items():
+    if isinstance(value, str) and (
+      tf.io.gfile.exists(value) or tf.io.gfile.exists(f"{value}.index")
+    ):
+      yield field, value
+
+
+def _files(exporter: base.Exporter, field: str, path: str) -> Sequence[str]:
+  if field == "checkpoint":
+    return exporter.opened.files
+  if tf.io.gfile.isdir(path):
+    return [
+      name
+      for name in sorted(tf.io.gfile.glob(os.path.join(path, "vocab*")))
+      if not tf.io.gfile.isdir(name)
+    ]
+  return [path]
+
+
+def _digest(path: str) -> str:
+  digest = hashlib.sha256()
+  with tf.io.gfile.GFile(path, "rb") as f:
+    while piece := f.read(1 << 24):
+      digest.update(piece)
+  return digest.hexdigest()
+
+
+def joint_digest(files: Mapping[str, str]) -> str:
+  """Returns one digest for several files, as `sha256sum` lists them."""
+  lines = "".join(f"{files[name]}  {name}\n" for name in sorted(files))
+  return hashlib.sha256(lines.encode()).hexdigest()
+
+
+def recipe_text(
+  exporter: base.Exporter, found: Mapping[str, Mapping[str, str]]
+) -> str:
+  """Returns the recipe that gin has read, without paths of this machine.
+
+  A path in it is replaced by the digest of what lies there; one inside of this
+  repository stays.
+  """
+  # So wide that no string is cut in two.
+  text = gin.config_str(max_line_length=1 << 30)
+  for field, path in _paths(exporter):
+    if os.path.isabs(path) or not os.path.exists(os.path.join(ROOT, path)):
+      text = text.replace(
+        repr(path), repr(_DIGEST + joint_digest(found[field]))
       )
-    if self.changed:
-      shown = ", ".join(self.changed[:5])
-      raise ExportError(
-        f"--strict: the git tree is not clean: {shown}. Commit or stash first."
-      )
+  return text
 
 
-def git_source() -> Source:
-  """Returns the state of this checkout."""
-  commit = _git("rev-parse", "HEAD")
-  if commit is None:
-    return Source(None, ())
-  status = _git("status", "--porcelain") or ""
-  return Source(commit.strip(), tuple(line[3:] for line in status.splitlines()))
+def unnamed(recipe: str) -> list[str]:
+  """Returns the names in a recipe whose values are digests of local files."""
+  return re.findall(rf"^(\S+) = '{_DIGEST}[0-9a-f]+'$", recipe, re.M)
 
 
-def _git(*arguments: str) -> str | None:
-  try:
-    done = subprocess.run(
-      ["git", "-C", ROOT, *arguments],
-      capture_output=True,
-      text=True,
-      check=False,
+class Recorder:
+  """Writes the provenance of what is released from one recipe."""
+
+  def __init__(self, exporter: base.Exporter, source: Source):
+    self._started = _now()
+    self._source = source
+    self._materials = materials(exporter)
+    self._recipe = recipe_text(exporter, self._materials)
+
+  def __call__(self, one: publish.Released) -> str:
+    """Writes one artifact's provenance beside its archive; returns the path."""
+    statement = {
+      "_type": STATEMENT_TYPE,
+      "subject": [*_subjects(one)],
+      "predicateType": PREDICATE_TYPE,
+      "predicate": {
+        "buildDefinition": {
+          "buildType": BUILD_TYPE,
+          "externalParameters": {
+            "recipe": self._recipe,
+            "source": {
+              "commit": self._source.commit,
+              "clean": not self._source.changed,
+            },
+          },
+          "internalParameters": {"machine": platform.machine()},
+          "resolvedDependencies": [*self._dependencies()],
+        },
+        "runDetails": {
+          "builder": {"id": "urn:model-garden-exporter:scripts.release"},
+          "metadata": {"startedOn": self._started, "finishedOn": _now()},
+          "byproducts": [*_byproducts(one)],
+        },
+      },
+    }
+    text = json.dumps(statement, indent=2, ensure_ascii=False) + "\n"
+    for private in checker.private_strings():
+      if re.search(rf"(?<![\w-]){re.escape(private)}", text):
+        raise ExportError(
+          f"The provenance would tell of this machine: '{private}' is in the "
+          "recipe. Name files in fields of the exporter, or relative to the "
+          "repository."
+        )
+    path = f"{one.folder}{SUFFIX}"
+    with open(path, "w", encoding="utf-8") as f:
+      f.write(text)
+    return path
+
+  def _dependencies(self) -> Iterator[dict[str, Any]]:
+    for field, files in self._materials.items():
+      for name, digest in files.items():
+        yield _resource(f"{field}/{name}", digest)
+    yield _resource(
+      "requirements.txt", _digest(os.path.join(ROOT, "requirements.txt"))
     )
-  except FileNotFoundError:  # There is no git.
-    return None
-  return done.stdout if done.returncode == 0 else None
+    for package, version in versions().items():
+      yield {"name": package, "uri": f"pkg:pypi/{package.lower()}@{version}"}
+
+
+def versions() -> dict[str, str]:
+  """Returns the versions of Python and of the packages that decide on bytes."""
+  found = {package: metadata.version(package) for package in _PACKAGES}
+  return found | {"python": platform.python_version()}
+
+
+def promised(one: publish.Released) -> Iterator[dict[str, Any]]:
+  """Yields all that has to be the same every time."""
+  yield from _subjects(one)
+  yield from _byproducts(one)
+
+
+def _subjects(one: publish.Released) -> Iterator[dict[str, Any]]:
+  for name, digest in one.digests.items():
+    yield _resource(name, digest)
+
+
+def _byproducts(one: publish.Released) -> Iterator[dict[str, Any]]:
+  """Yields what is no part of the archive, but is the same every time too."""
+  handle = one.page.handle
+  yield _resource(f"{handle}.tar", one.tar_digest)
+  docs = one.page.docs_path
+  yield _resource(docs, publish.file_digest(os.path.join(one.root, docs)))
+  if one.page.kaggle:
+    for name in kaggle.FILES:
+      path = os.path.join(one.folder, name)
+      yield _resource(f"{handle}/{name}", publish.file_digest(path))
+  yield {
+    "name": "parts of saved_model.pb",
+    "annotations": parts(os.path.join(one.folder, "saved_model.pb")),
+  }
+
+
+def parts(path: str) -> dict[str, str]:
+  """Returns a short digest of each part of a saved_model.pb.
+
+  By them two of these files can be told where they differ.
+  """
+  with open(path, "rb") as f:
+    graph = saved_model_pb2.SavedModel.FromString(f.read()).meta_graphs[0]
+  found = {
+    f"function {function.signature.name}": function
+    for function in graph.graph_def.library.function
+  }
+  found["meta_info_def"] = graph.meta_info_def
+  found["saver_def"] = graph.saver_def
+  found["object_graph_def"] = graph.object_graph_def
+  for name, signature in graph.signature_def.items():
+    found[f"signature {name}"] = signature
+  for node in graph.graph_def.node:
+    found[f"node {node.name}"] = node
+  return {
+    name: hashlib.sha256(
+      part.SerializeToString(deterministic=True)
+    ).hexdigest()[:16]
+    for name, part in sorted(found.items())
+  }
+
+
+def _resource(name: str, digest: str) -> dict[str, Any]:
+  return {"name": name, "digest": {"sha256": digest}}
+
+
+def _now() -> str:
+  return datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def read(path: str) -> dict[str, Any]:
+  """Returns a statement that is one of these.
+
+  Raises:
+    ExportError: It can't be read, or is another kind of statement.
+  """
+  from google.protobuf import json_format
+  from in_toto_attestation.v1 import statement as in_toto
+  from in_toto_attestation.v1 import statement_pb2
+
+  try:
+    with open(path, encoding="utf-8") as f:
+      text = f.read()
+    parsed = json_format.Parse(text, statement_pb2.Statement())
+    in_toto.Statement.copy_from_pb(parsed).validate()
+  except (OSError, UnicodeDecodeError, ValueError, json_format.ParseError) as e:
+    reason = str(e).partition("\n")[0]
+    raise ExportError(f"'{path}' is no in-toto statement: {reason}.") from e
+  statement = json.loads(text)
+  kind = statement["predicate"].get("buildDefinition", {}).get("buildType")
+  if statement["predicateType"] != PREDICATE_TYPE or kind != BUILD_TYPE:
+    raise ExportError(
+      f"'{path}' is not the provenance of a release of this repository."
+    )
+  return statement
+
+
+def digests(resources: Sequence[Mapping[str, Any]]) -> dict[str, str]:
+  """Returns sha256 by name of those resources that have one."""
+  return {
+    resource["name"]: resource["digest"]["sha256"]
+    for resource in resources
+    if "digest" in resource
+  }
+
+
+def archive_name(statement: Mapping[str, Any]) -> str:
+  """Returns the name of the archive, `publisher/name/version.tar.gz`."""
+  (name,) = (
+    subject["name"]
+    for subject in statement["subject"]
+    if subject["name"].endswith(".tar.gz")
+  )
+  return name

@@ -14,7 +14,7 @@ together with what was there before, so that a version is there whole or not at
 all.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 import contextlib
 import dataclasses
 import fcntl
@@ -69,7 +69,7 @@ def release(
   release_dir: str,
   level: str,
   stages: base.Stages,
-  provenance=None,
+  finish: Callable[[Released], None],
 ) -> tuple[base.Export, list[Released]]:
   """Exports a recipe, checks it and adds it to a release directory.
 
@@ -78,8 +78,8 @@ def release(
     release_dir: A local directory; it may hold other models and versions.
     level: Which checks a fresh process makes.
     stages: Is told of each stage.
-    provenance: Writes what it knows of a `Released` beside its archive, given
-      the export.
+    finish: Writes what else belongs beside a `Released`'s archive: all that
+      need not be the same every time.
 
   Returns:
     What was exported, and what was released; their paths are below
@@ -102,9 +102,8 @@ def release(
       page = recipe.page.of("" if name == os.curdir else name)
       with stages("pack", page.handle):
         one = _write(page, artifact, tree, release_dir)
-      if provenance:
-        with stages("prove", page.handle):
-          provenance(one, done)
+      with stages("prove", page.handle):
+        finish(one)
       released.append(one)
     with stages("publish", release_dir), _locked(release_dir):
       _add(tree, released, release_dir)
@@ -149,10 +148,13 @@ def _write(
     saved_model=os.path.join(tree, page.handle),
     root=tree,
   )
-  publisher, name = page.publisher, page.name
-  docs = os.path.join("assets", "docs", publisher)
-  _write_text(tree, f"{docs}/models/{name}/{page.version}.md", text)
-  _write_text(tree, f"{docs}/{publisher}.md", cards.publisher_page(page))
+  _write_text(tree, page.docs_path, text)
+  publisher = page.publisher
+  _write_text(
+    tree,
+    f"assets/docs/{publisher}/{publisher}.md",
+    cards.publisher_page(page),
+  )
   os.makedirs(os.path.dirname(one.folder), exist_ok=True)
   archive.pack(artifact.path, f"{one.folder}.tar.gz")
   os.rename(artifact.path, one.folder)

@@ -1,0 +1,153 @@
+"""Makes a release again from its provenance, and compares digest by digest."""
+
+from collections.abc import Iterator, Mapping, Sequence
+import dataclasses
+import os
+import tempfile
+from typing import Any
+
+from exporters import base
+from exporters import checks
+from exporters import recipe as recipe_lib
+from exporters.errors import ExportError
+from exporters.release import provenance
+from exporters.release import publish
+from exporters.release import source
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Reproduction:
+  """How a release that was made again compares with the first one.
+
+  Attributes:
+    same: The files that are equal byte for byte.
+    different: Those that are not, each with what is known of the difference.
+    notes: What differs in code or packages, which may be the reason.
+  """
+
+  same: Sequence[str]
+  different: Mapping[str, str]
+  notes: Sequence[str]
+
+
+def reproduce(
+  path: str, gin_bindings: Sequence[str], stages: base.Stages
+) -> Reproduction:
+  """Exports the recipe in a provenance again.
+
+  Args:
+    path: The provenance.
+    gin_bindings: Where the files lie that the recipe names by digest.
+    stages: Is told of each stage.
+
+  Raises:
+    ExportError: A file that is given is not the one that the release was made
+      from, or the export fails.
+  """
+  statement = provenance.read(path)
+  build = statement["predicate"]["buildDefinition"]
+  text = build["externalParameters"]["recipe"]
+  with tempfile.TemporaryDirectory() as scratch:
+    gin_file = os.path.join(scratch, "recipe.gin")
+    with open(gin_file, "w", encoding="utf-8") as f:
+      f.write(text)
+    recipe = recipe_lib.load([gin_file], gin_bindings)
+    with stages("compare the files"):
+      _refuse_other_files(recipe.exporter, build, text)
+    _, released = publish.release(
+      recipe,
+      release_dir=os.path.join(scratch, "release"),
+      level=checks.NONE,
+      stages=stages,
+      finish=lambda one: None,
+    )
+    return _compare(statement, released, _notes(build))
+
+
+def _refuse_other_files(
+  exporter: base.Exporter, build: Mapping[str, Any], recipe: str
+) -> None:
+  recorded = provenance.digests(build["resolvedDependencies"])
+  recorded.pop("requirements.txt")
+  given = {
+    f"{field}/{name}": digest
+    for field, files in provenance.materials(exporter).items()
+    for name, digest in files.items()
+  }
+  lines = [
+    f"  {name}: {given.get(name, 'none')}, not {digest}"
+    for name, digest in recorded.items()
+    if given.get(name) != digest
+  ]
+  if lines:
+    flags = " ".join(
+      f"--gin_bindings=\"{name} = '...'\""
+      for name in provenance.unnamed(recipe)
+    )
+    raise ExportError(
+      "The release was made from other files than these:\n"
+      + "\n".join(lines)
+      + f"\n(sha256 of what is given, and of what it was.) Name them by {flags}"
+    )
+
+
+def _notes(build: Mapping[str, Any]) -> list[str]:
+  notes = []
+  recorded = build["externalParameters"]["source"]
+  now = source.read_source()
+  if recorded["commit"] != now.commit or not recorded["clean"] or now.changed:
+    state = "" if recorded["clean"] else ", changed"
+    here = ", changed" if now.changed else ""
+    notes.append(
+      f"code: commit {now.commit}{here}; it was {recorded['commit']}{state}"
+    )
+  versions = provenance.versions()
+  for resource in build["resolvedDependencies"]:
+    name, _, version = resource.get("uri", "").rpartition("@")
+    if name and versions.get(resource["name"]) != version:
+      notes.append(
+        f"{resource['name']} {versions.get(resource['name'])}; it was {version}"
+      )
+  return notes
+
+
+def _compare(
+  statement: Mapping[str, Any],
+  released: Sequence[publish.Released],
+  notes: Sequence[str],
+) -> Reproduction:
+  name = provenance.archive_name(statement)
+  (one,) = (r for r in released if f"{r.page.handle}.tar.gz" == name)
+  byproducts = statement["predicate"]["runDetails"]["byproducts"]
+  recorded = provenance.digests([*statement["subject"], *byproducts])
+  made = provenance.digests([*provenance.promised(one)])
+  same, different = [], {}
+  for file, digest in recorded.items():
+    if made.get(file) == digest:
+      same.append(file)
+    else:
+      different[file] = f"sha256 {made.get(file, 'none')}, it was {digest}"
+  for file in made.keys() - recorded.keys():
+    different[file] = "it was not there"
+  for file in different:
+    if file.endswith("/saved_model.pb"):
+      (annotations,) = (
+        b["annotations"] for b in byproducts if "annotations" in b
+      )
+      now = provenance.parts(os.path.join(one.folder, "saved_model.pb"))
+      different[file] += "; differs in " + ", ".join(
+        list(_different_parts(annotations, now))[:10]
+      )
+  return Reproduction(same=same, different=different, notes=notes)
+
+
+def _different_parts(
+  first: Mapping[str, str], second: Mapping[str, str]
+) -> Iterator[str]:
+  for name in sorted(first.keys() | second.keys()):
+    if name not in first:
+      yield f"{name} (new)"
+    elif name not in second:
+      yield f"{name} (gone)"
+    elif first[name] != second[name]:
+      yield name

@@ -1,0 +1,50 @@
+"""Makes a release again from its provenance, and compares every digest.
+
+  python -m scripts.reproduce \\
+    /tmp/release/example/all_minilm_l6_v2/1.provenance.json \\
+    --gin_bindings="CHECKPOINT = '/path/to/all-MiniLM-L6-v2'"
+
+Files that the release was made from are recognized by their digests, and
+checked first. The exit code is 0 if all bytes are the same.
+"""
+
+from absl import flags
+
+from exporters import command
+
+_GIN_BINDINGS = flags.DEFINE_multi_string(
+  "gin_bindings",
+  [],
+  'Where a file lies that the recipe names by its digest, such as "CHECKPOINT '
+  "= '/path/to/checkpoint'\". May be repeated.",
+)
+
+
+def main(provenance: str) -> None:
+  from exporters import console
+  from exporters.errors import ExportError
+
+  with console.Console() as shown:
+    command.prepare_tensorflow()
+    from exporters import base
+    from exporters.release import reproduce
+
+    done = reproduce.reproduce(
+      provenance, _GIN_BINDINGS.value, base.Stages(shown.announce)
+    )
+  for file in done.same:
+    print(f"same       {file}")
+  for file, what in done.different.items():
+    print(f"different  {file}: {what}")
+  for note in done.notes:
+    print(f"note       {note}")
+  if done.different:
+    raise ExportError(
+      f"{len(done.different)} of {len(done.same) + len(done.different)} files "
+      "are not the same."
+    )
+  print(f"All {len(done.same)} files are the same, byte for byte.")
+
+
+if __name__ == "__main__":
+  command.run(main, modules=[], arguments=["PROVENANCE"])
