@@ -105,19 +105,24 @@ def recipe_text(
   A path in it is replaced by the digest of what lies there; one inside of this
   repository stays.
   """
-  # So wide that no string is cut in two.
-  text = gin.config_str(max_line_length=1 << 30)
+  text = gin.config_str()
   for field, path in _paths(exporter):
     if os.path.isabs(path) or not os.path.exists(os.path.join(ROOT, path)):
-      text = text.replace(
-        repr(path), repr(_DIGEST + joint_digest(found[field]))
-      )
+      digest = _DIGEST + joint_digest(found[field])
+      text = _literal(path).sub(repr(digest), text)
   return text
+
+
+def _literal(value: str) -> re.Pattern:
+  """Finds a string as gin writes it: whole, or cut in two after a blank."""
+  whole = re.escape(repr(value))
+  cut = re.sub(r"(\\ )", r"\1(?:'\\s+')?", whole)
+  return re.compile(rf"\({cut}\)|{whole}")
 
 
 def unnamed(recipe: str) -> list[str]:
   """Returns the names in a recipe whose values are digests of local files."""
-  return re.findall(rf"^(\S+) = '{_DIGEST}[0-9a-f]+'$", recipe, re.M)
+  return re.findall(rf"^(\S+) = (?:\\\s+)?'{_DIGEST}[0-9a-f]+'$", recipe, re.M)
 
 
 class Recorder:
