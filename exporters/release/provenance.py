@@ -7,6 +7,7 @@ commit; the dependencies are the files that went in and the packages.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
+import dataclasses
 import datetime
 import hashlib
 from importlib import metadata
@@ -64,11 +65,12 @@ def materials(exporter: base.Exporter) -> dict[str, dict[str, str]]:
 
 def _paths(exporter: base.Exporter) -> Iterator[tuple[str, str]]:
   """Yields the fields that name files, with their values."""
-  for field, value in vars(exporter).items():
+  for field in dataclasses.fields(exporter):
+    value = getattr(exporter, field.name)
     if isinstance(value, str) and (
       tf.io.gfile.exists(value) or tf.io.gfile.exists(f"{value}.index")
     ):
-      yield field, value
+      yield field.name, value
 
 
 def _files(exporter: base.Exporter, field: str, path: str) -> Sequence[str]:
