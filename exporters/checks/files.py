@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from typing import Any
 
 from .harness import BASIC
 from .harness import FILES
@@ -49,28 +50,33 @@ _TABLE_OPERATIONS = frozenset(
   """.split()
 )
 # Only where TensorFlow itself saves and restores the variables.
-_SAVER_OPERATIONS = frozenset(
+SAVER_OPERATIONS = frozenset(
   """
   DisableCopyOnRead MergeV2Checkpoints RestoreV2 SaveV2 ShardedFilename
   StaticRegexFullMatch StringJoin
   """.split()
 )
-_SAVER_FUNCTIONS = ("__inference__traced_save", "__inference__traced_restore")
+SAVER_FUNCTIONS = ("__inference__traced_save", "__inference__traced_restore")
 
 
 @check(OPERATIONS, level=BASIC, needs=None, unit=FILES)
 def _operations(subject: Subject) -> Finding:
-  graph = subject.proto.meta_graphs[0].graph_def
-  allowed = ALLOWED_OPERATIONS | _TABLE_OPERATIONS
-  refused = {n.op for n in graph.node} - allowed - _SAVER_OPERATIONS
-  for function in graph.library.function:
-    operations = {node.op for node in function.node_def}
-    if function.signature.name.startswith(_SAVER_FUNCTIONS):
-      operations -= _SAVER_OPERATIONS
-    refused |= operations - allowed
+  refused = refused_operations(subject.proto.meta_graphs[0].graph_def)
   return Finding(
     len(refused), 0, " ".join(sorted(refused)) or "outside the list"
   )
+
+
+def refused_operations(graph: Any) -> set[str]:
+  """Returns the operations of a GraphDef that no model needs."""
+  allowed = ALLOWED_OPERATIONS | _TABLE_OPERATIONS
+  refused = {n.op for n in graph.node} - allowed - SAVER_OPERATIONS
+  for function in graph.library.function:
+    operations = {node.op for node in function.node_def}
+    if function.signature.name.startswith(SAVER_FUNCTIONS):
+      operations -= SAVER_OPERATIONS
+    refused |= operations - allowed
+  return refused
 
 
 @check("no local path", level=BASIC, needs=None, unit=FILES)

@@ -126,8 +126,22 @@ def members(saved_model: str) -> list[str]:
         directory=name in folders,
         plain=not os.path.islink(path),
       )
+      _refuse_unpackable(relative, path)
   # "variables" is a prefix of "variables/x", hence before it.
   return sorted(names, key=lambda name: name.split("/"))
+
+
+def _refuse_unpackable(name: str, path: str) -> None:
+  """Refuses what tar or TF Hub's extractor would lose."""
+  if os.path.isfile(path) and not os.path.getsize(path):
+    raise ExportError(
+      f"'{name}' is empty, and TF Hub's extractor writes no empty files: a "
+      "consumer would not have it."
+    )
+  try:
+    tarfile.TarInfo(name).tobuf(tarfile.USTAR_FORMAT)
+  except ValueError as e:
+    raise ExportError(f"'{name}' is too long a name for tar: {e}.") from e
 
 
 def refuse_member(name: str, *, directory: bool, plain: bool = True) -> None:

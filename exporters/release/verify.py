@@ -1,0 +1,264 @@
+"""Verifies an archive from someone else, before anything of it is loaded.
+
+In this order: signature, digest, members, operations; only then is it unpacked
+into a temporary directory and tried as a consumer would, in a fresh process. A
+name, type or size that does not belong is found in the headers of the archive,
+while nothing is written yet.
+"""
+
+from collections.abc import Iterator, Mapping
+import contextlib
+import dataclasses
+import hashlib
+import os
+import tarfile
+import tempfile
+from typing import BinaryIO
+import zlib
+
+from exporters import checker
+from exporters import checks
+from exporters.errors import ExportError
+from exporters.release import archive
+from exporters.release import graph
+from exporters.release import provenance as provenance_lib
+from exporters.release import publish
+from exporters.release import signing
+
+# Weights shrink little, graphs and vocabularies by some 10. What shrinks more
+# than this, beyond a small size, is there to fill a disk.
+_LARGEST_RATIO = 30
+_SMALL = 64 << 20
+# The format's limit.
+_LARGEST_GRAPH = 2 << 30
+_PIECE = 1 << 20
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Verified:
+  """What was found of an archive that is in order.
+
+  Attributes:
+    digest: Its sha256.
+    files: sha256 by path.
+    steps: What was verified, in sentences.
+    results: The checks of a consumer.
+  """
+
+  digest: str
+  files: Mapping[str, str]
+  steps: list[str]
+  results: list[checks.Result]
+
+
+def verify(
+  path: str,
+  *,
+  provenance: str | None = None,
+  public_key: str | None = None,
+  level: str = checks.ALL,
+) -> Verified:
+  """Verifies an archive.
+
+  Args:
+    path: A `.tar.gz`.
+    provenance: What was written beside it.
+    public_key: Of the publisher (PEM); the signatures lie beside the files.
+    level: Which checks a fresh process makes.
+
+  Raises:
+    ExportError: Something is wrong with it; nothing was loaded then, unless a
+      check failed.
+  """
+  steps = []
+  if not os.path.isfile(path):
+    raise ExportError(f"There is no archive '{path}'.")
+  if public_key:
+    for file in filter(None, (path, provenance)):
+      signing.verify(file, public_key)
+      steps.append(f"the signature of {os.path.basename(file)} is the key's")
+  digest = publish.file_digest(path)
+  recorded = _recorded(path, digest, provenance)
+  if recorded:
+    steps.append("the digest is the provenance's")
+  files = _refuse_hostile(path)
+  steps.append(f"{len(files)} files, each with a place in a SavedModel")
+  steps.append("no operation beyond those of a model")
+  if recorded is not None:
+    _refuse_other_digests(files, recorded)
+    steps.append("the digest of each file is the provenance's")
+  results = _try(path, digest, level) if level != checks.NONE else []
+  return Verified(digest=digest, files=files, steps=steps, results=results)
+
+
+def _recorded(
+  path: str, digest: str, provenance: str | None
+) -> dict[str, str] | None:
+  """Returns the digests of the files in the archive, as the provenance has it.
+
+  Raises:
+    ExportError: The archive's own digest is another one.
+  """
+  if not provenance:
+    return None
+  statement = provenance_lib.read(provenance)
+  recorded = provenance_lib.digests(statement["subject"])
+  name = provenance_lib.archive_name(statement)
+  if recorded[name] != digest:
+    raise ExportError(
+      f"'{path}' is not the archive of '{provenance}': its sha256 is {digest}, "
+      f"not {recorded[name]}. Download it again; if it stays so, do not use it."
+    )
+  prefix = name.removesuffix(".tar.gz") + "/"
+  return {
+    file.removeprefix(prefix): value
+    for file, value in recorded.items()
+    if file != name
+  }
+
+
+def _refuse_other_digests(
+  files: Mapping[str, str], recorded: Mapping[str, str]
+) -> None:
+  for name in sorted(files.keys() | recorded.keys()):
+    if files.get(name) != recorded.get(name):
+      raise ExportError(
+        f"'{name}' in the archive has sha256 {files.get(name, 'none')}, the "
+        f"provenance says {recorded.get(name, 'none')}."
+      )
+
+
+def _refuse_hostile(path: str) -> dict[str, str]:
+  """Reads the archive once, writes nothing, and returns the files' digests."""
+  found: dict[str, str] = {}
+  folders = set()
+  limit = max(_SMALL, _LARGEST_RATIO * os.path.getsize(path))
+  total = 0
+  with _members(path) as members:
+    for tar, member in members:
+      name = member.name
+      if name in found or name in folders:
+        raise ExportError(f"The archive holds '{name}' twice.")
+      if member.isdir():
+        folders.add(name)
+      archive.refuse_member(
+        name,
+        directory=member.isdir(),
+        plain=member.isdir()
+        or member.type in (tarfile.REGTYPE, tarfile.AREGTYPE),
+      )
+      if os.path.dirname(name) not in {"", *folders}:
+        raise ExportError(
+          f"'{name}' comes before its directory: TF Hub can't unpack that."
+        )
+      total += member.size
+      if total > limit:
+        raise ExportError(
+          f"With '{name}' the archive unpacks to {total:,} bytes or more, from "
+          f"{os.path.getsize(path):,}: no model shrinks like that."
+        )
+      if member.isfile():
+        found[name] = _read(tar, member)
+  if "saved_model.pb" not in found:
+    raise ExportError("The archive has no saved_model.pb at its root.")
+  return found
+
+
+def _read(tar: tarfile.TarFile, member: tarfile.TarInfo) -> str:
+  """Returns a file's sha256; looks into it if it is the graph."""
+  content = bytearray()
+  is_graph = member.name == "saved_model.pb"
+  if is_graph and member.size > _LARGEST_GRAPH:
+    raise ExportError("saved_model.pb is larger than 2 GB.")
+  digest = hashlib.sha256()
+  with tar.extractfile(member) as f:
+    while piece := f.read(_PIECE):
+      digest.update(piece)
+      if is_graph:
+        content += piece
+  if is_graph:
+    graph.refuse_hostile(bytes(content))
+  return digest.hexdigest()
+
+
+class _Member(tarfile.TarInfo):
+  """A member whose long names and attributes, held in memory, are short."""
+
+  def _proc_member(self, tar: tarfile.TarFile) -> tarfile.TarInfo:
+    # The entry point of subclasses, says the module.
+    if not (self.isfile() or self.isdir()) and self.size > _PIECE:
+      raise ExportError(
+        f"'{self.name}' has {self.size:,} bytes where a name or an attribute "
+        "belongs."
+      )
+    return super()._proc_member(tar)
+
+
+class _OneGzipMember:
+  """Reads a gzip file that is one member, as TF Hub's extractor wants it.
+
+  `gzip` reads on into the next member, and `tarfile` itself looks at no
+  checksum.
+  """
+
+  def __init__(self, file: BinaryIO):
+    self._file = file
+    self._inflate = zlib.decompressobj(16 + zlib.MAX_WBITS)
+
+  def read(self, size: int) -> bytes:
+    """Returns up to `size` bytes, fewer at the end alone."""
+    content = b""
+    while len(content) < size and not self._inflate.eof:
+      piece = self._inflate.unconsumed_tail or self._file.read(_PIECE)
+      if not piece:
+        raise EOFError("it ends too early")
+      content += self._inflate.decompress(piece, size - len(content))
+    return content
+
+  def refuse_rest(self) -> None:
+    """Reads on to the checksum, and refuses what has no business there."""
+    while rest := self.read(_PIECE):
+      if any(rest):
+        raise tarfile.ReadError("something follows the end of the archive")
+    if self._inflate.unused_data or self._file.read(1):
+      raise tarfile.ReadError("something follows the first gzip member")
+
+
+@contextlib.contextmanager
+def _members(
+  path: str,
+) -> Iterator[Iterator[tuple[tarfile.TarFile, tarfile.TarInfo]]]:
+  """Yields the members of an archive as they come."""
+  try:
+    with open(path, "rb") as f:
+      stream = _OneGzipMember(f)
+      # As a stream, as TF Hub reads it: no member is read before its turn.
+      with tarfile.open(fileobj=stream, mode="r|", tarinfo=_Member) as tar:
+        yield ((tar, member) for member in tar)
+      stream.refuse_rest()
+  except (tarfile.TarError, EOFError, zlib.error, OSError) as e:
+    raise ExportError(
+      f"'{path}' is truncated, damaged or no tar.gz: {e}. Download it again."
+    ) from e
+
+
+def _try(path: str, digest: str, level: str) -> list[checks.Result]:
+  """Unpacks the archive, and has a fresh process use it."""
+  with (
+    tempfile.TemporaryDirectory() as scratch,
+    checker.Checker(level) as processes,
+  ):
+    folder = os.path.join(scratch, "saved_model")
+    os.mkdir(folder)
+    with _members(path) as members:
+      for tar, member in members:
+        tar.extract(member, folder, filter="data")
+    if publish.file_digest(path) != digest:
+      raise ExportError(f"'{path}' changed while it was being verified.")
+    results = processes.check(None, folder, scratch=scratch, private=[])
+  failed = [str(r) for r in results if r.status == checks.FAILED]
+  if failed:
+    raise ExportError(
+      "The model does not do what a consumer expects:\n  " + "\n  ".join(failed)
+    )
+  return results

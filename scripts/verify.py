@@ -1,0 +1,50 @@
+"""Verifies an archive from someone else, before anything of it is loaded.
+
+  python -m scripts.verify 1.tar.gz
+  python -m scripts.verify 1.tar.gz --provenance=1.provenance.json \\
+    --public_key=publisher.pem
+
+Its members, their sizes and the operations of its graph are looked through
+first; with a provenance the digests, with a key the signatures beside the
+files. Only what passes is loaded, in a fresh process that tries what a consumer
+would. The exit code is 0 if all is well.
+"""
+
+from absl import flags
+
+from exporters import command
+
+_PROVENANCE = flags.DEFINE_string(
+  "provenance", None, "The provenance that the publisher wrote beside it."
+)
+_PUBLIC_KEY = flags.DEFINE_string(
+  "public_key", None, "The publisher's public key (PEM)."
+)
+_CHECKS = flags.DEFINE_enum(
+  "checks",
+  "all",
+  ["all", "basic", "none"],
+  "What a fresh process tries on the model; with none it is not loaded.",
+)
+
+
+def main(archive: str) -> None:
+  command.prepare_tensorflow()
+  from exporters.release import verify
+
+  done = verify.verify(
+    archive,
+    provenance=_PROVENANCE.value,
+    public_key=_PUBLIC_KEY.value,
+    level=_CHECKS.value,
+  )
+  print(f"sha256  {done.digest}")
+  for step in done.steps:
+    print(f"ok      {step}")
+  for result in done.results:
+    print(f"        {result}")
+  print(f"'{archive}' is in order.")
+
+
+if __name__ == "__main__":
+  command.run(main, modules=[], arguments=["ARCHIVE"])

@@ -1,0 +1,407 @@
+"""Archives from strangers: each attack is refused by name, and does nothing."""
+
+from collections.abc import Callable
+import gzip
+import hashlib
+import io
+import pathlib
+import re
+import shutil
+import subprocess
+import tarfile
+import zlib
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from tensorflow.core.protobuf import saved_model_pb2
+
+from exporters.errors import ExportError
+from exporters.release import verify
+from tests import command
+from tests import releases
+
+pytestmark = pytest.mark.xdist_group("small_releases")
+
+
+@pytest.fixture(scope="module")
+def keys(tmp_path_factory):
+  """Two pairs of keys, made as the documentation says."""
+  folder = tmp_path_factory.mktemp("keys")
+  for name in ("ours", "theirs"):
+    key = folder / f"{name}.pem"
+    for arguments in (
+      ("ecparam", "-name", "prime256v1", "-genkey", "-noout", "-out", key),
+      ("ec", "-in", key, "-pubout", "-out", folder / f"{name}.pub"),
+    ):
+      subprocess.run(["openssl", *arguments], check=True, capture_output=True)
+  return folder
+
+
+@pytest.fixture(scope="module")
+def signed(keys, tmp_path_factory):
+  """A folder with a signed archive and its provenance."""
+  folder = tmp_path_factory.mktemp("signed") / "release"
+  releases.release(releases.MULTIPLY, folder, f"--sign_key={keys / 'ours.pem'}")
+  return folder / "example/multiply"
+
+
+@pytest.fixture
+def copy(signed, tmp_path):
+  return pathlib.Path(shutil.copytree(signed, tmp_path / "copy"))
+
+
+def _members(path: pathlib.Path) -> dict[str, bytes | None]:
+  with tarfile.open(path) as tar:
+    return {
+      m.name: tar.extractfile(m).read() if m.isfile() else None
+      for m in tar.getmembers()
+    }
+
+
+def _pack(
+  path: pathlib.Path,
+  members: dict[str, bytes | None],
+  *more: tuple[tarfile.TarInfo, bytes],
+) -> pathlib.Path:
+  with tarfile.open(path, "w:gz") as tar:
+    for name, content in members.items():
+      info = tarfile.TarInfo(name)
+      info.type = tarfile.DIRTYPE if content is None else tarfile.REGTYPE
+      info.size = len(content or b"")
+      tar.addfile(info, io.BytesIO(content or b""))
+    for info, content in more:
+      info.size = len(content)
+      tar.addfile(info, io.BytesIO(content))
+  return path
+
+
+def _info(name: str, **attributes) -> tarfile.TarInfo:
+  info = tarfile.TarInfo(name)
+  for key, value in attributes.items():
+    setattr(info, key, value)
+  return info
+
+
+_HOSTILE_MEMBERS = {
+  "an absolute path": _info("/tmp/verify_was_here"),
+  "a path upwards": _info("../verify_was_here"),
+  "a path upwards from a folder": _info("assets/../../verify_was_here"),
+  "a symlink": _info("assets/a", type=tarfile.SYMTYPE, linkname="/etc/passwd"),
+  "a hard link": _info(
+    "assets/a", type=tarfile.LNKTYPE, linkname="/etc/passwd"
+  ),
+  "a device": _info("assets/a", type=tarfile.CHRTYPE, devmajor=1, devminor=3),
+  "a pipe": _info("assets/a", type=tarfile.FIFOTYPE),
+  "a hidden file": _info(".bashrc"),
+  "a program": _info("install.sh"),
+  "a file without its folder": _info("assets.extra/a"),
+}
+
+
+@pytest.mark.parametrize("attack", _HOSTILE_MEMBERS)
+def test_a_hostile_member_is_refused_by_name(attack, signed, tmp_path):
+  info = _HOSTILE_MEMBERS[attack]
+  members = _members(signed / "1.tar.gz") | {"assets": None}
+  path = _pack(tmp_path / "1.tar.gz", members, (info, b""))
+  before = sorted(tmp_path.rglob("*"))
+  with pytest.raises(ExportError, match=re.escape(info.name)):
+    verify.verify(str(path))
+  assert sorted(tmp_path.rglob("*")) == before
+  assert not pathlib.Path("/tmp/verify_was_here").exists()
+
+
+def test_a_member_twice_is_refused(signed, tmp_path):
+  members = _members(signed / "1.tar.gz")
+  again = (_info("saved_model.pb"), b"another")
+  path = _pack(tmp_path / "1.tar.gz", members, again)
+  with pytest.raises(ExportError, match=r"'saved_model\.pb' twice"):
+    verify.verify(str(path))
+
+
+def test_an_archive_without_a_model_is_refused(tmp_path):
+  path = _pack(tmp_path / "1.tar.gz", {"fingerprint.pb": b"a"})
+  with pytest.raises(ExportError, match=r"no saved_model\.pb"):
+    verify.verify(str(path))
+
+
+def _zeros(name: str, size: int, path: pathlib.Path, kind=tarfile.REGTYPE):
+  """Writes a tar.gz of one member of zeros, some thousandth of their size."""
+  info = _info(name, size=size, type=kind)
+  piece = bytes(16 << 20)
+  with gzip.open(path, "wb", compresslevel=1) as f:
+    if name.startswith("variables/"):
+      f.write(_info("variables", type=tarfile.DIRTYPE).tobuf())
+    f.write(info.tobuf(tarfile.GNU_FORMAT))
+    for _ in range(size // len(piece)):
+      f.write(piece)
+    f.write(bytes(1024))
+
+
+@pytest.fixture(scope="module")
+def bomb(tmp_path_factory) -> pathlib.Path:
+  """10 GB of zeros in some 10 MB: a gzip stream whose blocks repeat."""
+  path = tmp_path_factory.mktemp("bomb") / "1.tar.gz"
+  size = 10 << 30
+  header = _info("variables", type=tarfile.DIRTYPE).tobuf()
+  header += _info("variables/variables.index", size=size).tobuf(
+    tarfile.GNU_FORMAT
+  )
+  piece = bytes(64 << 20)
+  # One block is deflated once and written often; where it ends, so does a byte.
+  compressor = zlib.compressobj(9, zlib.DEFLATED, -15)
+  block = compressor.compress(piece)
+  block += compressor.flush(zlib.Z_FULL_FLUSH)
+  with open(path, "wb") as f:
+    f.write(b"\x1f\x8b\x08\0\0\0\0\0\0\xff")
+    compressor = zlib.compressobj(9, zlib.DEFLATED, -15)
+    f.write(compressor.compress(header))
+    f.write(compressor.flush(zlib.Z_FULL_FLUSH))
+    for _ in range(size // len(piece)):
+      f.write(block)
+  return path
+
+
+def test_ten_gigabytes_of_zeros_are_refused_by_their_header(bomb):
+  assert bomb.stat().st_size < 12e6
+  with pytest.raises(ExportError, match=r"variables\.index.*10,737,418,240"):
+    verify.verify(str(bomb))
+
+
+@pytest.mark.parametrize(
+  "kind", [tarfile.XHDTYPE, tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_SPARSE]
+)
+def test_attributes_that_fill_memory_are_refused(kind, tmp_path):
+  path = tmp_path / "1.tar.gz"
+  _zeros("saved_model.pb", 64 << 20, path, kind)
+  with pytest.raises(ExportError, match=r"saved_model\.pb"):
+    verify.verify(str(path))
+
+
+# ---------------------------------------------------------------------------
+# Graphs.
+
+
+def _reads_a_file(path: str) -> Callable:
+  return lambda inputs: tf.io.read_file(path)
+
+
+def _writes_a_file(path: str) -> Callable:
+  def call(inputs):
+    tf.io.write_file(path, "was here")
+    return inputs
+
+  return call
+
+
+def _runs_python(path: str) -> Callable:
+  def write(inputs):
+    pathlib.Path(path).write_text("was here")
+    return inputs
+
+  return lambda inputs: tf.numpy_function(write, [inputs], tf.float32)
+
+
+def _saves_a_tensor(path: str) -> Callable:
+  def call(inputs):
+    tf.raw_ops.SaveV2(
+      prefix=path, tensor_names=["a"], shape_and_slices=[""], tensors=[inputs]
+    )
+    return inputs
+
+  return call
+
+
+@pytest.mark.parametrize(
+  ("make", "operation"),
+  [
+    (_reads_a_file, "ReadFile"),
+    (_writes_a_file, "WriteFile"),
+    (_runs_python, "PyFunc"),
+    (_saves_a_tensor, "SaveV2"),
+  ],
+)
+def test_an_operation_off_the_list_is_refused_by_name(
+  make, operation, tmp_path
+):
+  target = str(tmp_path / "was_here")
+  path = _archive_of(tmp_path, make(target))
+  with pytest.raises(ExportError, match=operation):
+    verify.verify(str(path))
+  assert not list(tmp_path.glob("was_here*"))
+
+
+def _archive_of(folder: pathlib.Path, call: Callable) -> pathlib.Path:
+  module = tf.Module()
+  module.__call__ = tf.function(
+    call, input_signature=[tf.TensorSpec([None], tf.float32)]
+  )
+  model = folder / "model"
+  tf.saved_model.save(module, str(model))
+  members: dict[str, bytes | None] = {"variables": None}
+  for name in (
+    "saved_model.pb",
+    "variables/variables.index",
+    "variables/variables.data-00000-of-00001",
+  ):
+    members[name] = (model / name).read_bytes()
+  return _pack(folder / "1.tar.gz", members)
+
+
+def test_a_function_that_calls_itself_the_saver_is_refused(tmp_path):
+  """What only the saver may call hides behind the name of its function."""
+  path = _archive_of(tmp_path, lambda inputs: inputs + 1.0)
+  members = _members(path)
+  proto = saved_model_pb2.SavedModel.FromString(members["saved_model.pb"])
+  graph = proto.meta_graphs[0].graph_def
+  saver = next(
+    f.signature.name
+    for f in graph.library.function
+    if f.signature.name.startswith("__inference__traced_save")
+  )
+  victim = next(
+    f
+    for f in graph.library.function
+    if not f.signature.name.startswith("__inference__traced")
+  )
+  node = victim.node_def.add(name="evil", op="StatefulPartitionedCall")
+  node.attr["f"].func.name = saver
+  members["saved_model.pb"] = proto.SerializeToString()
+  _pack(path, members)
+  with pytest.raises(ExportError, match="calls what saves or restores"):
+    verify.verify(str(path))
+
+
+def test_a_table_that_is_filled_from_a_path_is_refused(tmp_path):
+  path = _archive_of(tmp_path, lambda inputs: inputs + 1.0)
+  members = _members(path)
+  proto = saved_model_pb2.SavedModel.FromString(members["saved_model.pb"])
+  function = proto.meta_graphs[0].graph_def.library.function[0]
+  function.node_def.add(
+    name="fill",
+    op="InitializeTableFromTextFileV2",
+    input=["table", "a_constant:output:0"],
+  )
+  members["saved_model.pb"] = proto.SerializeToString()
+  _pack(path, members)
+  with pytest.raises(ExportError, match="fills a table from a path"):
+    verify.verify(str(path))
+
+
+@pytest.mark.parametrize("content", [b"\xff" * 100, b""])
+def test_a_damaged_graph_is_refused(content, signed, tmp_path):
+  members = _members(signed / "1.tar.gz") | {"saved_model.pb": content}
+  path = _pack(tmp_path / "1.tar.gz", members)
+  with pytest.raises(ExportError, match=r"saved_model\.pb"):
+    verify.verify(str(path))
+
+
+# ---------------------------------------------------------------------------
+# Damage, digests, signatures.
+
+
+@pytest.mark.parametrize("kept", [0.2, 0.6, 0.9999])
+def test_a_truncated_archive_is_refused(kept, copy):
+  path = copy / "1.tar.gz"
+  content = path.read_bytes()
+  path.write_bytes(content[: int(kept * len(content))])
+  with pytest.raises(ExportError, match="truncated"):
+    verify.verify(str(path))
+
+
+def test_a_second_gzip_member_is_refused(copy):
+  path = copy / "1.tar.gz"
+  path.write_bytes(path.read_bytes() + gzip.compress(b"more"))
+  with pytest.raises(ExportError, match="follows the first gzip member"):
+    verify.verify(str(path))
+
+
+def test_another_archive_than_the_provenances_is_refused(copy):
+  path = copy / "1.tar.gz"
+  members = _members(path)
+  data = "variables/variables.data-00000-of-00001"
+  members[data] = members[data][:-1] + b"\0"
+  _pack(path, members)
+  digest = hashlib.sha256(path.read_bytes()).hexdigest()
+  with pytest.raises(ExportError, match=digest):
+    verify.verify(str(path), provenance=str(copy / "1.provenance.json"))
+
+
+def test_a_provenance_that_is_none_is_refused(copy):
+  (copy / "1.provenance.json").write_text('{"_type": "a statement"}')
+  with pytest.raises(ExportError, match="no in-toto statement"):
+    verify.verify(
+      str(copy / "1.tar.gz"), provenance=str(copy / "1.provenance.json")
+    )
+
+
+def test_a_signature_by_another_key_is_refused(copy, keys):
+  with pytest.raises(ExportError, match=r"signature .*1\.tar\.gz\.sig"):
+    verify.verify(str(copy / "1.tar.gz"), public_key=str(keys / "theirs.pub"))
+
+
+def test_a_signature_of_another_file_is_refused(copy, keys):
+  path = copy / "1.tar.gz"
+  _pack(path, _members(path))
+  with pytest.raises(ExportError, match=r"signature .*1\.tar\.gz\.sig"):
+    verify.verify(str(path), public_key=str(keys / "ours.pub"))
+
+
+def test_an_absent_signature_is_refused(copy, keys):
+  (copy / "1.tar.gz.sig").unlink()
+  with pytest.raises(ExportError, match="no signature"):
+    verify.verify(str(copy / "1.tar.gz"), public_key=str(keys / "ours.pub"))
+
+
+def test_model_signings_own_command_accepts_the_signature(signed, keys):
+  command.run(
+    "model_signing",
+    *("verify", "key", str(signed / "1.tar.gz")),
+    *("--signature", str(signed / "1.tar.gz.sig")),
+    *("--public_key", str(keys / "ours.pub")),
+  )
+
+
+def test_a_good_archive_is_verified_and_tried(signed, keys):
+  done = command.run(
+    "scripts.verify",
+    str(signed / "1.tar.gz"),
+    f"--provenance={signed / '1.provenance.json'}",
+    f"--public_key={keys / 'ours.pub'}",
+    "--checks=basic",
+  )
+  assert "the signature of 1.tar.gz is the key's" in done.stdout
+  assert "the digest of each file is the provenance's" in done.stdout
+  assert "loads: passed" in done.stdout
+  assert "is in order." in done.stdout
+
+
+def test_the_command_refuses_with_one_message(bomb):
+  done = command.run("scripts.verify", str(bomb), check=False)
+  assert done.returncode == 1
+  assert done.stderr.startswith("error: With 'variables/variables.index'")
+  assert "Traceback" not in done.stderr
+
+
+def test_a_key_that_is_none_is_refused_before_the_export(tmp_path):
+  (tmp_path / "key.pem").write_text("no key")
+  done = releases.release(
+    releases.MULTIPLY,
+    tmp_path / "release",
+    f"--sign_key={tmp_path / 'key.pem'}",
+    check=False,
+  )
+  assert done.returncode == 1
+  assert "no private key" in done.stderr
+  assert not (tmp_path / "release").exists()
+
+
+def test_numbers_survive(signed):
+  """The provenance's digests are those of the files, by another road."""
+  content = _members(signed / "1.tar.gz")
+  for name, value in content.items():
+    if value is not None:
+      assert (signed / "1" / name).read_bytes() == value
+  np.testing.assert_array_equal(
+    tf.saved_model.load(str(signed / "1"))([10.0, 20.0]), [20.0, 40.0]
+  )
