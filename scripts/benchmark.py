@@ -93,6 +93,45 @@ def _compare(model: str, work: pathlib.Path) -> None:
   _say("the cost of each check")
   costs = _check_costs(contestants(work)["all"].command)
   _print_costs(title, costs, _median(runs[_GARDEN], "seconds"))
+  _compare_archives(title, contestants(work)[_LEVELS[0]].saved_model, work)
+
+
+def _compare_archives(
+  title: str, saved_model: pathlib.Path, work: pathlib.Path
+) -> None:
+  """Packs the same model with `tar -cz` in turn, each a whole process."""
+  program = "import sys; from exporters.release import archive; "
+  program += "archive.pack(*sys.argv[1:])"
+  path, reference = work / "1.tar.gz", work / "reference.tar.gz"
+  ours = Contestant(
+    [sys.executable, "-c", program, str(saved_model), str(path)], path, _ROOT
+  )
+  tar = Contestant(
+    ["tar", "-czf", str(reference), "-C", str(saved_model), "."],
+    reference,
+    work,
+  )
+  runs: dict[str, list[Run]] = {"ours": [], "tar": []}
+  for i in range(_RUNS.value):
+    _say(f"round {i + 1} of {_RUNS.value}: archives")
+    runs["ours"].append(_run(ours))
+    runs["tar"].append(_run(tar))
+  rows = []
+  for figure, unit, scale in (("seconds", "s", 1), ("peak", "MB", 1e6)):
+    mine, theirs = (_median(runs[n], figure) / scale for n in ("ours", "tar"))
+    name = {"seconds": "pack", "peak": "peak memory"}[figure]
+    ratio = mine / theirs
+    rows.append((name, f"{mine:.2f} {unit}", f"{theirs:.2f} {unit}", ratio))
+  sizes = [p.stat().st_size for p in (path, reference)]
+  rows.append(
+    (
+      "size",
+      *(f"{size / 1e6:.2f} MB" for size in sizes),
+      sizes[0] / sizes[1],
+    )
+  )
+  print()
+  _print_table(f"archive of {title}", rows, other="`tar -cz`", digits=3)
 
 
 def _bert(work: pathlib.Path) -> dict[str, Contestant]:
@@ -269,11 +308,16 @@ def _median(runs: Sequence[Run], figure: str) -> float:
   return statistics.median(getattr(run, figure) for run in runs)
 
 
-def _print_table(title: str, rows: Sequence[tuple[str, str, str, float]]):
-  print(f"| {title} | this repository | Model Garden | ratio |")
+def _print_table(
+  title: str,
+  rows: Sequence[tuple[str, str, str, float]],
+  other: str = _GARDEN,
+  digits: int = 2,
+) -> None:
+  print(f"| {title} | this repository | {other} | ratio |")
   print("|---|---|---|---|")
   for figure, ours, theirs, ratio in rows:
-    print(f"| {figure} | {ours} | {theirs} | {ratio:.2f} |")
+    print(f"| {figure} | {ours} | {theirs} | {ratio:.{digits}f} |")
 
 
 def _say(text: str) -> None:
