@@ -51,6 +51,7 @@ def _release(announce):
   from exporters import base
   from exporters.release import provenance
   from exporters.release import publish
+  from exporters.release import report
   from exporters.release import signing
   from exporters.release import source
 
@@ -62,8 +63,11 @@ def _release(announce):
   recipe = recipe_flags.load()
   record = provenance.Recorder(recipe.exporter, code)
 
+  stages = base.Stages(announce)
+
   def finish(one):
     files = [record(one), f"{one.folder}.tar.gz"]
+    report.write(one, stages.seconds)
     if _SIGN_KEY.value:
       for file in files:
         signing.sign(file, _SIGN_KEY.value)
@@ -72,7 +76,7 @@ def _release(announce):
     recipe,
     release_dir=_RELEASE_DIR.value,
     level=recipe_flags.CHECKS.value,
-    stages=base.Stages(announce),
+    stages=stages,
     finish=finish,
   )
 

@@ -37,6 +37,7 @@ class Result:
     bound: What the figure must not exceed.
     detail: What the figure counts or where it was found; or why not measured.
     seconds: How long it took.
+    histogram: How many numbers lie in each range of differences, if counted.
   """
 
   check: str
@@ -45,6 +46,7 @@ class Result:
   bound: float | None = None
   detail: str = ""
   seconds: float = 0.0
+  histogram: Mapping[str, int] = dataclasses.field(default_factory=dict)
 
   def __str__(self) -> str:
     text = f"{self.check}: {self.status}"
@@ -55,11 +57,15 @@ class Result:
 
 @dataclasses.dataclass(frozen=True)
 class Finding:
-  """A figure, the bound that it must not exceed, and what it is."""
+  """A figure, the bound that it must not exceed, and what it is.
+
+  `histogram` says how many numbers lie in each range of differences.
+  """
 
   figure: float
   bound: float
   detail: str = ""
+  histogram: Mapping[str, int] = dataclasses.field(default_factory=dict)
 
 
 class NotApplicable(Exception):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+import dataclasses
 import inspect
 from typing import Any
 
@@ -17,6 +18,7 @@ from .harness import check
 from .numbers import TOLERANCE
 from .numbers import difference
 from .numbers import flatten
+from .numbers import histogram
 from .numbers import worst
 from .subject import Subject
 
@@ -58,10 +60,14 @@ def _interface(subject: Subject) -> Finding:
 @check(SAME_NUMBERS, level=BASIC, needs="interface")
 def _same_numbers(subject: Subject) -> Finding:
   subject.require_source()
-  return worst(
-    (name, difference(subject.find(name)(*arguments), want))
+  calls = [
+    (name, subject.find(name)(*arguments), want)
     for name in subject.callables
     for arguments, want in subject.cases(name)
+  ]
+  finding = worst((name, difference(got, want)) for name, got, want in calls)
+  return dataclasses.replace(
+    finding, histogram=histogram((got, want) for _, got, want in calls)
   )
 
 

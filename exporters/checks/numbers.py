@@ -72,3 +72,35 @@ def worst(differences: Iterable[tuple[str, tuple[float, str]]]) -> Finding:
     if error > largest:
       largest, place = error, f"{name or 'the model'}: {where}"
   return Finding(largest, TOLERANCE, place or f"{count} calls")
+
+
+# Of an output's scale: where one range of a histogram ends and the next begins.
+_EDGES = (1e-9, 1e-8, 1e-7, 1e-6, 1e-5)
+
+
+def histogram(pairs: Iterable[tuple[Any, Any]]) -> dict[str, int]:
+  """Counts the floating numbers of nests by how far they are from others.
+
+  Args:
+    pairs: What was got, and what was wanted: nests of the same structure.
+
+  Returns:
+    How many numbers, by the range of their difference, of the output's scale.
+  """
+  names = ["none", f"below {_EDGES[0]:.0e}"]
+  names += [f"{edge:.0e} and more" for edge in _EDGES]
+  counts = dict.fromkeys(names, 0)
+  for got, want in pairs:
+    got, want = flatten(got), flatten(want)
+    for key in got.keys() & want.keys():
+      one, other = np.asarray(got[key]), np.asarray(want[key])
+      if one.shape != other.shape or one.dtype.kind != "f" or not one.size:
+        continue
+      scale = max(float(np.max(np.abs(other))), np.finfo(np.float32).tiny)
+      errors = np.abs(one - other) / scale
+      places = np.where(errors == 0, 0, 1 + np.digitize(errors, _EDGES))
+      for place, count in zip(
+        *np.unique(places, return_counts=True), strict=True
+      ):
+        counts[names[place]] += int(count)
+  return counts if any(counts.values()) else {}
