@@ -28,8 +28,6 @@ from scripts import expected_digests
 from tests import command
 from tests import releases
 
-pytestmark = pytest.mark.xdist_group("small_releases")
-
 _CONSUMERS = command.ROOT / "tests"
 
 

@@ -9,8 +9,6 @@ import pytest
 from tests import command
 from tests import releases
 
-pytestmark = pytest.mark.xdist_group("minilm_release")
-
 _NAMES = {"all_minilm_l6_v2": 5, "all_minilm_l6_v2_preprocess": 3}
 
 

@@ -21,8 +21,6 @@ from exporters.release import verify
 from tests import command
 from tests import releases
 
-pytestmark = pytest.mark.xdist_group("small_releases")
-
 
 @pytest.fixture(scope="module")
 def keys(tmp_path_factory):
