@@ -221,7 +221,7 @@ def _write_fingerprint(path: str) -> None:
   the place of each. So nothing large is read again.
   """
   digest = hashlib.sha256()
-  for name in sorted(files(path)):
+  for name in files(path):
     if name != "fingerprint.pb" and ".data-" not in name:
       digest.update(f"{name}\n".encode())
       with open(os.path.join(path, name), "rb") as f:
@@ -235,9 +235,9 @@ def _write_fingerprint(path: str) -> None:
 
 
 def files(path: str) -> list[str]:
-  """Returns the files below a directory, relative to it."""
-  return [
+  """Returns the files below a directory, relative to it, in order."""
+  return sorted(
     os.path.relpath(os.path.join(folder, name), path).replace(os.sep, "/")
     for folder, _, names in os.walk(path)
     for name in names
-  ]
+  )

@@ -33,25 +33,11 @@ _SIGN_KEY = flags.DEFINE_string(
 def main() -> None:
   if not _RELEASE_DIR.value:
     raise ExportError("Say where to write: --release_dir=DIRECTORY.")
-  from exporters import console
-
-  with console.Console() as shown:
-    done, released = _release(shown.announce)
-  rows = []
-  for one in released:
-    archive = f"{one.page.handle}.tar.gz"
-    rows.append(("archive", f"{_RELEASE_DIR.value}/{archive}"))
-    rows.append(("sha256", one.digests[archive]))
-  shown.summarize(done, rows)
-
-
-def _release(announce):
-  # TensorFlow is imported here, below the clock.
-  command.prepare_tensorflow()
-  from exporters import base
-  from exporters.release import provenance
-  from exporters.release import publish
-  from exporters.release import report
+  if "://" in _RELEASE_DIR.value:
+    raise ExportError(
+      f"A release is made on the local disk, not at '{_RELEASE_DIR.value}'. "
+      "Copy it from there; its files never change."
+    )
   from exporters.release import signing
   from exporters.release import source
 
@@ -60,9 +46,29 @@ def _release(announce):
     code.refuse_dirty()
   if _SIGN_KEY.value:
     signing.refuse_unusable(_SIGN_KEY.value)
+  from exporters import console
+
+  with console.Console() as shown:
+    done, released = _release(code, shown.announce)
+  rows = []
+  for one in released:
+    archive = f"{one.page.handle}.tar.gz"
+    rows.append(("archive", f"{_RELEASE_DIR.value}/{archive}"))
+    rows.append(("sha256", one.digests[archive]))
+  shown.summarize(done, rows)
+
+
+def _release(code, announce):
+  # TensorFlow is imported here, below the clock.
+  command.prepare_tensorflow()
+  from exporters import base
+  from exporters.release import provenance
+  from exporters.release import publish
+  from exporters.release import report
+  from exporters.release import signing
+
   recipe = recipe_flags.load()
   record = provenance.Recorder(recipe.exporter, code)
-
   stages = base.Stages(announce)
 
   def finish(one):

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 import pytest
 
 from exporters import description
+from exporters import object_graph
 from exporters.errors import ExportError
 from exporters.release import cards
 from exporters.release import kaggle
@@ -134,11 +135,11 @@ def test_every_name_that_the_rules_allow_makes_a_page(
 
 
 def _described() -> description.Description:
-  tensor = description.Tensor(name="x", shape=(None, 2), dtype="float32")
-  factor = description.Variable(
+  tensor = object_graph.Tensor(name="x", shape=(None, 2), dtype="float32")
+  factor = object_graph.Variable(
     name="factor", shape=(2, 3), dtype="float32", trainable=True
   )
-  model = description.Callable(
+  model = object_graph.Callable(
     name="",
     inputs=[[tensor]],
     outputs=[tensor],

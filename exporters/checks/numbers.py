@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+import itertools
 import math
 from typing import Any
 
@@ -87,8 +88,9 @@ def histogram(pairs: Iterable[tuple[Any, Any]]) -> dict[str, int]:
   Returns:
     How many numbers, by the range of their difference, of the output's scale.
   """
-  names = ["none", f"below {_EDGES[0]:.0e}"]
-  names += [f"{edge:.0e} and more" for edge in _EDGES]
+  names = ["equal", f"less than {_EDGES[0]:.0e}"]
+  names += [f"{a:.0e} to {b:.0e}" for a, b in itertools.pairwise(_EDGES)]
+  names += [f"{_EDGES[-1]:.0e} and more"]
   counts = dict.fromkeys(names, 0)
   for got, want in pairs:
     got, want = flatten(got), flatten(want)

@@ -28,6 +28,7 @@ from exporters.release import kaggle
 from exporters.release import publish
 from exporters.release.source import ROOT
 from exporters.release.source import Source
+from exporters.release.source import is_part
 
 STATEMENT_TYPE = "https://in-toto.io/Statement/v1"
 PREDICATE_TYPE = "https://slsa.dev/provenance/v1"
@@ -109,7 +110,7 @@ def recipe_text(
   """
   text = gin.config_str()
   for field, path in _paths(exporter):
-    if os.path.isabs(path) or not os.path.exists(os.path.join(ROOT, path)):
+    if not is_part(path):
       digest = _DIGEST + joint_digest(found[field])
       text = _literal(path).sub(repr(digest), text)
   return text

@@ -27,6 +27,7 @@ from exporters import base
 from exporters import checker
 from exporters import description
 from exporters import recipe as recipe_lib
+from exporters import saved_model
 from exporters import staging
 from exporters.errors import ExportError
 from exporters.release import archive
@@ -44,7 +45,6 @@ class Released:
     page: What the publisher says of it.
     artifact: What was exported and checked.
     description: What stands in it.
-    saved_model: Where it is.
     root: The tree that the files are written to.
     digests: sha256 by path below `root`, of the archive and all that is in it.
     tar_digest: sha256 of the archive before compression.
@@ -53,7 +53,6 @@ class Released:
   page: page_lib.Page
   artifact: base.Artifact
   description: description.Description
-  saved_model: str
   root: str
   digests: Mapping[str, str] = dataclasses.field(default_factory=dict)
   tar_digest: str = ""
@@ -145,7 +144,6 @@ def _write(
     page=page,
     artifact=artifact,
     description=described,
-    saved_model=os.path.join(tree, page.handle),
     root=tree,
   )
   _write_text(tree, page.docs_path, text)
@@ -194,12 +192,12 @@ def _refuse_private(text: str) -> None:
 
 
 def _refuse_other_vocabulary(
-  page: page_lib.Page, saved_model: str, release_dir: str
+  page: page_lib.Page, encoder: str, release_dir: str
 ) -> None:
   """An encoder and its preprocessor, if that is released here, must agree."""
   vocabularies = [
     os.path.join(root, "assets", "vocab.txt")
-    for root in (saved_model, os.path.join(release_dir, page.preprocessor))
+    for root in (encoder, os.path.join(release_dir, page.preprocessor))
   ]
   if not all(os.path.exists(path) for path in vocabularies):
     return
@@ -239,7 +237,7 @@ def _add(tree: str, released: Sequence[Released], release_dir: str) -> None:
       )
     for one in released:
       shutil.rmtree(os.path.join(new, one.page.handle), ignore_errors=True)
-    for file in description.files(tree):
+    for file in saved_model.files(tree):
       target = os.path.join(new, file)
       # What was there may say more of the publisher.
       keep = tfhub.is_publisher_page(file)

@@ -10,11 +10,11 @@ import re
 
 import markdown_it
 import markupsafe
-import matplotlib as plt
-from matplotlib import figure as mpl
+import matplotlib
+from matplotlib import figure as figures
 
 from exporters import checks
-from exporters import description
+from exporters import object_graph
 from exporters.release import cards
 from exporters.release import kaggle
 from exporters.release import provenance
@@ -64,6 +64,7 @@ def write(one: publish.Released, seconds: Mapping[str, float]) -> str:
         [(p.name, p.parameters, f"{p.parameters:,}") for p in parts]
       ),
       results=one.artifact.results,
+      number=_number,
       passed=sum(r.status == checks.PASSED for r in one.artifact.results),
       differences=_bars(
         [(n, c, f"{c:,}") for n, c in _differences(one.artifact.results)]
@@ -88,7 +89,7 @@ def write(one: publish.Released, seconds: Mapping[str, float]) -> str:
   return path
 
 
-def grouped(variables: Sequence[description.Variable]) -> list[Part]:
+def grouped(variables: Sequence[object_graph.Variable]) -> list[Part]:
   """Returns the parts of a model: as fine as a chart can show."""
   for depth in (2, 1):
     parts: dict[str, Part] = {}
@@ -123,6 +124,12 @@ def _differences(results: Sequence[checks.Result]) -> list[tuple[str, int]]:
   return []
 
 
+def _number(value: float | None) -> str:
+  if value is None:
+    return ""
+  return f"{value:,.0f}" if value == int(value) else f"{value:.2g}"
+
+
 def _html(text: str) -> str:
   """Renders Markdown; HTML in it is shown, not obeyed."""
   parser = markdown_it.MarkdownIt("commonmark", {"html": False})
@@ -145,8 +152,10 @@ def _bars(rows: Sequence[tuple[str, int, str]]) -> markupsafe.Markup | None:
   if not rows:
     return None
   names, lengths, labels = zip(*rows, strict=True)
-  with plt.rc_context({"svg.fonttype": "none", "svg.hashsalt": "report"}):
-    figure = mpl.Figure(figsize=(4.6, 0.42 * len(rows) + 0.2))
+  with matplotlib.rc_context(
+    {"svg.fonttype": "none", "svg.hashsalt": "report"}
+  ):
+    figure = figures.Figure(figsize=(3.6, 0.42 * len(rows) + 0.2))
     axes = figure.add_axes((0, 0, 1, 1))
     bars = axes.barh(range(len(rows)), lengths, height=0.35, color=_COLOR)
     for bar, name, label in zip(bars, names, labels, strict=True):

@@ -46,6 +46,16 @@ def read_source() -> Source:
   return Source(commit.strip(), tuple(line[3:] for line in status.splitlines()))
 
 
+def is_part(path: str) -> bool:
+  """Whether every clone of this repository has `path`, relative to its root."""
+  if os.path.isabs(path) or path.startswith(os.pardir):
+    return False
+  tracked = _git("ls-files", "--", path)
+  if tracked is None:
+    return os.path.exists(os.path.join(ROOT, path))
+  return bool(tracked)
+
+
 def _git(*arguments: str) -> str | None:
   try:
     done = subprocess.run(
