@@ -5,7 +5,8 @@
     --gin_bindings="CHECKPOINT = '/path/to/all-MiniLM-L6-v2'"
 
 Files that the release was made from are recognized by their digests, and
-checked first. The exit code is 0 if all bytes are the same.
+checked first. The exit code is 0 if all bytes are the same. A recipe can run
+any code: look at a stranger's before. `scripts.verify` runs none.
 """
 
 from absl import flags

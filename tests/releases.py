@@ -1,12 +1,16 @@
 """Releases that tests look at, and what they look with."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+import contextlib
+import functools
 import hashlib
+import http.server
 import os
 import pathlib
 import shutil
 import subprocess
 import sys
+import threading
 
 from tests import command
 
@@ -47,33 +51,64 @@ def clone(folder: pathlib.Path) -> pathlib.Path:
   return target
 
 
-def release_elsewhere(
-  root: pathlib.Path,
-  gin_files: Sequence[str],
-  release_dir: pathlib.Path,
-  bindings: Sequence[str] = (),
-) -> None:
-  """Releases in another clone, as another user, on one core."""
-  for gin_file in gin_files:
-    subprocess.run(
-      [
-        *("taskset", "--cpu-list", str(min(os.sched_getaffinity(0)))),
-        *(sys.executable, "-m", "scripts.release", "--checks=none"),
-        *(f"--gin_file={gin_file}", f"--release_dir={release_dir}"),
-        *(f"--gin_bindings={binding}" for binding in bindings),
-      ],
-      cwd=root,
-      env={
-        "PATH": os.environ["PATH"],
-        "HOME": str(root.parent),
-        "USER": "somebody",
-        "PYTHONHASHSEED": "12345",
-        "TZ": "Asia/Tokyo",
-        "LC_ALL": "C",
-      },
-      check=True,
-      capture_output=True,
-    )
+def run_elsewhere(root: pathlib.Path, module: str, *args: str) -> str:
+  """Runs a command in another clone, as another user, on one core."""
+  done = subprocess.run(
+    [
+      *("taskset", "--cpu-list", str(min(os.sched_getaffinity(0)))),
+      *(sys.executable, "-m", module, *args),
+    ],
+    cwd=root,
+    env={
+      "PATH": os.environ["PATH"],
+      "HOME": str(root.parent),
+      "USER": "somebody",
+      "PYTHONHASHSEED": "12345",
+      "TZ": "Asia/Tokyo",
+      "LC_ALL": "C",
+    },
+    capture_output=True,
+    text=True,
+    check=False,
+  )
+  assert done.returncode == 0, done.stdout + done.stderr
+  return done.stdout
+
+
+def run_snippets(
+  release_dir: pathlib.Path, scratch: pathlib.Path, handles: Sequence[str]
+) -> str:
+  """Runs the snippets of pages in one fresh process; returns what it prints."""
+  program = str(command.ROOT / "tests/consumer_of_pages.py")
+  done = subprocess.run(
+    [sys.executable, "-I", program, str(release_dir), str(scratch), *handles],
+    cwd="/",
+    env=command.environment(),
+    capture_output=True,
+    text=True,
+    check=False,
+  )
+  assert done.returncode == 0, done.stdout + done.stderr
+  return done.stdout
+
+
+@contextlib.contextmanager
+def served(folder: pathlib.Path) -> Iterator[str]:
+  """Serves a folder from loopback, as a host of archives does."""
+
+  class Handler(http.server.SimpleHTTPRequestHandler):
+    def log_message(self, *unused_args):
+      pass
+
+  handler = functools.partial(Handler, directory=str(folder))
+  with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    try:
+      yield f"http://127.0.0.1:{server.server_port}"
+    finally:
+      server.shutdown()
+      thread.join()
 
 
 def digests(release_dir: pathlib.Path) -> Mapping[str, str]:

@@ -1,9 +1,8 @@
 """Releases of small models: the tree, its bytes, and what consumers do."""
 
-import contextlib
 import dataclasses
-import functools
-import http.server
+import hashlib
+import html.parser
 import json
 import os
 import pathlib
@@ -12,23 +11,43 @@ import shutil
 import socket
 import subprocess
 import sys
-import threading
 
+import gin
+import numpy as np
 import pytest
+import tensorflow_hub as hub
 
 from exporters import base
 from exporters import checks
+from exporters import description
 from exporters import low_level
+from exporters import object_graph
 from exporters import recipe as recipe_lib
 from exporters.errors import ExportError
 from exporters.release import page as page_lib
 from exporters.release import publish
+from exporters.release import report as report_lib
 from exporters.release import source
+from scripts import digits
 from scripts import expected_digests
 from tests import command
 from tests import releases
 
-_CONSUMERS = command.ROOT / "tests"
+_NAMES = (
+  "multiply",
+  "digits_resnet/classification",
+  "digits_resnet/feature_vector",
+)
+_PAGE = page_lib.Page(
+  publisher="example",
+  name="multiply",
+  version=1,
+  description="Multiplies.",
+  license="apache-2.0",
+  task="image-others",
+  asset_root="https://example.com",
+  changelog={1: "Initial release."},
+)
 
 
 @pytest.fixture(scope="module")
@@ -38,19 +57,6 @@ def release_dir(tmp_path_factory):
   for gin_file in (releases.MULTIPLY, releases.DIGITS):
     releases.release(gin_file, folder)
   return folder
-
-
-def _consume(program: str, *args: str, **environment: str) -> str:
-  done = subprocess.run(
-    [sys.executable, "-I", str(_CONSUMERS / program), *map(str, args)],
-    cwd="/",
-    env=command.environment() | environment,
-    capture_output=True,
-    text=True,
-    check=False,
-  )
-  assert done.returncode == 0, done.stdout + done.stderr
-  return done.stdout
 
 
 # ---------------------------------------------------------------------------
@@ -66,14 +72,21 @@ def test_the_digests_are_those_expected(release_dir):
 def test_another_clone_user_hash_seed_and_core_make_the_same_bytes(
   release_dir, tmp_path
 ):
-  root = releases.clone(tmp_path)
-  # The other way round: with another export before it.
-  releases.release_elsewhere(
-    root, (releases.DIGITS, releases.MULTIPLY), tmp_path / "release"
+  """So a version that is there already may be released again."""
+  folder = shutil.copytree(release_dir, tmp_path / "release")
+  archives = [folder / f"example/{name}/1.tar.gz" for name in _NAMES[1:]]
+  before = [path.stat().st_ino for path in archives]
+  releases.run_elsewhere(
+    releases.clone(tmp_path),
+    "scripts.release",
+    f"--gin_file={releases.DIGITS}",
+    f"--release_dir={folder}",
+    "--checks=none",
   )
-  assert releases.digests(tmp_path / "release") == (
-    releases.digests(release_dir)
-  )
+  assert releases.digests(folder) == releases.digests(release_dir)
+  # These are the new ones.
+  after = [path.stat().st_ino for path in archives]
+  assert not set(before) & set(after)
 
 
 def test_nothing_tells_of_the_machine(release_dir):
@@ -93,29 +106,23 @@ def test_nothing_tells_of_the_machine(release_dir):
         assert not re.search(pattern, content), (path, text)
 
 
-@pytest.mark.parametrize("model", ["multiply", "digits_resnet/classification"])
-def test_reproduce_finds_the_same_bytes(model, release_dir):
-  provenance = release_dir / "example" / model / "1.provenance.json"
-  done = command.run("scripts.reproduce", str(provenance))
-  assert "files are the same, byte for byte." in done.stdout
-  assert f"same       example/{model}/1.tar.gz" in done.stdout
-
-
-def test_reproduce_says_what_differs_and_where(release_dir, tmp_path):
-  provenance = release_dir / "example/multiply/1.provenance.json"
+def test_reproduce_says_what_differs_and_where(release_dir):
+  model = "example/digits_resnet/classification"
   done = command.run(
     "scripts.reproduce",
-    str(provenance),
-    "--gin_bindings=low_level.LowLevelExporter.l2 = 0.002",
+    str(release_dir / model / "1.provenance.json"),
+    "--gin_bindings=resnet.ResNetExporter.hyperparameter_defaults = "
+    "{'batch_norm_momentum': 0.95}",
     check=False,
   )
   assert done.returncode == 1
-  # The loss is in the graph, the factor in the weights.
-  assert "different  example/multiply/1/saved_model.pb" in done.stdout
-  assert "differs in function __inference_<lambda>" in done.stdout
-  assert "same       example/multiply/1/variables/variables.data" in (
-    done.stdout
-  )
+  # The default is in the graph and on the page, not in the weights.
+  assert f"different  {model}/1/saved_model.pb: sha256" in done.stdout
+  assert "; differs in function __inference_serve_" in done.stdout
+  assert ", object_graph_def\n" in done.stdout
+  assert "different  assets/docs/example/models/digits_resnet" in done.stdout
+  for name in ("variables.index", "variables.data-00000-of-00001"):
+    assert f"same       {model}/1/variables/{name}" in done.stdout
 
 
 # ---------------------------------------------------------------------------
@@ -124,15 +131,12 @@ def test_reproduce_says_what_differs_and_where(release_dir, tmp_path):
 
 def test_a_release_is_the_tree_that_is_documented(release_dir):
   found = {str(p.relative_to(release_dir)) for p in release_dir.rglob("*")}
-  for name in (
-    "multiply",
-    "digits_resnet/classification",
-    "digits_resnet/feature_vector",
-  ):
+  for name in _NAMES:
     assert f"assets/docs/example/models/{name}/1.md" in found
     for rest in (
       ".tar.gz",
       ".provenance.json",
+      ".report.html",
       "/saved_model.pb",
       "/model-metadata.json",
       "/model-instance-metadata.json",
@@ -142,27 +146,17 @@ def test_a_release_is_the_tree_that_is_documented(release_dir):
   assert "assets/docs/example/collections/digits_resnet/1.md" in found
 
 
-def test_a_version_that_is_there_with_the_same_bytes_stays(
-  release_dir, tmp_path
-):
-  folder = shutil.copytree(release_dir, tmp_path / "release")
-  releases.release(releases.MULTIPLY, folder)
-  assert releases.digests(folder) == releases.digests(release_dir)
-
-
 def test_a_version_that_is_there_with_other_bytes_is_refused(
   release_dir, tmp_path
 ):
   folder = shutil.copytree(release_dir, tmp_path / "release")
-  done = releases.release(
-    releases.MULTIPLY,
-    folder,
-    bindings=["low_level.LowLevelExporter.factor = 3.0"],
-    check=False,
+  recipe = recipe_lib.Recipe(
+    exporter=low_level.LowLevelExporter(factor=3.0, l2=0.001), page=_PAGE
   )
-  assert done.returncode == 1
-  assert "holds example/multiply/1 already" in done.stderr
-  assert "set page.Page.version = 2" in done.stderr
+  with pytest.raises(ExportError) as raised:
+    _release(recipe, folder)
+  assert "holds example/multiply/1 already" in str(raised.value)
+  assert "set page.Page.version = 2" in str(raised.value)
   assert releases.digests(folder) == releases.digests(release_dir)
   assert [path.name for path in tmp_path.iterdir()] == ["release"]
 
@@ -170,6 +164,7 @@ def test_a_version_that_is_there_with_other_bytes_is_refused(
 @pytest.mark.parametrize(
   ("changes", "reason"),
   [
+    (None, "has no page"),
     ({"license": "apache-2"}, "knows no license 'apache-2'"),
     ({"task": "multiplying"}, "knows no task 'multiplying'"),
     ({"dataset": ("mnist",)}, "knows no dataset 'mnist'"),
@@ -180,42 +175,23 @@ def test_a_version_that_is_there_with_other_bytes_is_refused(
 def test_what_a_page_may_not_say_is_refused_before_the_export(
   changes, reason, tmp_path
 ):
-  page = page_lib.Page(
-    publisher="example",
-    name="multiply",
-    version=1,
-    description="Multiplies.",
-    license="apache-2.0",
-    task="image-others",
-    asset_root="https://example.com",
-    changelog={1: "Initial release."},
-  )
   recipe = recipe_lib.Recipe(
     exporter=low_level.LowLevelExporter(factor=2.0, l2=0.001),
-    page=dataclasses.replace(page, **changes),
+    page=changes and dataclasses.replace(_PAGE, **changes),
   )
   with pytest.raises(ExportError, match=reason):
-    publish.release(
-      recipe,
-      release_dir=str(tmp_path / "release"),
-      level=checks.NONE,
-      stages=base.Stages(),
-      finish=lambda one: None,
-    )
+    _release(recipe, tmp_path / "release")
   assert not list(tmp_path.iterdir())
 
 
-def test_the_command_refuses_with_one_message(tmp_path):
-  done = releases.release(
-    releases.MULTIPLY,
-    tmp_path / "release",
-    bindings=["recipe.Recipe.page = None"],
-    check=False,
+def _release(recipe: recipe_lib.Recipe, release_dir: pathlib.Path) -> None:
+  publish.release(
+    recipe,
+    release_dir=str(release_dir),
+    level=checks.NONE,
+    stages=base.Stages(),
+    finish=lambda one: None,
   )
-  assert done.returncode == 1
-  assert "error: The gin file has no page." in done.stderr
-  assert "Traceback" not in done.stderr
-  assert not list(tmp_path.iterdir())
 
 
 def test_strict_refuses_a_tree_that_is_not_clean():
@@ -254,57 +230,164 @@ def test_strict_is_asked_of_git(tmp_path):
 
 
 # ---------------------------------------------------------------------------
+# The report.
+
+
+class _Reader(html.parser.HTMLParser):
+  """Reads a report; fails on tags that don't match."""
+
+  _VOID = ("meta", "br", "wbr", "hr", "path", "use")
+
+  def __init__(self):
+    super().__init__()
+    self.open: list[str] = []
+    self.tags: set[str] = set()
+    self.attributes: list[tuple[str, str, str]] = []
+    self.text: list[str] = []
+
+  def handle_starttag(self, tag, attrs):
+    self.tags.add(tag)
+    self.attributes += [(tag, key, value) for key, value in attrs]
+    if tag not in self._VOID:
+      self.open.append(tag)
+
+  def handle_startendtag(self, tag, attrs):
+    self.tags.add(tag)
+    self.attributes += [(tag, key, value) for key, value in attrs]
+
+  def handle_endtag(self, tag):
+    if tag not in self._VOID:
+      assert self.open.pop() == tag
+
+  def handle_data(self, data):
+    self.text.append(data)
+
+
+@pytest.fixture
+def report(release_dir, tmp_path):
+  """The classifier's report, with what checks may find: (results, reader)."""
+  root = shutil.copytree(release_dir, tmp_path / "release")
+  recipe = recipe_lib.load([releases.DIGITS], [])
+  gin.clear_config()
+  page = recipe.page.of("classification")
+  results = [
+    checks.Result(
+      check=check.name,
+      status=checks.PASSED,
+      figure=0.5e-6,
+      bound=1e-5,
+      detail=f"1 < {i} & more",
+      histogram={"equal": 7, "1e-08 to 1e-07": 1234},
+    )
+    for i, check in enumerate(checks.CHECKS)
+  ]
+  results[0] = checks.Result(
+    check="dropout", status=checks.NOT_APPLICABLE, detail="<script>"
+  )
+  one = publish.Released(
+    page=page,
+    artifact=base.Artifact(
+      path="", size=0, parameters=0, trainable=0, results=results
+    ),
+    description=description.describe(str(root / page.handle)),
+    root=str(root),
+  )
+  path = pathlib.Path(report_lib.write(one, {"save": 1.25}))
+  assert path == root / f"{page.handle}.report.html"
+  reader = _Reader()
+  reader.feed(path.read_text())
+  reader.close()
+  assert not reader.open
+  return results, reader
+
+
+def test_a_report_needs_nothing_but_itself(report):
+  _, reader = report
+  loading = {"script", "link", "img", "iframe", "object", "embed", "image"}
+  assert not reader.tags & loading
+  for tag, key, value in reader.attributes:
+    if key in ("href", "xlink:href", "src"):
+      # A reader may follow a link; the page itself follows none.
+      assert tag == "a" or value.startswith("#"), (tag, value)
+    assert "url(" not in value.replace("url(#", "")
+    if tag == "a" and value.startswith("#"):
+      assert any(v == value[1:] for _, k, v in reader.attributes if k == "id")
+  assert not re.search(r"@import|url\((?!#)", "".join(reader.text))
+
+
+def test_a_report_says_all_there_is(report, release_dir):
+  results, reader = report
+  text = re.sub(r"\s+", " ", " ".join(reader.text))
+  for result in results:
+    assert result.check in text
+    assert result.detail in text
+  # What goes in and out, the parts with their sizes, the differences.
+  assert "images [?, ?, ?, 3] float32" in text
+  assert "batch_norm_momentum=0.9" in text
+  # The ResNet's last block: 230,912 float32 (see test_configs.py).
+  assert "residual_block_3 230,912 923,648" in text
+  assert "1,234" in text
+  # The page's own words, the digest, and how to make it again.
+  assert "With hub.load : import tensorflow as tf" in text
+  archive = release_dir / "example/digits_resnet/classification/1.tar.gz"
+  assert hashlib.sha256(archive.read_bytes()).hexdigest() in text
+  assert "python -m scripts.reproduce 1.provenance.json" in text
+
+
+def test_a_chart_shows_few_parts_and_loses_none():
+  variables = [
+    object_graph.Variable(
+      name=f"block_{i}/dense/{kind}",
+      shape=(i + 1, 2),
+      dtype="float32",
+      trainable=True,
+    )
+    for i in range(40)
+    for kind in ("kernel", "bias")
+  ]
+  parts = report_lib.grouped(variables)
+  assert [part.name for part in parts[:2]] == ["block_39", "block_38"]
+  assert parts[0].parameters == 2 * 2 * 40
+  assert parts[-1].name == "27 more"
+  # 4 (1 + 2 + ... + 40) parameters of 4 bytes.
+  assert sum(part.parameters for part in parts) == 3280
+  assert sum(part.size for part in parts) == 4 * 3280
+
+
+# ---------------------------------------------------------------------------
 # Consumers.
 
 
-@contextlib.contextmanager
-def _served(folder: pathlib.Path):
-  """Serves a folder from loopback, as a host of archives does."""
-
-  class Handler(http.server.SimpleHTTPRequestHandler):
-    def log_message(self, *unused_args):
-      pass
-
-  handler = functools.partial(Handler, directory=str(folder))
-  with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    try:
-      yield f"http://127.0.0.1:{server.server_port}"
-    finally:
-      server.shutdown()
-      thread.join()
-
-
-def test_an_archive_loads_from_an_address(release_dir, tmp_path):
-  with _served(release_dir) as address:
-    printed = _consume(
-      "consumer_of_archives.py",
-      f"{address}/example/multiply/1.tar.gz",
-      TFHUB_CACHE_DIR=str(tmp_path),
+def test_an_archive_loads_from_an_address(release_dir, tmp_path, monkeypatch):
+  monkeypatch.setenv("TFHUB_CACHE_DIR", str(tmp_path))
+  _, held_out = digits.load()
+  with releases.served(release_dir) as address:
+    multiply = f"{address}/example/multiply/1.tar.gz"
+    for model in (hub.load(multiply), hub.KerasLayer(multiply)):
+      np.testing.assert_array_equal(model([10.0, 20.0]), [20.0, 40.0])
+    classify = hub.KerasLayer(
+      f"{address}/example/digits_resnet/classification/1.tar.gz"
     )
-  assert printed.split("\n")[:2] == ["[20.0, 40.0]", "[20.0, 40.0]"]
+  found = np.argmax(classify(held_out.images[:200]), axis=-1)
+  assert np.mean(found == held_out.labels[:200]) > 0.9
 
 
 def test_an_archive_loads_from_the_folder_that_it_unpacks_to(
   release_dir, tmp_path
 ):
-  shutil.unpack_archive(release_dir / "example/multiply/1.tar.gz", tmp_path)
-  printed = _consume("consumer_of_archives.py", str(tmp_path))
-  assert printed.split("\n")[:2] == ["[20.0, 40.0]", "[20.0, 40.0]"]
+  shutil.unpack_archive(
+    release_dir / "example/multiply/1.tar.gz", tmp_path, filter="data"
+  )
+  for load in (hub.load, hub.KerasLayer):
+    model = load(str(tmp_path))
+    np.testing.assert_array_equal(model([10.0, 20.0]), [20.0, 40.0])
 
 
-@pytest.mark.parametrize(
-  ("model", "snippets"),
-  [
-    ("multiply", 5),
-    ("digits_resnet/classification", 5),
-    ("digits_resnet/feature_vector", 5),
-  ],
-)
-def test_every_snippet_of_a_page_runs(model, snippets, release_dir, tmp_path):
-  page = release_dir / "assets/docs/example/models" / model / "1.md"
-  printed = _consume("consumer_of_pages.py", page, release_dir, tmp_path)
-  assert f"{snippets} snippets ran" in printed
-  # What the last one exported after fine-tuning.
-  assert (tmp_path / "fine_tuned/saved_model.pb").exists()
+def test_every_snippet_of_a_page_runs(release_dir, tmp_path):
+  # A feature vector's snippets are a classifier's.
+  handles = [f"example/{name}/1" for name in _NAMES[:2]]
+  printed = releases.run_snippets(release_dir, tmp_path, handles)
+  for handle in handles:
+    assert f"{handle}: 5 snippets ran" in printed
+    # What the last one exported after fine-tuning.
+    assert (tmp_path / handle / "fine_tuned/saved_model.pb").exists()

@@ -1,15 +1,29 @@
 """A release of real weights: all-MiniLM-L6-v2 and its preprocessor."""
 
 import shutil
-import subprocess
-import sys
 
+import gin
+import numpy as np
 import pytest
+import tensorflow_hub as hub
+import tensorflow_text  # noqa: F401 - the preprocessor's operations.
 
+from exporters import base
+from exporters import recipe as recipe_lib
+from exporters.errors import ExportError
+from exporters.release import publish
+from exporters.release import reproduce
 from tests import command
 from tests import releases
 
-_NAMES = {"all_minilm_l6_v2": 5, "all_minilm_l6_v2_preprocess": 3}
+# By name, how many snippets its page has.
+_SNIPPETS = {"all_minilm_l6_v2_preprocess": 3, "all_minilm_l6_v2": 5}
+
+
+@pytest.fixture(autouse=True)
+def _clear_gin():
+  yield
+  gin.clear_config()
 
 
 @pytest.fixture(scope="module")
@@ -20,26 +34,34 @@ def release_dir(minilm, tmp_path_factory):
   return folder
 
 
-def test_two_clones_make_the_same_bytes(minilm, release_dir, tmp_path):
-  releases.release_elsewhere(
-    releases.clone(tmp_path),
-    (releases.MINILM_PREPROCESS, releases.MINILM),
-    tmp_path / "release",
-    bindings=[f"CHECKPOINT = '{minilm}'"],
-  )
-  found = releases.digests(tmp_path / "release")
-  assert found == releases.digests(release_dir)
-  assert {f"example/{name}/1.tar.gz" for name in _NAMES} <= found.keys()
+def _provenance(release_dir, name: str) -> str:
+  return str(release_dir / "example" / name / "1.provenance.json")
 
 
-@pytest.mark.parametrize("name", _NAMES)
-def test_reproduce_finds_the_same_bytes(name, minilm, release_dir):
-  done = command.run(
+@pytest.fixture(scope="module")
+def clone(tmp_path_factory):
+  return releases.clone(tmp_path_factory.mktemp("elsewhere"))
+
+
+@pytest.mark.parametrize("name", _SNIPPETS)
+def test_another_clone_reproduces_the_bytes(name, clone, minilm, release_dir):
+  printed = releases.run_elsewhere(
+    clone,
     "scripts.reproduce",
-    str(release_dir / "example" / name / "1.provenance.json"),
+    _provenance(release_dir, name),
     f"--gin_bindings=CHECKPOINT = '{minilm}'",
   )
-  assert "files are the same, byte for byte." in done.stdout
+  for file in (
+    f"example/{name}/1.tar.gz",
+    f"example/{name}/1.tar",
+    f"example/{name}/1/saved_model.pb",
+    f"example/{name}/1/assets/vocab.txt",
+    f"example/{name}/1/model-metadata.json",
+    f"assets/docs/example/models/{name}/1.md",
+  ):
+    assert f"same       {file}\n" in printed
+  assert "files are the same, byte for byte." in printed
+  assert "different" not in printed
 
 
 def test_one_byte_of_the_checkpoint_is_found(minilm, release_dir, tmp_path):
@@ -49,27 +71,22 @@ def test_one_byte_of_the_checkpoint_is_found(minilm, release_dir, tmp_path):
     byte = f.read(1)[0]
     f.seek(50_000_000)
     f.write(bytes([byte ^ 1]))
-  done = command.run(
-    "scripts.reproduce",
-    str(release_dir / "example/all_minilm_l6_v2/1.provenance.json"),
-    f"--gin_bindings=CHECKPOINT = '{folder}'",
-    check=False,
-  )
-  assert done.returncode == 1
-  assert "other files than these" in done.stderr
-  assert "checkpoint/model.safetensors: " in done.stderr
-  assert "checkpoint/vocab.txt" not in done.stderr
+  with pytest.raises(ExportError) as raised:
+    reproduce.reproduce(
+      _provenance(release_dir, "all_minilm_l6_v2"),
+      [f"CHECKPOINT = '{folder}'"],
+      base.Stages(),
+    )
+  assert "other files than these" in str(raised.value)
+  assert "checkpoint/model.safetensors: " in str(raised.value)
+  assert "checkpoint/vocab.txt" not in str(raised.value)
 
 
 def test_reproduce_asks_for_the_checkpoint(release_dir):
-  done = command.run(
-    "scripts.reproduce",
-    str(release_dir / "example/all_minilm_l6_v2/1.provenance.json"),
-    check=False,
-  )
-  assert done.returncode == 1
-  assert "CHECKPOINT = '...'" in done.stderr
-  assert "Traceback" not in done.stderr
+  with pytest.raises(ExportError, match=r"CHECKPOINT = '\.\.\.'"):
+    reproduce.reproduce(
+      _provenance(release_dir, "all_minilm_l6_v2"), [], base.Stages()
+    )
 
 
 def test_an_encoder_with_another_vocabulary_is_refused(
@@ -78,26 +95,38 @@ def test_an_encoder_with_another_vocabulary_is_refused(
   folder = shutil.copytree(release_dir, tmp_path / "release")
   vocab = folder / "example/all_minilm_l6_v2_preprocess/1/assets/vocab.txt"
   vocab.write_text(vocab.read_text().replace("\nhello\n", "\nhullo\n"))
-  done = releases.release(
-    releases.MINILM, folder, bindings=[f"CHECKPOINT = '{minilm}'"], check=False
-  )
-  assert done.returncode == 1
-  assert "has another vocabulary than this encoder" in done.stderr
+  recipe = recipe_lib.load([releases.MINILM], [f"CHECKPOINT = '{minilm}'"])
+  with pytest.raises(ExportError, match="another vocabulary than this encoder"):
+    publish.release(
+      recipe,
+      release_dir=str(folder),
+      level="none",
+      stages=base.Stages(),
+      finish=lambda one: None,
+    )
+  assert releases.digests(folder).keys() == releases.digests(release_dir).keys()
 
 
-@pytest.mark.parametrize("name", _NAMES)
-def test_every_snippet_of_a_page_runs(name, release_dir, tmp_path):
-  done = subprocess.run(
-    [
-      *(sys.executable, "-I", str(command.ROOT / "tests/consumer_of_pages.py")),
-      str(release_dir / "assets/docs/example/models" / name / "1.md"),
-      *(str(release_dir), str(tmp_path)),
-    ],
-    cwd="/",
-    env=command.environment(),
-    capture_output=True,
-    text=True,
-    check=False,
-  )
-  assert done.returncode == 0, done.stdout + done.stderr
-  assert f"{_NAMES[name]} snippets ran" in done.stdout
+def test_archives_load_from_an_address(release_dir, tmp_path, monkeypatch):
+  """And give the embeddings of another implementation."""
+  monkeypatch.setenv("TFHUB_CACHE_DIR", str(tmp_path))
+  with releases.served(release_dir) as address:
+    preprocess, encode = (
+      hub.KerasLayer(f"{address}/example/{name}/1.tar.gz") for name in _SNIPPETS
+    )
+  with np.load(
+    command.ROOT / "tests/testdata/all_minilm_l6_v2_reference.npz"
+  ) as reference:
+    np.testing.assert_allclose(
+      encode(preprocess(reference["sentences"]))["default"],
+      reference["sentence_embedding"],
+      rtol=0,
+      atol=1e-6,
+    )
+
+
+def test_every_snippet_of_a_page_runs(release_dir, tmp_path):
+  handles = [f"example/{name}/1" for name in _SNIPPETS]
+  printed = releases.run_snippets(release_dir, tmp_path, handles)
+  for handle, count in zip(handles, _SNIPPETS.values(), strict=True):
+    assert f"{handle}: {count} snippets ran" in printed

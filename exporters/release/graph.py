@@ -44,8 +44,9 @@ def refuse_hostile(content: bytes) -> None:
   for function in graph.library.function:
     arguments = {argument.name for argument in function.signature.input_arg}
     for node in function.node_def:
-      if node.op.startswith("InitializeTable") and node.input[1] not in (
-        arguments
+      # The second input says from which file.
+      if node.op.startswith("InitializeTable") and (
+        len(node.input) < 2 or node.input[1] not in arguments
       ):
         raise ExportError(
           f"The graph's {function.signature.name} fills a table from a path of "

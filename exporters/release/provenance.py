@@ -22,18 +22,12 @@ import tensorflow as tf
 from tensorflow.core.protobuf import saved_model_pb2
 
 from exporters import base
-from exporters import checker
-from exporters.errors import ExportError
 from exporters.release import kaggle
 from exporters.release import publish
+from exporters.release import statement
 from exporters.release.source import ROOT
 from exporters.release.source import Source
 from exporters.release.source import is_part
-
-STATEMENT_TYPE = "https://in-toto.io/Statement/v1"
-PREDICATE_TYPE = "https://slsa.dev/provenance/v1"
-BUILD_TYPE = "urn:model-garden-exporter:release:v1"
-SUFFIX = ".provenance.json"
 
 _PACKAGES = (
   "tensorflow",
@@ -139,13 +133,13 @@ class Recorder:
 
   def __call__(self, one: publish.Released) -> str:
     """Writes one artifact's provenance beside its archive; returns the path."""
-    statement = {
-      "_type": STATEMENT_TYPE,
+    content = {
+      "_type": statement.STATEMENT_TYPE,
       "subject": [*_subjects(one)],
-      "predicateType": PREDICATE_TYPE,
+      "predicateType": statement.PREDICATE_TYPE,
       "predicate": {
         "buildDefinition": {
-          "buildType": BUILD_TYPE,
+          "buildType": statement.BUILD_TYPE,
           "externalParameters": {
             "recipe": self._recipe,
             "source": {
@@ -163,15 +157,13 @@ class Recorder:
         },
       },
     }
-    text = json.dumps(statement, indent=2, ensure_ascii=False) + "\n"
-    for private in checker.private_strings():
-      if re.search(rf"(?<![\w-]){re.escape(private)}", text):
-        raise ExportError(
-          f"The provenance would tell of this machine: '{private}' is in the "
-          "recipe. Name files in fields of the exporter, or relative to the "
-          "repository."
-        )
-    path = f"{one.folder}{SUFFIX}"
+    text = json.dumps(content, indent=2, ensure_ascii=False) + "\n"
+    publish.refuse_private(
+      text,
+      "provenance",
+      "Name files in fields of the exporter, or relative to the repository.",
+    )
+    path = f"{one.folder}{statement.SUFFIX}"
     with open(path, "w", encoding="utf-8") as f:
       f.write(text)
     return path
@@ -252,49 +244,3 @@ def _resource(name: str, digest: str) -> dict[str, Any]:
 
 def _now() -> str:
   return datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-
-
-def read(path: str) -> dict[str, Any]:
-  """Returns a statement that is one of these.
-
-  Raises:
-    ExportError: It can't be read, or is another kind of statement.
-  """
-  from google.protobuf import json_format
-  from in_toto_attestation.v1 import statement as in_toto
-  from in_toto_attestation.v1 import statement_pb2
-
-  try:
-    with open(path, encoding="utf-8") as f:
-      text = f.read()
-    parsed = json_format.Parse(text, statement_pb2.Statement())
-    in_toto.Statement.copy_from_pb(parsed).validate()
-  except (OSError, UnicodeDecodeError, ValueError, json_format.ParseError) as e:
-    reason = str(e).partition("\n")[0]
-    raise ExportError(f"'{path}' is no in-toto statement: {reason}.") from e
-  statement = json.loads(text)
-  kind = statement["predicate"].get("buildDefinition", {}).get("buildType")
-  if statement["predicateType"] != PREDICATE_TYPE or kind != BUILD_TYPE:
-    raise ExportError(
-      f"'{path}' is not the provenance of a release of this repository."
-    )
-  return statement
-
-
-def digests(resources: Sequence[Mapping[str, Any]]) -> dict[str, str]:
-  """Returns sha256 by name of those resources that have one."""
-  return {
-    resource["name"]: resource["digest"]["sha256"]
-    for resource in resources
-    if "digest" in resource
-  }
-
-
-def archive_name(statement: Mapping[str, Any]) -> str:
-  """Returns the name of the archive, `publisher/name/version.tar.gz`."""
-  (name,) = (
-    subject["name"]
-    for subject in statement["subject"]
-    if subject["name"].endswith(".tar.gz")
-  )
-  return name

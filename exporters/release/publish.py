@@ -139,7 +139,7 @@ def _write(
   if page.preprocessor:
     _refuse_other_vocabulary(page, artifact.path, release_dir)
   text = cards.model_page(page, described)
-  _refuse_private(text)
+  refuse_private(text, "page", "Mend the page's fields in the gin file.")
   one = Released(
     page=page,
     artifact=artifact,
@@ -182,12 +182,14 @@ def file_digest(path: str) -> str:
     return hashlib.file_digest(f, "sha256").hexdigest()
 
 
-def _refuse_private(text: str) -> None:
+def refuse_private(text: str, what: str, advice: str) -> None:
+  """Raises `ExportError` if a text to be published tells of this machine."""
   for private in checker.private_strings():
-    if re.search(rf"(?<![\w-]){re.escape(private)}", text):
+    # "bert" may well be the name of a machine; after a path comes anything.
+    end = "" if os.sep in private else r"(?![\w-])"
+    if re.search(rf"(?<![\w-]){re.escape(private)}{end}", text):
       raise ExportError(
-        f"The page would tell of this machine: it holds '{private}'. Mend the "
-        "page's fields in the gin file."
+        f"The {what} would tell of this machine: it holds '{private}'. {advice}"
       )
 
 

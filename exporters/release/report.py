@@ -1,6 +1,7 @@
 """What a person looks at before and after publishing: one HTML file.
 
-It needs no network and no script, and reads well on a phone.
+It needs no network and no script, which its own policy forbids it, and reads
+well on a phone.
 """
 
 from collections.abc import Mapping, Sequence
@@ -19,6 +20,7 @@ from exporters.release import cards
 from exporters.release import kaggle
 from exporters.release import provenance
 from exporters.release import publish
+from exporters.release import statement as statement_lib
 from exporters.release import tfhub
 
 SUFFIX = ".report.html"
@@ -45,7 +47,7 @@ def write(one: publish.Released, seconds: Mapping[str, float]) -> str:
     seconds: How long each stage of the export took.
   """
   described = one.description
-  statement = provenance.read(f"{one.folder}{provenance.SUFFIX}")
+  statement = statement_lib.read(f"{one.folder}{statement_lib.SUFFIX}")
   build = statement["predicate"]["buildDefinition"]
   with open(f"{one.root}/{one.page.docs_path}", encoding="utf-8") as f:
     page = tfhub.read(f.read())
@@ -55,7 +57,6 @@ def write(one: publish.Released, seconds: Mapping[str, float]) -> str:
     cards.environment(autoescape=True)
     .get_template("report.html.jinja")
     .render(
-      one=one,
       page=one.page,
       described=described,
       callables=[c for n, c in described.callables.items() if n],
@@ -70,7 +71,7 @@ def write(one: publish.Released, seconds: Mapping[str, float]) -> str:
         [(n, c, f"{c:,}") for n, c in _differences(one.artifact.results)]
       ),
       card=markupsafe.Markup(_html(page.body)),
-      digests=provenance.digests(
+      digests=statement_lib.digests(
         [
           *statement["subject"],
           *statement["predicate"]["runDetails"]["byproducts"],
@@ -83,6 +84,7 @@ def write(one: publish.Released, seconds: Mapping[str, float]) -> str:
       seconds=seconds,
     )
   )
+  publish.refuse_private(text, "report", "Look at the recipe and the checks.")
   path = f"{one.folder}{SUFFIX}"
   with open(path, "w", encoding="utf-8") as f:
     f.write(text)

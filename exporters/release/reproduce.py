@@ -13,6 +13,7 @@ from exporters.errors import ExportError
 from exporters.release import provenance
 from exporters.release import publish
 from exporters.release import source
+from exporters.release import statement as statement_lib
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -44,7 +45,7 @@ def reproduce(
     ExportError: A file that is given is not the one that the release was made
       from, or the export fails.
   """
-  statement = provenance.read(path)
+  statement = statement_lib.read(path)
   build = statement["predicate"]["buildDefinition"]
   text = build["externalParameters"]["recipe"]
   with tempfile.TemporaryDirectory() as scratch:
@@ -67,7 +68,7 @@ def reproduce(
 def _refuse_other_files(
   exporter: base.Exporter, build: Mapping[str, Any], recipe: str
 ) -> None:
-  recorded = provenance.digests(build["resolvedDependencies"])
+  recorded = statement_lib.digests(build["resolvedDependencies"])
   recorded.pop("requirements.txt")
   given = {
     f"{field}/{name}": digest
@@ -116,11 +117,11 @@ def _compare(
   released: Sequence[publish.Released],
   notes: Sequence[str],
 ) -> Reproduction:
-  name = provenance.archive_name(statement)
+  name = statement_lib.archive_name(statement)
   (one,) = (r for r in released if f"{r.page.handle}.tar.gz" == name)
   byproducts = statement["predicate"]["runDetails"]["byproducts"]
-  recorded = provenance.digests([*statement["subject"], *byproducts])
-  made = provenance.digests([*provenance.promised(one)])
+  recorded = statement_lib.digests([*statement["subject"], *byproducts])
+  made = statement_lib.digests([*provenance.promised(one)])
   same, different = [], {}
   for file, digest in recorded.items():
     if made.get(file) == digest:

@@ -21,9 +21,9 @@ from exporters import checks
 from exporters.errors import ExportError
 from exporters.release import archive
 from exporters.release import graph
-from exporters.release import provenance as provenance_lib
 from exporters.release import publish
 from exporters.release import signing
+from exporters.release import statement as statement_lib
 
 # Weights shrink little, graphs and vocabularies by some 10. What shrinks more
 # than this, beyond a small size, is there to fill a disk.
@@ -101,9 +101,9 @@ def _recorded(
   """
   if not provenance:
     return None
-  statement = provenance_lib.read(provenance)
-  recorded = provenance_lib.digests(statement["subject"])
-  name = provenance_lib.archive_name(statement)
+  statement = statement_lib.read(provenance)
+  recorded = statement_lib.digests(statement["subject"])
+  name = statement_lib.archive_name(statement)
   if recorded[name] != digest:
     raise ExportError(
       f"'{path}' is not the archive of '{provenance}': its sha256 is {digest}, "
