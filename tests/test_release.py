@@ -15,7 +15,9 @@ import sys
 import gin
 import numpy as np
 import pytest
+import tensorflow as tf
 import tensorflow_hub as hub
+import tf_keras
 
 from exporters import base
 from exporters import checks
@@ -104,6 +106,51 @@ def test_nothing_tells_of_the_machine(release_dir):
       pattern = rb"(?<![\w-])" + re.escape(text.encode()) + rb"(?![\w-])"
       if "variables" not in path.parts:  # Any bytes at all.
         assert not re.search(pattern, content), (path, text)
+
+
+def test_the_provenance_says_what_a_release_was_made_from(release_dir):
+  model = release_dir / "example/digits_resnet/classification"
+  statement = json.loads((model / "1.provenance.json").read_text())
+  assert statement["_type"] == "https://in-toto.io/Statement/v1"
+  assert statement["predicateType"] == "https://slsa.dev/provenance/v1"
+  subjects = _digests(statement["subject"])
+  # Kaggle's files lie beside the SavedModel's and are no part of the archive.
+  files = {p for p in model.glob("1/**/*") if p.is_file()}
+  files -= {*model.glob("1/*.json")}
+  assert subjects == {
+    str(path.relative_to(release_dir)): _sha256(path)
+    for path in (model / "1.tar.gz", *files)
+  }
+  build = statement["predicate"]["buildDefinition"]
+  checkpoint = command.ROOT / "tests/testdata/digits_resnet"
+  assert _digests(build["resolvedDependencies"]) == {
+    "checkpoint/ckpt.index": _sha256(checkpoint / "ckpt.index"),
+    "checkpoint/ckpt.data-00000-of-00001": _sha256(
+      checkpoint / "ckpt.data-00000-of-00001"
+    ),
+    "labels_file/labels.txt": _sha256(checkpoint / "labels.txt"),
+    "requirements.txt": _sha256(command.ROOT / "requirements.txt"),
+  }
+  addresses = {r.get("uri") for r in build["resolvedDependencies"]}
+  for package in (tf, tf_keras, hub):
+    name = package.__name__.replace("tensorflow_hub", "tensorflow-hub")
+    assert f"pkg:pypi/{name}@{package.__version__}" in addresses
+  assert "resnet.ResNetExporter" in build["externalParameters"]["recipe"]
+  commit = subprocess.run(
+    ["git", "-C", command.ROOT, "rev-parse", "HEAD"],
+    capture_output=True,
+    text=True,
+    check=True,
+  ).stdout.strip()
+  assert build["externalParameters"]["source"]["commit"] == commit
+
+
+def _digests(resources) -> dict[str, str]:
+  return {r["name"]: r["digest"]["sha256"] for r in resources if "digest" in r}
+
+
+def _sha256(path: pathlib.Path) -> str:
+  return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def test_reproduce_says_what_differs_and_where(release_dir):
@@ -330,7 +377,7 @@ def test_a_report_says_all_there_is(report, release_dir):
   # The page's own words, the digest, and how to make it again.
   assert "With hub.load : import tensorflow as tf" in text
   archive = release_dir / "example/digits_resnet/classification/1.tar.gz"
-  assert hashlib.sha256(archive.read_bytes()).hexdigest() in text
+  assert _sha256(archive) in text
   assert "python -m scripts.reproduce 1.provenance.json" in text
 
 
