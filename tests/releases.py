@@ -42,6 +42,17 @@ def release(
   )
 
 
+def make_key(folder: pathlib.Path, name: str) -> pathlib.Path:
+  """Makes NAME.pem, and NAME.pub beside it, as the documentation says."""
+  key = folder / f"{name}.pem"
+  for arguments in (
+    ("ecparam", "-name", "prime256v1", "-genkey", "-noout", "-out", key),
+    ("ec", "-in", key, "-pubout", "-out", folder / f"{name}.pub"),
+  ):
+    subprocess.run(["openssl", *arguments], check=True, capture_output=True)
+  return key
+
+
 def clone(folder: pathlib.Path) -> pathlib.Path:
   """Copies the repository."""
   target = folder / "a clone"
@@ -120,5 +131,5 @@ def digests(release_dir: pathlib.Path) -> Mapping[str, str]:
     for path in sorted(release_dir.rglob("*"))
     if path.is_file()
     and not path.name.startswith("1.provenance")
-    and not path.name.endswith(".report.html")
+    and not path.name.endswith((".report.html", ".sig"))
   }

@@ -53,11 +53,16 @@ _PAGE = page_lib.Page(
 
 
 @pytest.fixture(scope="module")
-def release_dir(tmp_path_factory):
-  """A release of the template and of the digits ResNet."""
+def key(tmp_path_factory):
+  return releases.make_key(tmp_path_factory.mktemp("keys"), "key")
+
+
+@pytest.fixture(scope="module")
+def release_dir(key, tmp_path_factory):
+  """A release of the template, signed, and of the digits ResNet."""
   folder = tmp_path_factory.mktemp("releases") / "release"
-  for gin_file in (releases.MULTIPLY, releases.DIGITS):
-    releases.release(gin_file, folder)
+  releases.release(releases.MULTIPLY, folder, f"--sign_key={key}")
+  releases.release(releases.DIGITS, folder)
   return folder
 
 
@@ -151,6 +156,19 @@ def _digests(resources) -> dict[str, str]:
 
 def _sha256(path: pathlib.Path) -> str:
   return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+@pytest.mark.parametrize("file", ["1.tar.gz", "1.provenance.json"])
+def test_model_signings_own_command_accepts_the_signature(
+  file, key, release_dir
+):
+  path = release_dir / "example/multiply" / file
+  command.run(
+    "model_signing",
+    *("verify", "key", str(path)),
+    *("--signature", f"{path}.sig"),
+    *("--public_key", str(key.with_suffix(".pub"))),
+  )
 
 
 def test_reproduce_says_what_differs_and_where(release_dir):

@@ -9,11 +9,11 @@ import json
 import pathlib
 import re
 import shutil
-import subprocess
 import tarfile
 import tempfile
 import zlib
 
+import gin
 from hypothesis import example
 from hypothesis import given
 from hypothesis import settings
@@ -23,9 +23,15 @@ import tensorflow as tf
 from tensorflow.core.protobuf import saved_model_pb2
 from tensorflow_hub import file_utils
 
+from exporters import base
 from exporters import checks
+from exporters import recipe as recipe_lib
 from exporters.errors import ExportError
 from exporters.release import graph
+from exporters.release import provenance
+from exporters.release import publish
+from exporters.release import signing
+from exporters.release import source
 from exporters.release import verify
 from tests import command
 from tests import releases
@@ -33,15 +39,9 @@ from tests import releases
 
 @pytest.fixture(scope="module")
 def keys(tmp_path_factory):
-  """Two pairs of keys, made as the documentation says."""
   folder = tmp_path_factory.mktemp("keys")
   for name in ("ours", "theirs"):
-    key = folder / f"{name}.pem"
-    for arguments in (
-      ("ecparam", "-name", "prime256v1", "-genkey", "-noout", "-out", key),
-      ("ec", "-in", key, "-pubout", "-out", folder / f"{name}.pub"),
-    ):
-      subprocess.run(["openssl", *arguments], check=True, capture_output=True)
+    releases.make_key(folder, name)
   return folder
 
 
@@ -49,7 +49,21 @@ def keys(tmp_path_factory):
 def signed(keys, tmp_path_factory):
   """A folder with a signed archive and its provenance."""
   folder = tmp_path_factory.mktemp("signed") / "release"
-  releases.release(releases.MULTIPLY, folder, f"--sign_key={keys / 'ours.pem'}")
+  recipe = recipe_lib.load([releases.MULTIPLY], [])
+  record = provenance.Recorder(recipe.exporter, source.read_source())
+  gin.clear_config()
+
+  def finish(one):
+    for file in (record(one), f"{one.folder}.tar.gz"):
+      signing.sign(file, str(keys / "ours.pem"))
+
+  publish.release(
+    recipe,
+    release_dir=str(folder),
+    level=checks.NONE,
+    stages=base.Stages(),
+    finish=finish,
+  )
   return folder / "example/multiply"
 
 
@@ -435,15 +449,6 @@ def test_an_absent_signature_is_refused(copy, keys):
   (copy / "1.tar.gz.sig").unlink()
   with pytest.raises(ExportError, match="no signature"):
     verify.verify(str(copy / "1.tar.gz"), public_key=str(keys / "ours.pub"))
-
-
-def test_model_signings_own_command_accepts_the_signature(signed, keys):
-  command.run(
-    "model_signing",
-    *("verify", "key", str(signed / "1.tar.gz")),
-    *("--signature", str(signed / "1.tar.gz.sig")),
-    *("--public_key", str(keys / "ours.pub")),
-  )
 
 
 def test_a_good_archive_is_verified_and_tried(signed, keys):

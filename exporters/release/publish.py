@@ -137,7 +137,7 @@ def _write(
   """Writes everything of one artifact that has to be the same every time."""
   described = description.describe(artifact.path)
   if page.preprocessor:
-    _refuse_other_vocabulary(page, artifact.path, release_dir)
+    refuse_other_vocabulary(page, artifact.path, release_dir)
   text = cards.model_page(page, described)
   refuse_private(text, "page", "Mend the page's fields in the gin file.")
   one = Released(
@@ -193,10 +193,16 @@ def refuse_private(text: str, what: str, advice: str) -> None:
       )
 
 
-def _refuse_other_vocabulary(
+def refuse_other_vocabulary(
   page: page_lib.Page, encoder: str, release_dir: str
 ) -> None:
-  """An encoder and its preprocessor, if that is released here, must agree."""
+  """Raises `ExportError` if an encoder and its preprocessor don't agree.
+
+  Args:
+    page: The encoder's.
+    encoder: Its SavedModel.
+    release_dir: Where its preprocessor is, if it was released there.
+  """
   vocabularies = [
     os.path.join(root, "assets", "vocab.txt")
     for root in (encoder, os.path.join(release_dir, page.preprocessor))
