@@ -25,6 +25,7 @@ from exporters import description
 from exporters import low_level
 from exporters import object_graph
 from exporters import recipe as recipe_lib
+from exporters.checks import numbers
 from exporters.errors import ExportError
 from exporters.release import page as page_lib
 from exporters.release import publish
@@ -397,6 +398,20 @@ def test_a_report_says_all_there_is(report, release_dir):
   archive = release_dir / "example/digits_resnet/classification/1.tar.gz"
   assert _sha256(archive) in text
   assert "python -m scripts.reproduce 1.provenance.json" in text
+
+
+def test_differences_are_counted_by_their_size():
+  want = np.array([2.0, -1.0, 0.0, 1.0], np.float32)
+  got = want + np.array([0.0, 2e-3, 3e-8, -3e-6], np.float32)
+  # Of the largest number, 2: none, 1e-3, 1.5e-8 and 1.5e-6. Integers are equal
+  # or wrong.
+  found = numbers.histogram([({"a": got, "n": [1]}, {"a": want, "n": [2]})])
+  assert {name: count for name, count in found.items() if count} == {
+    "equal": 1,
+    "1e-08 to 1e-07": 1,
+    "1e-06 to 1e-05": 1,
+    "1e-05 and more": 1,
+  }
 
 
 def test_a_chart_shows_few_parts_and_loses_none():
