@@ -10,6 +10,7 @@ where they come from.
 
 from collections.abc import Sequence
 import pathlib
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -66,14 +67,18 @@ def _export_elsewhere(work: pathlib.Path) -> list[pathlib.Path]:
   models = []
   for name, program in _ELSEWHERE.items():
     _say(name)
-    models.append(work / name)
+    folder = work / "exported"
     # Where nothing of this repository is on the path.
     subprocess.run(
-      [sys.executable, "-c", program, str(models[-1])],
+      [sys.executable, "-c", program, str(folder)],
       cwd=work,
       check=True,
       capture_output=True,
     )
+    for file in sorted(folder.rglob("saved_model.pb")):
+      below = "" if file.parent == folder else f" {file.parent.name}"
+      models.append(file.parent.rename(work / f"{name}{below}"))
+    shutil.rmtree(folder, ignore_errors=True)
   return models
 
 
