@@ -34,6 +34,16 @@ from exporters.errors import ExportError
 from exporters.published import Hyperparameter as Hyperparameter
 from exporters.published import Published as Published
 
+# Fields of exporters that hold a user's paths.
+_PATHS = (
+  "checkpoint",
+  "encoder_file",
+  "labels_file",
+  "model_file",
+  "sp_model_file",
+  "vocab_file",
+)
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Build:
@@ -363,7 +373,7 @@ def _save(published: Published, path: str) -> None:
 def _private(exporter: Exporter, export_path: str) -> list[str]:
   """Returns the recipe's local paths, which must not show in the artifact."""
   paths = [export_path]
-  for name in ("checkpoint", "vocab_file", "labels_file", "model_file"):
+  for name in _PATHS:
     value = getattr(exporter, name, None)
     if value and os.sep in value:
       paths.append(value)
