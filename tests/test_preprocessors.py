@@ -147,7 +147,7 @@ def test_special_tokens_are_those_of_model_garden(pair):
   ours, garden = pair.ours, pair.garden
   _assert_equal(
     ours.tokenize.get_special_tokens_dict(),
-    garden.tokenize.get_special_tokens_dict(),
+    garden.tokenize.get_special_tokens_dict.__call__(),
   )
 
 
