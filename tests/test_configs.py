@@ -1,10 +1,13 @@
 """Every leaf below configs/: its header, and how many parameters it builds."""
 
+import ast
 import copy
+import functools
 import pathlib
 import re
 
 import gin
+from official.nlp.configs import encoders as encoder_configs
 import pytest
 import tensorflow as tf
 
@@ -204,16 +207,21 @@ def test_builds_as_many_parameters_as_published(leaf, user_files, minilm):
 
 def _encoder_parameters(config) -> int:
   """Counts with one layer and with two: each further one adds as much."""
-  fields = config.get().as_dict()
+  shallow = copy.deepcopy(config)
+  fields = shallow.get().as_dict()
   layers = fields.get("num_layers") or fields["num_blocks"]
-  counts = []
-  for number in (1, 2):
-    shallow = copy.deepcopy(config)
-    encoders.override(shallow, {"num_layers": number})
-    # In a graph of its own variables have shapes and no memory.
-    with tf.Graph().as_default():
-      counts.append(_parameters(encoders.build(shallow, {}).model))
-  return counts[0] + (layers - 1) * (counts[1] - counts[0])
+  encoders.override(shallow, {"num_layers": 0})
+  one, two = (_shallow_parameters(repr(shallow.as_dict()), n) for n in (1, 2))
+  return one + (layers - 1) * (two - one)
+
+
+@functools.cache
+def _shallow_parameters(config: str, num_layers: int) -> int:
+  """Counts an encoder of fewer layers; several leaves differ in these alone."""
+  shallow = encoder_configs.EncoderConfig(**ast.literal_eval(config))
+  encoders.override(shallow, {"num_layers": num_layers})
+  with checkpoints.zeros_to_restore():
+    return _parameters(encoders.build(shallow, {}).model)
 
 
 def _parameters(model) -> int:
