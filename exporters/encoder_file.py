@@ -123,13 +123,16 @@ def _garden(content: Any, path: str) -> EncoderFile | None:
     return None
   kind = content["type"]
   values = content.get(kind) or {}
-  known = encoders.EncoderConfig().as_dict()
+  known = {f.name for f in dataclasses.fields(encoders.EncoderConfig)} - {
+    "type"
+  }
   if kind not in known:
     raise ExportError(
       f"The encoder file '{path}' is of type '{kind}'; Model Garden has "
-      f"{', '.join(sorted(known.keys() - {'type'}))}."
+      f"{', '.join(sorted(known))}."
     )
-  unknown = values.keys() - known[kind].keys()
+  fields = getattr(encoders.EncoderConfig(), kind).as_dict()
+  unknown = values.keys() - fields.keys()
   if unknown and kind != "any":
     raise ExportError(
       f"The encoder file '{path}' sets {', '.join(sorted(unknown))}, which an "

@@ -5,6 +5,7 @@ hyperparameters. A consumer gets a `tf_keras.Model` to call, to fine-tune and to
 `fit`, from a process that has none of the code behind it.
 """
 
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import tensorflow as tf
@@ -14,6 +15,7 @@ from exporters.checks.numbers import TOLERANCE
 from exporters.checks.numbers import difference
 from exporters.errors import ExportError
 from exporters.published import Published
+from exporters.saved_model import flatten_outputs
 
 
 def write(published: Published, path: str) -> None:
@@ -24,7 +26,8 @@ def write(published: Published, path: str) -> None:
       other numbers.
   """
   _refuse_unreadable(published)
-  _KerasModel(published).save(path, include_optimizer=False)
+  model = _KerasModel(published)
+  model.save(path, include_optimizer=False, signatures=_signature(model))
   loaded = tf_keras.models.load_model(path, compile=False)
   for sample in published.samples:
     inputs = tf.nest.map_structure(tf.convert_to_tensor, sample)
@@ -52,18 +55,39 @@ def _refuse_unreadable(published: Published) -> None:
     )
 
 
+def _signature(model: tf_keras.Model) -> Callable[..., Any]:
+  """Returns `serving_default`: named tensors in, named tensors out."""
+  (specs,) = model.published.inputs
+  named = specs if isinstance(specs, dict) else {specs.name: specs}
+
+  @tf.function(autograph=False)
+  def serving_default(**inputs):
+    nest = inputs if isinstance(specs, dict) else inputs[specs.name]
+    outputs = model(nest, training=False)
+    return flatten_outputs(outputs, tuple(model.published.outputs))
+
+  return serving_default.get_concrete_function(**named)
+
+
+class _Frozen(tf_keras.layers.Layer):
+  """Variables that stay as they are."""
+
+  def __init__(self, variables: Sequence[tf.Variable]):
+    super().__init__(trainable=False)
+    self.held = list(variables)
+
+
 class _KerasModel(tf_keras.Model):
   """The same function, variables and losses, as Keras tracks them."""
 
   def __init__(self, published: Published):
     super().__init__()
-    self._published_call = published.function
-    self._arguments = published.arguments(training=False)
+    self.published = published
     trainable = {v.ref() for v in published.trainable_variables}
-    self.weights_to_train = list(published.trainable_variables)
-    self.weights_to_keep = [
-      v for v in published.variables if v.ref() not in trainable
-    ]
+    self.trained = list(published.trainable_variables)
+    self.frozen = _Frozen(
+      [v for v in published.variables if v.ref() not in trainable]
+    )
     for name, value in published.trackables.items():
       setattr(self, name, value)
     for name, value in published.constants.items():
@@ -76,6 +100,5 @@ class _KerasModel(tf_keras.Model):
     self._set_save_spec(published.inputs[0])
 
   def call(self, inputs: Any, training: bool = False) -> Any:
-    return self._published_call(
-      inputs, **self._arguments | {"training": training}
-    )
+    arguments = self.published.arguments(training=training)
+    return self.published.function(inputs, **arguments)
