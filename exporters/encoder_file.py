@@ -17,7 +17,7 @@ from official.nlp.configs import encoders
 import tensorflow as tf
 import yaml
 
-from exporters import encoders as exported_encoders
+from exporters import encoder_types
 from exporters import text_file
 from exporters.errors import ExportError
 
@@ -68,7 +68,7 @@ class EncoderFile:
         f"'{self.path}' is of type 'any', which says nothing of the class. "
         "Name it in the gin file: encoders.EncoderConfig.any = @...Config()."
       )
-    exported_encoders.override(config, self.values)
+    encoder_types.override(config, self.values)
     return config
 
 
@@ -141,5 +141,5 @@ def _garden(content: Any, path: str) -> EncoderFile | None:
   return EncoderFile(
     path=path,
     type=kind,
-    values={exported_encoders.bert_name(k): v for k, v in values.items()},
+    values={encoder_types.bert_name(k): v for k, v in values.items()},
   )

@@ -19,27 +19,14 @@ from official.nlp.modeling.layers import moe
 import tensorflow as tf
 import tf_keras
 
+from exporters import encoder_types
+from exporters.encoder_types import INPUTS
 from exporters.errors import ExportError
 from exporters.published import Hyperparameter
 
 EXACT_GELU = "exporters>exact_gelu"
 
-_INPUTS = ("input_word_ids", "input_mask", "input_type_ids")
 _RATES = ("dropout_rate", "attention_dropout_rate")
-# A type's own name for a field, that of `BertEncoderConfig`.
-_NAMES = {
-  "word_vocab_size": "vocab_size",
-  "word_embed_size": "embedding_size",
-  "embedding_width": "embedding_size",
-  "num_blocks": "num_layers",
-  "inner_dim": "intermediate_size",
-  "inner_activation": "hidden_activation",
-  "max_sequence_length": "max_position_embeddings",
-  "hidden_dropout_prob": "dropout_rate",
-  "output_dropout": "dropout_rate",
-  "attention_probs_dropout_prob": "attention_dropout_rate",
-  "attention_dropout": "attention_dropout_rate",
-}
 
 
 @tf_keras.utils.register_keras_serializable(package="exporters")
@@ -114,7 +101,7 @@ class Encoder:
     return [
       {
         name: tf.TensorSpec([None, length], tf.int32, name=name)
-        for name, length in [(n, seq_length) for n in _INPUTS]
+        for name, length in [(n, seq_length) for n in INPUTS]
         + [(n, None) for n in more]
       }
       for seq_length in self.seq_lengths or (None,)
@@ -185,7 +172,7 @@ def build(
   """
   config = copy.deepcopy(config)
   fields = config.get()
-  names = _field_names(fields)
+  names = encoder_types.field_names(fields)
   if "hidden_activation" in names:
     name = names["hidden_activation"]
     setattr(fields, name, _activation(getattr(fields, name), declared))
@@ -194,7 +181,7 @@ def build(
   }
   for source, known in declared.items():
     _refuse_contradictions(values | stated, known, source)
-  _refuse_unfit(config.type, values)
+  encoder_types.refuse_unfit(config.type, values)
   rates = {name: _Rate(values[name]) for name in _RATES if name in names}
   for name, rate in rates.items():
     setattr(fields, names[name], rate)
@@ -202,16 +189,18 @@ def build(
     # The same transform; by matrices these would be constants in the graph, of
     # 7 MB a layer for FNet-base.
     fields.use_fft = True
-  seq_lengths = _block_lengths(config) if "block_size" in names else ()
+  seq_lengths = (
+    encoder_types.block_lengths(config) if "block_size" in names else ()
+  )
   model = encoders.build_encoder(config)
   for layer in model.submodules:
     # No statistics of routing, which a call would write into variables.
     if isinstance(layer, moe.MaskedRouter):
       layer._export_metrics = False
-  seq_lengths = seq_lengths or _declared_lengths(model)
+  seq_lengths = seq_lengths or encoder_types.declared_lengths(model)
   if not model.built:
     # Subclassed models create their variables in the first call.
-    _call_on_zeros(model, seq_lengths[-1] if seq_lengths else 1)
+    encoder_types.call_on_zeros(model, seq_lengths[-1] if seq_lengths else 1)
   return Encoder(
     type=config.type,
     model=model,
@@ -226,24 +215,6 @@ def build(
       if values.get(f"return_{name}")
     ],
   )
-
-
-def bert_name(field: str) -> str:
-  """Returns what `BertEncoderConfig` calls a type's field."""
-  return _NAMES.get(field, field)
-
-
-def _field_names(fields: Any) -> dict[str, str]:
-  """Returns a configuration's fields by the names of `BertEncoderConfig`."""
-  return {bert_name(field): field for field in fields.as_dict()}
-
-
-def override(config: encoders.EncoderConfig, values: Mapping[str, Any]) -> None:
-  """Sets fields of a configuration by the names of `BertEncoderConfig`."""
-  fields = config.get()
-  names = _field_names(fields)
-  for name, value in values.items():
-    setattr(fields, names.get(name, name), value)
 
 
 def _activation(stated: str, declared: Mapping[str, Mapping[str, Any]]) -> str:
@@ -270,68 +241,3 @@ def _refuse_contradictions(
       + "\n".join(lines)
       + "\nTake the gin file of this model, or mend the value in it."
     )
-
-
-def _refuse_unfit(kind: str, values: Mapping[str, Any]) -> None:
-  """Raises `ExportError` for what can't keep an encoder's promises."""
-  strides = np.ravel(values.get("pool_stride", 1))
-  reasons = {
-    "it has no pooled output": kind == "xlnet",
-    "Model Garden cannot call it without embedding_size; set it": (
-      kind == "query_bert" and values["embedding_size"] is None
-    ),
-    f"pool_stride = {values.get('pool_stride')} makes sequence_output shorter "
-    "than the text, where users expect a vector for each token": any(
-      strides != 1
-    ),
-    f"output_range = {values.get('output_range')} leaves tokens out of "
-    "sequence_output, where users expect a vector for each": values.get(
-      "output_range"
-    ),
-    "with examples_per_group other than 1 the outputs for a text depend on "
-    "the others in its batch": values.get("examples_per_group", 1) != 1,
-  }
-  for reason, holds in reasons.items():
-    if holds:
-      raise ExportError(
-        f"An encoder of type '{kind}' cannot be published as it is: {reason}."
-      )
-
-
-def _declared_lengths(model: tf_keras.Model) -> Sequence[int]:
-  """Returns the one length that a model says it takes; () for any."""
-  inputs = tf.nest.flatten(model.inputs or [])
-  return tuple({tensor.shape[1] for tensor in inputs} - {None})
-
-
-def _block_lengths(config: encoders.EncoderConfig) -> Sequence[int]:
-  """Tries which of maximum, maximum / 2, ... a model of blocks takes.
-
-  BigBird reads random blocks from anywhere in the first 1024 tokens, so a text
-  must have them; but it says so nowhere. One narrow layer tells.
-  """
-  small = copy.deepcopy(config)
-  heads = small.get().num_attention_heads
-  sizes = {"num_layers": 1, "vocab_size": 1, "intermediate_size": 1}
-  override(small, sizes | {"hidden_size": heads, "embedding_size": None})
-  fields = small.get()
-  found = []
-  length = fields.max_position_embeddings
-  try:
-    model = encoders.build_encoder(small)
-    while length and length % fields.block_size == 0:
-      _call_on_zeros(model, length)
-      found.append(length)
-      length //= 2
-  except (tf.errors.InvalidArgumentError, ValueError):
-    pass  # Too short, or not of whole blocks.
-  if not found:
-    raise ExportError(
-      f"Found no length up to {fields.max_position_embeddings} that an encoder "
-      f"of blocks of {fields.block_size} takes."
-    )
-  return tuple(found)
-
-
-def _call_on_zeros(model: tf_keras.Model, seq_length: int) -> None:
-  model({name: tf.zeros([1, seq_length], tf.int32) for name in _INPUTS})

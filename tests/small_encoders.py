@@ -49,7 +49,7 @@ FIELDS = {
     "classifier_activation": False,
   },
   # Its random blocks lie anywhere in the first 1024 tokens.
-  "bigbird": _BERT | {"max_position_embeddings": 2048, "block_size": 64},
+  "bigbird": _BERT | {"max_position_embeddings": 1024, "block_size": 64},
   "kernel": _BERT | {"num_random_features": 8},
   "reuse": _BERT,
   "query_bert": _BERT | {"embedding_size": 8},

@@ -13,6 +13,7 @@ import tensorflow as tf
 
 from exporters import bert
 from exporters import checkpoints
+from exporters import encoder_types
 from exporters import encoders
 from exporters import recipe
 from exporters import vocabulary
@@ -210,7 +211,7 @@ def _encoder_parameters(config) -> int:
   shallow = copy.deepcopy(config)
   fields = shallow.get().as_dict()
   layers = fields.get("num_layers") or fields["num_blocks"]
-  encoders.override(shallow, {"num_layers": 0})
+  encoder_types.override(shallow, {"num_layers": 0})
   one, two = (_shallow_parameters(repr(shallow.as_dict()), n) for n in (1, 2))
   return one + (layers - 1) * (two - one)
 
@@ -219,7 +220,7 @@ def _encoder_parameters(config) -> int:
 def _shallow_parameters(config: str, num_layers: int) -> int:
   """Counts an encoder of fewer layers; several leaves differ in these alone."""
   shallow = encoder_configs.EncoderConfig(**ast.literal_eval(config))
-  encoders.override(shallow, {"num_layers": num_layers})
+  encoder_types.override(shallow, {"num_layers": num_layers})
   with checkpoints.zeros_to_restore():
     return _parameters(encoders.build(shallow, {}).model)
 

@@ -56,7 +56,7 @@ def test_a_consumer_without_the_code_loads_and_trains_it(
   encoder, exporter, tmp_path
 ):
   path, output = str(tmp_path / "model"), str(tmp_path / "output.npy")
-  base.export(exporter, export_path=path, level=checks.BASIC)
+  base.export(exporter, export_path=path, level=checks.NONE)
   inputs = list(small_bert.inputs())
   script = textwrap.dedent(CONSUMER).format(
     path=path, output=output, inputs=inputs
