@@ -2,11 +2,15 @@
 
 import json
 
+import gin
 import pytest
+import tensorflow as tf
 import yaml
 
+from exporters import bert
 from exporters import encoder_file
 from exporters import encoders
+from exporters import recipe
 from exporters.errors import ExportError
 from tests import small_bert
 from tests import small_encoders
@@ -123,6 +127,52 @@ def test_agreement_across_names(tmp_path):
   config = small_encoders.config("mobilebert")
   encoder = encoders.build(config, {"the file": file.declared})
   assert encoder.num_layers == 2
+
+
+@pytest.fixture(scope="module")
+def user_files(tmp_path_factory):
+  folder = tmp_path_factory.mktemp("user")
+  encoder = tf.train.Checkpoint(encoder=small_bert.encoder())
+  return {
+    "CHECKPOINT": encoder.write(str(folder / "ckpt")),
+    "VOCAB_FILE": str(small_bert.write_vocabulary(folder / "vocab.txt")),
+  }
+
+
+def test_gin_names_the_file_and_a_contradiction_is_refused(
+  user_files, tmp_path
+):
+  path = written(tmp_path, "bert_config.json", JSON | {"hidden_size": 32})
+  files = user_files | {"ENCODER_FILE": path}
+  gin.clear_config()
+  exporter = recipe.load(
+    [small_bert.GIN_FILE], [f"{k} = '{v}'" for k, v in files.items()]
+  ).exporter
+  gin.clear_config()
+  with pytest.raises(ExportError, match="hidden_size: 16 in the gin file, 32"):
+    exporter.build()
+
+
+def test_the_file_may_stand_in_for_the_gin_files_architecture(
+  user_files, tmp_path
+):
+  exporter = bert.BertExporter(
+    checkpoint=user_files["CHECKPOINT"],
+    vocab_file=user_files["VOCAB_FILE"],
+    encoder_file=written(tmp_path, "bert_config.json", JSON),
+    do_lower_case=True,
+  )
+  published = exporter.build().published[""]
+  # By hand: embeddings 5, layers 16 each, pooler 2.
+  assert len(published.variables) == 5 + 2 * 16 + 2
+
+
+def test_something_must_say_what_the_architecture_is(user_files):
+  exporter = bert.BertExporter(
+    checkpoint=user_files["CHECKPOINT"], do_lower_case=True
+  )
+  with pytest.raises(ExportError, match="Set encoder or encoder_file"):
+    exporter.build()
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ from official.nlp.configs import electra
 from official.nlp.configs import encoders as encoder_configs
 from official.nlp.modeling import models
 import pytest
+import sentencepiece
 import tensorflow as tf
 import tensorflow_hub as hub
 
@@ -18,6 +19,7 @@ from exporters import encoders
 from exporters.errors import ExportError
 from tests import small_bert
 from tests import small_encoders
+from tests import small_sentencepiece
 
 # Whether each has `.mlm`. The one least like a BERT gets all checks.
 THOROUGH = {"mobilebert": True}
@@ -206,6 +208,27 @@ def test_electras_discriminator_is_an_encoder(tmp_path):
     hub.load(path)(inputs)["pooled_output"],
     pretrainer.discriminator_network(inputs)["pooled_output"],
   )
+
+
+def test_albert_brings_its_sentencepiece_model(tmp_path):
+  file = small_sentencepiece.write(tmp_path / "sp.model")
+  pieces = sentencepiece.SentencePieceProcessor(model_file=str(file))
+  config = small_encoders.config("albert", vocab_size=len(pieces))
+  encoder = encoder_configs.build_encoder(config)
+  exporter = bert.BertExporter(
+    checkpoint=tf.train.Checkpoint(encoder=encoder).write(str(tmp_path / "c")),
+    encoder=config,
+    do_lower_case=True,
+    sp_model_file=str(file),
+  )
+  path = str(tmp_path / "model")
+  base.export(exporter, export_path=path, level=checks.NONE)
+  asset = hub.load(path).sp_model_file.asset_path.numpy()
+  with open(asset, "rb") as f:
+    assert f.read() == file.read_bytes()
+  other = dataclasses.replace(exporter, encoder=small_encoders.config("albert"))
+  with pytest.raises(ExportError, match=f"{len(pieces)} pieces, .* for 40"):
+    other.build()
 
 
 @pytest.mark.parametrize(
