@@ -118,7 +118,7 @@ def test_contradiction_names_both_values_and_the_file(
 def test_agreement_across_names(tmp_path):
   """The YAML's `num_blocks` is the leaf's; a JSON calls it otherwise."""
   content = {
-    "num_hidden_layers": 2,
+    "num_hidden_layers": 1,
     "vocab_size": 40,
     "hidden_dropout_prob": 0.1,
     "max_position_embeddings": 32,
@@ -126,7 +126,7 @@ def test_agreement_across_names(tmp_path):
   file = encoder_file.read_encoder_file(written(tmp_path, "m.json", content))
   config = small_encoders.config("mobilebert")
   encoder = encoders.build(config, {"the file": file.declared})
-  assert encoder.num_layers == 2
+  assert encoder.num_layers == 1
 
 
 @pytest.fixture(scope="module")
