@@ -56,6 +56,9 @@ def refuse_unfit(kind: str, values: Mapping[str, Any]) -> None:
   strides = np.ravel(values.get("pool_stride", 1))
   reasons = {
     "it has no pooled output": kind == "xlnet",
+    "its configuration has no vocab_size or no num_layers": not (
+      {"vocab_size", "num_layers"} <= values.keys()
+    ),
     "Model Garden cannot call it without embedding_size; set it": (
       kind == "query_bert" and values["embedding_size"] is None
     ),
@@ -79,7 +82,7 @@ def refuse_unfit(kind: str, values: Mapping[str, Any]) -> None:
 
 def declared_lengths(model: tf_keras.Model) -> Sequence[int]:
   """Returns the one length that a model says it takes; () for any."""
-  inputs = tf.nest.flatten(model.inputs or [])
+  inputs = tf.nest.flatten(getattr(model, "inputs", None) or [])
   return tuple({tensor.shape[1] for tensor in inputs} - {None})
 
 

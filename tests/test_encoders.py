@@ -235,6 +235,7 @@ def test_albert_brings_its_sentencepiece_model(tmp_path):
   ("config", "reason"),
   [
     (encoder_configs.EncoderConfig(type="xlnet"), "no pooled output"),
+    (encoder_configs.EncoderConfig(type="any"), "no vocab_size"),
     (small_encoders.config("query_bert", embedding_size=None), "set it"),
     (small_encoders.config("funnel", pool_stride=2), "shorter than the text"),
     (small_encoders.config("bert_v2", output_range=1), "leaves tokens out"),
