@@ -27,12 +27,23 @@ import tensorflow as tf
 from exporters import checker
 from exporters import checkpoints
 from exporters import checks
+from exporters import keras_saved_model
 from exporters import saved_model
 from exporters import staging
 from exporters import warmup
 from exporters.errors import ExportError
 from exporters.published import Hyperparameter as Hyperparameter
 from exporters.published import Published as Published
+
+# Fields of exporters that hold a user's paths.
+_PATHS = (
+  "checkpoint",
+  "encoder_file",
+  "labels_file",
+  "model_file",
+  "sp_model_file",
+  "vocab_file",
+)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -62,10 +73,13 @@ class Exporter(abc.ABC):
       where another than the trained one suits more tasks, by name.
     warmup_requests: Whether to write requests for TF Serving; see
       `exporters.warmup`.
+    keras_saved_model: Whether to write what `tf_keras.models.load_model` reads,
+      in place of a Reusable SavedModel; see `exporters.keras_saved_model`.
   """
 
   trainable: str | None = None
   warmup_requests: bool = False
+  keras_saved_model: bool = False
   hyperparameter_defaults: Mapping[str, float] = dataclasses.field(
     default_factory=dict
   )
@@ -193,9 +207,10 @@ def export(
     }
     # All before any check: what a check traces shows in the names of functions
     # that are traced after it.
+    form = keras_saved_model if exporter.keras_saved_model else saved_model
     for name, published in models.items():
       with stages("save", name):
-        _save(published, os.path.join(directory, name))
+        _save(form.write, published, os.path.join(directory, name))
         if exporter.warmup_requests:
           warmup.write(published, os.path.join(directory, name))
     artifacts = []
@@ -205,7 +220,8 @@ def export(
       if level != checks.NONE:
         with stages("check", name):
           results = fresh_process.check(
-            published,
+            # Keras's form speaks for itself: its interface is another.
+            None if exporter.keras_saved_model else published,
             path,
             scratch=os.path.dirname(directory),
             private=_private(exporter, export_path),
@@ -349,9 +365,11 @@ def _changed(published: Published, exporter: Exporter) -> Published:
   )
 
 
-def _save(published: Published, path: str) -> None:
+def _save(
+  write: Callable[[Published, str], None], published: Published, path: str
+) -> None:
   try:
-    saved_model.write(published, path)
+    write(published, path)
   except (OSError, tf.errors.OpError) as e:
     reason = getattr(e, "strerror", None) or getattr(e, "message", str(e))
     raise ExportError(
@@ -363,7 +381,7 @@ def _save(published: Published, path: str) -> None:
 def _private(exporter: Exporter, export_path: str) -> list[str]:
   """Returns the recipe's local paths, which must not show in the artifact."""
   paths = [export_path]
-  for name in ("checkpoint", "vocab_file", "labels_file", "model_file"):
+  for name in _PATHS:
     value = getattr(exporter, name, None)
     if value and os.sep in value:
       paths.append(value)

@@ -24,7 +24,13 @@ encoders:
 
 With `with_mlm`, `encoder.mlm` takes `masked_lm_positions` [batch, predictions],
 int32, too, and adds `mlm_logits` [batch, predictions, vocab_size], float32.
-`.vocab_file` and `.do_lower_case` tell how text becomes ids.
+`.vocab_file` (or `.sp_model_file`) and `.do_lower_case` tell how text becomes
+ids.
+
+Every type of `EncoderConfig` that has a pooled output is published in this
+form: of MobileBERT, `encoder_outputs` leaves out the embeddings; FNet and
+SparseMixer take one length, BigBird its maximum and halves of it, as the
+signature says. A Funnel that shortens the text is refused.
 """
 
 if __name__ == "__main__":
@@ -33,16 +39,18 @@ if __name__ == "__main__":
 
   cli.run()
 
-from collections.abc import Mapping
 import dataclasses
 
 from official.modeling import tf_utils
 from official.nlp.configs import encoders as encoder_configs
 from official.nlp.modeling import models
 import tensorflow as tf
+import tf_keras
 
 from exporters import base
+from exporters import encoder_file
 from exporters import encoders
+from exporters import sentencepiece_model
 from exporters import vocabulary
 from exporters.errors import ExportError
 
@@ -52,36 +60,42 @@ class BertExporter(base.CheckpointExporter):
   """Publishes a BERT encoder, with its masked language model on request.
 
   Attributes:
-    encoder: The architecture.
+    encoder: The architecture. None: as `encoder_file` says.
+    encoder_file: A `bert_config.json` or a Model Garden YAML that describes the
+      architecture too; where both do, they must agree.
     do_lower_case: Whether text was lower-cased for training. Stated, because a
       wrong guess gives a model that works, only worse.
     vocab_file: The WordPiece vocabulary. None: the one in the checkpoint's
       folder.
+    sp_model_file: The SentencePiece model, in place of a vocabulary.
     with_mlm: Whether to publish `.mlm`; the checkpoint must have the head.
     copy_pooler_dense_to_encoder: Whether the pooler is that of the next
       sentence head, as `BertPretrainerV2` trains it. Otherwise it is the
       encoder's own, which such a pretrainer leaves as it was drawn.
   """
 
-  encoder: encoder_configs.EncoderConfig
   do_lower_case: bool
+  encoder: encoder_configs.EncoderConfig | None = None
+  encoder_file: str | None = None
   vocab_file: str | None = None
+  sp_model_file: str | None = None
   with_mlm: bool = False
   copy_pooler_dense_to_encoder: bool = False
 
   def build(self) -> base.Build:
     checkpoint = self.opened
-    encoder, rates, activation = encoders.build(
-      self.encoder, checkpoint.declared, do_lower_case=self.do_lower_case
+    config, declared = self._described()
+    encoder = encoders.build(
+      config,
+      {"the checkpoint": checkpoint.declared} | declared,
+      do_lower_case=self.do_lower_case,
     )
-    vocab = vocabulary.read_vocabulary(
-      self.vocab_file or checkpoint.vocab_file or self._no_vocabulary()
-    )
-    vocab.require_size(encoder.get_embedding_table().shape[0])
+    tokens_name, tokens = self._tokens()
+    tokens.require_size(encoder.vocab_size)
     embed = checkpoint.sentence_embedding
 
     def core(inputs, training):
-      outputs = dict(encoder(inputs, training=training))
+      outputs = encoder(inputs, training)
       outputs["default"] = (
         embed(outputs["sequence_output"], inputs["input_mask"])
         if embed
@@ -89,63 +103,111 @@ class BertExporter(base.CheckpointExporter):
       )
       return outputs
 
-    restored = {"encoder": encoder, "model": encoder}
+    model = encoder.model
+    restored = {"encoder": model, "model": model}
     sub_objects = {}
     if self.with_mlm:
-      pretrainer = models.BertPretrainerV2(
-        encoder, mlm_activation=tf_utils.get_activation(activation)
-      )
+      pretrainer = self._pretrainer(encoder)
       restored |= pretrainer.checkpoint_items
-      sub_objects["mlm"] = _masked_lm(pretrainer, rates)
+      sub_objects["mlm"] = _masked_lm(pretrainer, encoder)
     restores = [restored]
     if self.copy_pooler_dense_to_encoder:
-      restores.append({"next_sentence.pooler_dense": encoder.pooler_layer})
+      restores.append({"next_sentence.pooler_dense": self._pooler(encoder)})
     published = base.Published(
       function=core,
-      inputs=[encoders.input_specs()],
-      hyperparameters=encoders.hyperparameters(encoder, rates),
-      variables=encoder.variables,
-      trainable_variables=encoder.trainable_variables,
+      inputs=encoder.input_specs(),
+      hyperparameters=encoder.hyperparameters(model),
+      variables=model.variables,
+      trainable_variables=model.trainable_variables,
       constants={"do_lower_case": self.do_lower_case},
-      assets={"vocab_file": vocab.asset()},
+      assets={tokens_name: tokens.asset()},
       sub_objects=sub_objects,
-      samples=encoders.samples(len(vocab.tokens)),
+      samples=encoder.samples(),
     )
     return base.Build(restores=restores, published={"": published})
 
-  def _no_vocabulary(self):
-    raise ExportError(
-      f"The checkpoint '{self.checkpoint}' brings no vocabulary. Name the one "
-      "that it was trained with: --gin_bindings=\"VOCAB_FILE = '...'\"."
-    )
+  def _described(self):
+    """Returns the architecture, and what its file says of it."""
+    if self.encoder_file is None:
+      if self.encoder is None:
+        raise ExportError(
+          "Set encoder or encoder_file, which say what the architecture is."
+        )
+      return self.encoder, {}
+    file = encoder_file.read_encoder_file(self.encoder_file)
+    declared = {f"'{self.encoder_file}'": file.declared}
+    return self.encoder or file.config(), declared
+
+  def _tokens(self):
+    """Returns what tells how text becomes ids, and the asset's name."""
+    if self.sp_model_file:
+      if self.vocab_file:
+        raise ExportError("Set one of vocab_file and sp_model_file.")
+      return "sp_model_file", sentencepiece_model.read(self.sp_model_file)
+    vocab_file = self.vocab_file or self.opened.vocab_file
+    if not vocab_file:
+      raise ExportError(
+        f"The checkpoint '{self.checkpoint}' brings no vocabulary. Name the "
+        "one that it was trained with: --gin_bindings=\"VOCAB_FILE = '...'\"."
+      )
+    return "vocab_file", vocabulary.read_vocabulary(vocab_file)
+
+  def _pretrainer(self, encoder: encoders.Encoder) -> models.BertPretrainerV2:
+    try:
+      return models.BertPretrainerV2(
+        encoder.model,
+        mlm_activation=tf_utils.get_activation(encoder.activation),
+      )
+    except (AttributeError, RuntimeError) as e:
+      raise ExportError(
+        f"An encoder of type '{encoder.type}' cannot have `.mlm`: it does "
+        "not tell its embedding table, which the head shares. Leave with_mlm "
+        "out."
+      ) from e
+
+  def _pooler(self, encoder: encoders.Encoder) -> tf_keras.layers.Layer:
+    pooler = getattr(encoder.model, "pooler_layer", None)
+    if pooler is None:
+      raise ExportError(
+        f"An encoder of type '{encoder.type}' has no pooler to copy the "
+        "next sentence head's to. Leave copy_pooler_dense_to_encoder out."
+      )
+    return pooler
 
 
 def _masked_lm(
-  pretrainer: models.BertPretrainerV2, rates: Mapping[str, float]
+  pretrainer: models.BertPretrainerV2, encoder: encoders.Encoder
 ) -> base.Published:
   """Returns `.mlm`: the encoder's outputs and `mlm_logits`."""
-  encoder = pretrainer.encoder_network
-  inputs = encoders.input_specs("masked_lm_positions")
+  inputs = encoder.input_specs("masked_lm_positions")
   # The first call builds the head.
-  pretrainer({name: tf.zeros([1, 1], tf.int32) for name in inputs})
+  pretrainer(
+    {
+      name: tf.zeros([1, spec.shape[1] or 1], tf.int32)
+      for name, spec in inputs[-1].items()
+    }
+  )
 
   def masked_lm(inputs, training):
     inputs = dict(inputs)
     positions = inputs.pop("masked_lm_positions")
-    outputs = dict(encoder(inputs, training=training))
+    outputs = encoder(inputs, training)
     outputs["mlm_logits"] = pretrainer.masked_lm(
       outputs["sequence_output"], masked_positions=positions
     )
     return outputs
 
+  def source(inputs, training):
+    outputs = pretrainer(inputs, training=training)
+    published = encoder.published_outputs(outputs)
+    return published | {"mlm_logits": outputs["mlm_logits"]}
+
   return base.Published(
     function=masked_lm,
-    inputs=[inputs],
-    hyperparameters=encoders.hyperparameters(pretrainer, rates),
+    inputs=inputs,
+    hyperparameters=encoder.hyperparameters(pretrainer),
     variables=pretrainer.variables,
     trainable_variables=pretrainer.trainable_variables,
-    samples=encoders.samples(
-      encoder.get_embedding_table().shape[0], positions=True
-    ),
-    source=pretrainer,
+    samples=encoder.samples(positions=True),
+    source=source,
   )

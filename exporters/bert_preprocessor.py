@@ -1,4 +1,4 @@
-"""Exports the text preprocessor of a BERT with a WordPiece vocabulary.
+"""Exports the text preprocessor of a BERT or an ALBERT.
 
   python -m exporters.bert_preprocessor \\
     --gin_file=configs/bert/bert_en_uncased_preprocess.gin \\
@@ -16,6 +16,11 @@ To load it, a consumer imports `tensorflow_text`:
   preprocess.bert_pack_inputs([tokens, more_tokens], seq_length=64)
   preprocess.tokenize_with_offsets(sentences)  # Tokens, start and limit bytes
   preprocess.tokenize.get_special_tokens_dict()  # Scalars, such as mask_id
+
+With a SentencePiece model (`sp_model_file`) in place of a vocabulary, tokens
+are [batch, (pieces)]. ALBERT drops diacritics first, bytes that no offset can
+count, so `tokenize_with_offsets` is there only where `strip_diacritics` is
+False.
 """
 
 if __name__ == "__main__":
@@ -26,14 +31,18 @@ if __name__ == "__main__":
 
 from collections.abc import Callable
 import dataclasses
+import functools
 from typing import Any
 
 import numpy as np
 from official.nlp.modeling import layers
 import tensorflow as tf
+import tf_keras
 
 from exporters import base
+from exporters import sentencepiece_model
 from exporters import vocabulary
+from exporters.errors import ExportError
 
 _SENTENCES = (
   np.array(["Hello, world!"]),
@@ -54,26 +63,24 @@ class BertPreprocessorExporter(base.Exporter):
 
   Attributes:
     vocab_file: The WordPiece vocabulary, or a folder that holds `vocab.txt`.
-    do_lower_case: Whether to lower-case and to strip accents, as the encoder's
+    sp_model_file: The SentencePiece model, in place of a vocabulary.
+    do_lower_case: Whether to lower-case, and with a vocabulary to strip accents
+      too, as the encoder's training did.
+    strip_diacritics: Whether to strip them before SentencePiece, as ALBERT's
       training did.
     default_seq_length: The length of the encoder's inputs, unless
       `bert_pack_inputs` is told another.
   """
 
-  vocab_file: str
   do_lower_case: bool
+  vocab_file: str | None = None
+  sp_model_file: str | None = None
+  strip_diacritics: bool = True
   default_seq_length: int = 128
 
   def build(self) -> base.Build:
-    vocab_file = vocabulary.read_vocabulary(self.vocab_file).asset()
-    tokenizer, with_offsets = (
-      layers.BertTokenizer(
-        vocab_file=vocab_file,
-        lower_case=self.do_lower_case,
-        tokenize_with_offsets=offsets,
-      )
-      for offsets in (False, True)
-    )
+    make_tokenizer = self._tokenizers()
+    tokenizer = make_tokenizer(tokenize_with_offsets=False)
     special_tokens = base.Published(
       function=lambda: {
         name: tf.constant(value, tf.int32)
@@ -87,36 +94,56 @@ class BertPreprocessorExporter(base.Exporter):
         segments, seq_length, **_packing_ids(tokenizer)
       )
 
+    tokenizers = {"tokenize": tokenizer}
+    if self.vocab_file or not self.strip_diacritics:
+      tokenizers["tokenize_with_offsets"] = make_tokenizer(
+        tokenize_with_offsets=True
+      )
+    sub_objects = {
+      name: dataclasses.replace(
+        _of_sentences(layer, layer),
+        sub_objects={"get_special_tokens_dict": special_tokens},
+      )
+      for name, layer in tokenizers.items()
+    }
+    sub_objects["bert_pack_inputs"] = base.Published(
+      function=pack,
+      inputs=_RAGGED,
+      training=False,
+      hyperparameters={
+        "seq_length": base.Hyperparameter(default=self.default_seq_length)
+      },
+      samples=_packing_samples(),
+    )
     published = dataclasses.replace(
       _of_sentences(
         lambda sentences: pack(tokenizer(sentences), self.default_seq_length),
         tokenizer,
       ),
-      sub_objects={
-        "tokenize": dataclasses.replace(
-          _of_sentences(tokenizer, tokenizer),
-          sub_objects={"get_special_tokens_dict": special_tokens},
-        ),
-        "tokenize_with_offsets": dataclasses.replace(
-          _of_sentences(with_offsets, with_offsets),
-          sub_objects={"get_special_tokens_dict": special_tokens},
-        ),
-        "bert_pack_inputs": base.Published(
-          function=pack,
-          inputs=_RAGGED,
-          training=False,
-          hyperparameters={
-            "seq_length": base.Hyperparameter(default=self.default_seq_length)
-          },
-          samples=_packing_samples(),
-        ),
-      },
+      sub_objects=sub_objects,
     )
     return base.Build(published={"": published})
 
+  def _tokenizers(self) -> Callable[..., tf_keras.layers.Layer]:
+    """Returns what makes a tokenizer, with offsets or without."""
+    if bool(self.vocab_file) == bool(self.sp_model_file):
+      raise ExportError("Set one of vocab_file and sp_model_file.")
+    if self.vocab_file:
+      return functools.partial(
+        layers.BertTokenizer,
+        vocab_file=vocabulary.read_vocabulary(self.vocab_file).asset(),
+        lower_case=self.do_lower_case,
+      )
+    return functools.partial(
+      layers.SentencepieceTokenizer,
+      model_file_path=sentencepiece_model.read(self.sp_model_file).asset(),
+      lower_case=self.do_lower_case,
+      strip_diacritics=self.strip_diacritics,
+    )
+
 
 def _of_sentences(
-  function: Callable[..., Any], tokenizer: layers.BertTokenizer
+  function: Callable[..., Any], tokenizer: tf_keras.layers.Layer
 ) -> base.Published:
   return base.Published(
     function=function,
@@ -127,7 +154,7 @@ def _of_sentences(
   )
 
 
-def _packing_ids(tokenizer: layers.BertTokenizer) -> dict[str, int]:
+def _packing_ids(tokenizer: tf_keras.layers.Layer) -> dict[str, int]:
   ids = tokenizer.get_special_tokens_dict()
   names = ("start_of_sequence_id", "end_of_segment_id", "padding_id")
   return {name: ids[name] for name in names}

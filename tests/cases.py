@@ -19,8 +19,8 @@ class Case:
   """An export that takes seconds.
 
   Attributes:
-    module: The exporter's module, below `exporters`.
-    gin_file: Its leaf, from the root of the repository.
+    module: The exporter's module.
+    gin_file: Its leaf, from the root of the repository or absolute.
     write_inputs: Writes what a user has into a folder; returns the bindings
       that name it.
     trainable: How many trainable variables the model has, counted by hand.
@@ -99,7 +99,7 @@ _WITHOUT_TRAINING = (
 
 CASES = {
   "low_level": Case(
-    module="low_level",
+    module="exporters.low_level",
     gin_file="configs/low_level/multiply.gin",
     write_inputs=lambda folder: [],
     trainable=1,
@@ -115,7 +115,7 @@ CASES = {
     ),
   ),
   "bert": Case(
-    module="bert",
+    module="exporters.bert",
     gin_file=small_bert.GIN_FILE,
     write_inputs=_bert,
     trainable=5 + 2 * 16 + 2,
@@ -128,7 +128,7 @@ CASES = {
     ),
   ),
   "bert_preprocessor": Case(
-    module="bert_preprocessor",
+    module="exporters.bert_preprocessor",
     gin_file="tests/testdata/small_bert_preprocess.gin",
     write_inputs=_vocabulary,
     trainable=0,
@@ -137,7 +137,7 @@ CASES = {
   # ResNet-RS of depth 10. Convolutions with their batch norms: 3 in the stem, 1
   # for its pooling, 3 in each of 4 blocks; in each block squeeze and excite.
   "resnet": Case(
-    module="resnet",
+    module="exporters.resnet",
     **_images(
       "configs/resnet/resnet_rs_50.gin",
       *small_images.RESNET,
@@ -153,7 +153,7 @@ CASES = {
     ),
   ),
   "keras_model": Case(
-    module="keras_model",
+    module="exporters.keras_model",
     gin_file="configs/keras_model/keras_model.gin",
     write_inputs=_keras_model,
     trainable=4,

@@ -35,10 +35,14 @@ def run(
 
 
 def environment() -> dict[str, str]:
-  """Returns the environment of a shell in which nothing is set specially."""
+  """Returns the environment of a shell in which nothing is set specially.
+
+  But that the repository is on the path, before what a test has put there.
+  """
   mine = ("TF_USE_LEGACY_KERAS", "TF_CPP_MIN_LOG_LEVEL")
   kept = {k: v for k, v in os.environ.items() if k not in mine}
-  return kept | {"PYTHONPATH": str(ROOT)}
+  path = [str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
+  return kept | {"PYTHONPATH": os.pathsep.join(path)}
 
 
 def export(

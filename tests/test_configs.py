@@ -1,24 +1,107 @@
 """Every leaf below configs/: its header, and how many parameters it builds."""
 
+import ast
+import copy
+import functools
 import pathlib
 import re
 
 import gin
+from official.nlp.configs import encoders as encoder_configs
 import pytest
 import tensorflow as tf
 
+from exporters import bert
 from exporters import checkpoints
+from exporters import encoder_types
+from exporters import encoders
 from exporters import recipe
 from exporters import vocabulary
+from scripts import list_configs
 from tests import command
+from tests import small_sentencepiece
 
-# By arithmetic, with V tokens, width H, L layers, I inner width, 512 positions
-# and 2 types: (V + 512 + 2) H + 2 H for the embeddings, 4 (H H + H) + 2 H I + I
-# + H + 4 H for each layer, H H + H for the pooler. The first one is the
-# published 110M, small BERT's is the published 4.4M.
+
+def _bert(tokens: int, width: int, layers: int, embedding: int = 0) -> int:
+  """Counts a BERT of 512 positions, 2 types, and an inner width of 4 widths."""
+  embedding = embedding or width
+  dense = width * width + width
+  projection = embedding * width + width if embedding != width else 0
+  layer = 4 * dense + 2 * 4 * width * width + 4 * width + width + 4 * width
+  embeddings = (tokens + 512 + 2) * embedding + 2 * embedding
+  return embeddings + projection + layers * layer + dense
+
+
+def _mobilebert(tokens: int) -> int:
+  """Counts a MobileBERT of 24 blocks of width 512, with bottlenecks of 128."""
+  norm, wide_norm = 2 * 128, 2 * 512
+  down, up, narrow = 512 * 128 + 128, 128 * 512 + 512, 128 * 128 + 128
+  # Two bottlenecks; query, key, value and output; four networks; the way out.
+  block = 2 * (down + norm) + 2 * narrow + down + narrow + norm
+  block += 4 * (up + down + norm) + up + wide_norm
+  # Each token sees its neighbours' embeddings.
+  trigram = 3 * 128 * 512 + 512
+  return tokens * 128 + trigram + (512 + 2) * 512 + wide_norm + 24 * block
+
+
+# The numbers written out are those that users of the published weights count.
+# Papers and READMEs round them: 110M and 340M for BERT; 4.4M to 41.7M for Tiny
+# to Medium; 12M, 18M, 60M and 235M for ALBERT; 14M, 110M and 335M for ELECTRA;
+# 25.3M and 36M for MobileBERT.
+_SIZES = {128: 2, 256: 4, 512: 8, 768: 12}
 GOLDEN = {
   "bert/bert_en_uncased_L-12_H-768_A-12": 109_482_240,
-  "bert/small_bert_en_uncased_L-2_H-128_A-2": 4_385_920,
+  "bert/bert_en_cased_L-12_H-768_A-12": _bert(28_996, 768, 12),
+  "bert/bert_en_uncased_L-24_H-1024_A-16": 335_141_888,
+  "bert/bert_en_cased_L-24_H-1024_A-16": _bert(28_996, 1024, 24),
+  "bert/bert_en_wwm_uncased_L-24_H-1024_A-16": 335_141_888,
+  "bert/bert_en_wwm_cased_L-24_H-1024_A-16": _bert(28_996, 1024, 24),
+  "bert/bert_multi_cased_L-12_H-768_A-12": _bert(119_547, 768, 12),
+  "bert/bert_zh_L-12_H-768_A-12": _bert(21_128, 768, 12),
+  **{
+    f"bert/small_bert_en_uncased_L-{layers}_H-{width}_A-{heads}": _bert(
+      30_522, width, layers
+    )
+    for layers in (2, 4, 6, 8, 10, 12)
+    for width, heads in _SIZES.items()
+  },
+  **{
+    f"bert/experts_{name}": 109_482_240
+    for name in (
+      "pubmed",
+      "pubmed_squad2",
+      "wiki_books",
+      "wiki_books_mnli",
+      "wiki_books_qnli",
+      "wiki_books_qqp",
+      "wiki_books_squad2",
+      "wiki_books_sst2",
+    )
+  },
+  # Its layers share their weights.
+  **{
+    f"albert/albert_{name}": _bert(30_000, width, 1, 128)
+    for size, width in (
+      ("base", 768),
+      ("large", 1024),
+      ("xlarge", 2048),
+      ("xxlarge", 4096),
+    )
+    for name in (f"en_{size}", f"{size}_v1")
+  },
+  "electra/electra_small": _bert(30_522, 256, 12, 128),
+  "electra/electra_base": 109_482_240,
+  "electra/electra_large": 335_141_888,
+  "mobilebert/mobilebert_en_uncased_L-24_H-128_B-512_A-4_F-4_OPT": _mobilebert(
+    30_522
+  ),
+  "mobilebert/mobilebert_multi_cased_L-24_H-128_B-512_A-4_F-4_OPT": _mobilebert(
+    119_547
+  ),
+  "albert/albert_en_preprocess": 0,
+  "bert/bert_en_cased_preprocess": 0,
+  "bert/bert_multi_cased_preprocess": 0,
+  "bert/bert_zh_preprocess": 0,
   "bert/all_minilm_l6_v2": 22_713_216,
   "bert/bert_en_uncased_preprocess": 0,
   "bert/all_minilm_l6_v2_preprocess": 0,
@@ -48,14 +131,38 @@ GOLDEN = {
 GOLDEN_OF_FILE = {"keras_model/keras_model"}
 LEAVES = {
   str(path.relative_to(command.ROOT / "configs").with_suffix("")): path
-  for path in sorted((command.ROOT / "configs").rglob("*.gin"))
-  # What leaves include is named so.
-  if not path.stem.endswith("_base")
+  for path in list_configs.leaves()
 }
 
 
 def test_every_leaf_has_a_golden_count():
   assert set(LEAVES) == GOLDEN.keys() | GOLDEN_OF_FILE
+
+
+@pytest.mark.parametrize(
+  ("published", "leaf"),
+  [
+    (4.4, "bert/small_bert_en_uncased_L-2_H-128_A-2"),
+    (11.2, "bert/small_bert_en_uncased_L-4_H-256_A-4"),
+    (28.8, "bert/small_bert_en_uncased_L-4_H-512_A-8"),
+    (41.4, "bert/small_bert_en_uncased_L-8_H-512_A-8"),
+    (178, "bert/bert_multi_cased_L-12_H-768_A-12"),
+    (12, "albert/albert_en_base"),
+    (18, "albert/albert_en_large"),
+    (223, "albert/albert_en_xxlarge"),
+    (14, "electra/electra_small"),
+    (24.6, "mobilebert/mobilebert_en_uncased_L-24_H-128_B-512_A-4_F-4_OPT"),
+    (36, "mobilebert/mobilebert_multi_cased_L-24_H-128_B-512_A-4_F-4_OPT"),
+  ],
+)
+def test_golden_counts_round_to_published_ones(published, leaf):
+  digits = len(str(published).partition(".")[2])
+  assert round(GOLDEN[leaf] / 1e6, digits) == published
+
+
+def test_table_of_leaves_is_current():
+  readme = (command.ROOT / "configs/README.md").read_text()
+  assert readme == "\n".join(list_configs.table()) + "\n"
 
 
 @pytest.fixture(scope="module")
@@ -67,6 +174,7 @@ def user_files(tmp_path_factory) -> dict[str, str]:
   return {
     "CHECKPOINT": tf.train.Checkpoint().write(str(folder / "ckpt")),
     "VOCAB_FILE": str(folder / "vocab.txt"),
+    "SP_MODEL_FILE": str(small_sentencepiece.write(folder / "sp.model")),
   }
 
 
@@ -88,12 +196,37 @@ def test_builds_as_many_parameters_as_published(leaf, user_files, minilm):
     if f"{name} = %gin.REQUIRED" in text
   ]
   exporter = recipe.load([str(LEAVES[leaf])], bindings).exporter
+  if isinstance(exporter, bert.BertExporter):
+    assert _encoder_parameters(exporter.encoder) == GOLDEN[leaf]
+    return
   with checkpoints.zeros_to_restore():
     build = exporter.build()
   # The first artifact is the whole model.
   published = next(iter(build.published.values()))
-  count = sum(v.shape.num_elements() for v in published.variables)
-  assert count == GOLDEN[leaf]
+  assert _parameters(published) == GOLDEN[leaf]
+
+
+def _encoder_parameters(config) -> int:
+  """Counts with one layer and with two: each further one adds as much."""
+  shallow = copy.deepcopy(config)
+  fields = shallow.get().as_dict()
+  layers = fields.get("num_layers") or fields["num_blocks"]
+  encoder_types.override(shallow, {"num_layers": 0})
+  one, two = (_shallow_parameters(repr(shallow.as_dict()), n) for n in (1, 2))
+  return one + (layers - 1) * (two - one)
+
+
+@functools.cache
+def _shallow_parameters(config: str, num_layers: int) -> int:
+  """Counts an encoder of fewer layers; several leaves differ in these alone."""
+  shallow = encoder_configs.EncoderConfig(**ast.literal_eval(config))
+  encoder_types.override(shallow, {"num_layers": num_layers})
+  with checkpoints.zeros_to_restore():
+    return _parameters(encoders.build(shallow, {}).model)
+
+
+def _parameters(model) -> int:
+  return sum(variable.shape.num_elements() for variable in model.variables)
 
 
 @pytest.mark.parametrize("leaf", LEAVES)

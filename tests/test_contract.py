@@ -34,9 +34,24 @@ def exported(request, tmp_path_factory) -> Exported:
   case = CASES[request.param]
   inputs = tmp_path_factory.mktemp("inputs")
   path = tmp_path_factory.mktemp("exported") / "model"
-  bindings = case.write_inputs(inputs)
-  done = command.export(case.module, case.gin_file, path, bindings=bindings)
+  return export(case, path, case.write_inputs(inputs))
+
+
+def export(case: Case, path: pathlib.Path, bindings: list[str]) -> Exported:
+  """Exports an instance by its command with all checks."""
+  done = _run(case, path, bindings)
   return Exported(case, path, bindings, done.stdout)
+
+
+def _run(case, path, bindings, *flags, **kwargs):
+  return command.run(
+    case.module,
+    f"--gin_file={command.ROOT / case.gin_file}",
+    f"--export_path={path}",
+    *(f"--gin_bindings={binding}" for binding in bindings),
+    *flags,
+    **kwargs,
+  )
 
 
 def test_every_check_passes_or_says_why_not(exported):
@@ -61,14 +76,7 @@ def test_bytes_do_not_depend_on_place_time_or_checks(exported, tmp_path):
       value = f"'{tmp_path / 'copy' / source.name}'"
     bindings.append(f"{name} = {value}")
   again = tmp_path / "deeper/down/model"
-  command.run(
-    f"exporters.{exported.case.module}",
-    f"--gin_file={command.ROOT / exported.case.gin_file}",
-    f"--export_path={again}",
-    "--checks=none",
-    *(f"--gin_bindings={binding}" for binding in bindings),
-    cwd=tmp_path / "cwd",
-  )
+  _run(exported.case, again, bindings, "--checks=none", cwd=tmp_path / "cwd")
   files = _files(exported.path)
   assert files == _files(again)
   _, different, failed = filecmp.cmpfiles(
@@ -118,15 +126,13 @@ def test_has_one_signature_of_named_tensors(exported):
 def test_refuses_to_replace_unless_told(exported, tmp_path):
   shutil.copytree(exported.path, tmp_path / "model")
   (tmp_path / "model/mark").touch()
-  arguments = (exported.case.module, exported.case.gin_file, tmp_path / "model")
-  done = command.export(*arguments, bindings=exported.bindings, check=False)
+  arguments = (exported.case, tmp_path / "model", exported.bindings)
+  done = _run(*arguments, check=False)
   assert done.returncode == 1
   assert "exists already" in done.stderr
   assert "Traceback" not in done.stderr
   assert (tmp_path / "model/mark").exists()
-  command.export(
-    *arguments, "--overwrite", "--checks=none", bindings=exported.bindings
-  )
+  _run(*arguments, "--overwrite", "--checks=none")
   assert not (tmp_path / "model/mark").exists()
   assert os.listdir(tmp_path) == ["model"]
 

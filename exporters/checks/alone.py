@@ -59,7 +59,8 @@ def _tfsm_layer(subject: Subject) -> Finding:
     raise NotApplicable("Keras 3 has no tensors of strings")
   layer = keras.layers.TFSMLayer(subject.path)
   return worst(
-    ("serve", difference(layer(*arguments), want)) for arguments, want in cases
+    ("serve", difference(layer(*arguments), want))
+    for arguments, want in subject.served()
   )
 
 

@@ -82,7 +82,7 @@ def _signature(subject: Subject) -> Finding:
   names = subject.callables[""]["outputs"]
 
   def differences():
-    for (inputs,), want in cases:
+    for (inputs,), want in subject.served():
       keywords = inputs
       if not isinstance(inputs, Mapping):
         (key,) = signature.structured_input_signature[1]

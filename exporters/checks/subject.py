@@ -119,6 +119,21 @@ class Subject:
     """Returns the cases of the model itself that have an input."""
     return [case for case in self.cases("") if case[0]]
 
+  def served(self) -> list[tuple[list[Any], Any]]:
+    """Returns the cases whose shapes the model's signature accepts."""
+    signature = self.model.signatures["serving_default"]
+    specs = signature.structured_input_signature[1]
+
+    def accepted(inputs):
+      if not isinstance(inputs, Mapping):
+        inputs = dict.fromkeys(specs, inputs)
+      return all(
+        spec.shape.is_compatible_with(inputs[name].shape)
+        for name, spec in specs.items()
+      )
+
+    return [case for case in self.calls() if accepted(*case[0])]
+
   def hyperparameters(self, name: str, attribute: str) -> dict[str, float]:
     """Returns those that set a layer's `attribute`, with their defaults."""
     return {

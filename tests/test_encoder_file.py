@@ -1,0 +1,206 @@
+"""Architectures from files: `bert_config.json` and Model Garden's YAML."""
+
+import json
+
+import gin
+import pytest
+import tensorflow as tf
+import yaml
+
+from exporters import bert
+from exporters import encoder_file
+from exporters import encoders
+from exporters import recipe
+from exporters.errors import ExportError
+from tests import small_bert
+from tests import small_encoders
+
+# As google-research/bert publishes it, with the sizes of small_bert.
+JSON = {
+  "attention_probs_dropout_prob": 0.1,
+  "directionality": "bidi",
+  "hidden_act": "gelu",
+  "hidden_dropout_prob": 0.1,
+  "hidden_size": 16,
+  "initializer_range": 0.02,
+  "intermediate_size": 32,
+  "max_position_embeddings": 32,
+  "num_attention_heads": 2,
+  "num_hidden_layers": 2,
+  "pooler_fc_size": 768,
+  "type_vocab_size": 2,
+  "vocab_size": 40,
+}
+
+
+def written(folder, name, content) -> str:
+  path = folder / name
+  dump = json.dumps if name.endswith(".json") else yaml.safe_dump
+  path.write_text(dump(content))
+  return str(path)
+
+
+def experiment(name: str) -> dict:
+  """Returns what a training of Model Garden writes of its model."""
+  fields = small_encoders.FIELDS[name]
+  return {"task": {"model": {"encoder": {"type": name, name: dict(fields)}}}}
+
+
+def test_json_describes_a_bert(tmp_path):
+  file = encoder_file.read_encoder_file(written(tmp_path, "b.json", JSON))
+  config = file.config()
+  assert config.type == "bert"
+  assert config.bert == small_bert.config().bert
+
+
+def test_json_of_an_albert_is_told_by_its_groups(tmp_path):
+  content = JSON | {
+    "num_hidden_groups": 1,
+    "embedding_size": 8,
+    "hidden_act": "gelu_new",
+  }
+  path = written(tmp_path, "albert_config.json", content)
+  config = encoder_file.read_encoder_file(path).config()
+  assert config.type == "albert"
+  assert config.albert.embedding_width == 8
+  assert config.albert.hidden_activation == "gelu"
+
+
+@pytest.mark.parametrize("name", ["albert", "mobilebert", "bigbird", "fnet"])
+def test_yaml_describes_any_type(tmp_path, name):
+  path = written(tmp_path, "params.yaml", experiment(name))
+  config = encoder_file.read_encoder_file(path).config()
+  assert config.as_dict() == small_encoders.config(name).as_dict()
+
+
+def test_yaml_may_be_the_encoder_alone(tmp_path):
+  content = experiment("albert")["task"]["model"]["encoder"]
+  path = written(tmp_path, "encoder.yaml", content)
+  config = encoder_file.read_encoder_file(path).config()
+  assert config.as_dict() == small_encoders.config("albert").as_dict()
+
+
+@pytest.mark.parametrize(
+  ("name", "content", "line"),
+  [
+    (
+      "b.json",
+      JSON | {"num_hidden_layers": 4},
+      "num_layers: 2 in the gin file, 4",
+    ),
+    (
+      "p.yaml",
+      {"type": "bert", "bert": {"num_layers": 3}},
+      "num_layers: 2 in the gin file, 3",
+    ),
+    (
+      "p.yaml",
+      {"type": "albert", "albert": {}},
+      "type: bert in the gin file, albert",
+    ),
+    (
+      "b.json",
+      JSON | {"hidden_act": "relu"},
+      "hidden_activation: gelu in the gin file, relu",
+    ),
+  ],
+)
+def test_contradiction_names_both_values_and_the_file(
+  tmp_path, name, content, line
+):
+  path = written(tmp_path, name, content)
+  file = encoder_file.read_encoder_file(path)
+  with pytest.raises(ExportError) as error:
+    encoders.build(small_bert.config(), {f"'{path}'": file.declared})
+  assert f"{line} in '{path}'" in str(error.value)
+
+
+def test_agreement_across_names(tmp_path):
+  """The YAML's `num_blocks` is the leaf's; a JSON calls it otherwise."""
+  content = {
+    "num_hidden_layers": 1,
+    "vocab_size": 40,
+    "hidden_dropout_prob": 0.1,
+    "max_position_embeddings": 32,
+  }
+  file = encoder_file.read_encoder_file(written(tmp_path, "m.json", content))
+  config = small_encoders.config("mobilebert")
+  encoder = encoders.build(config, {"the file": file.declared})
+  assert encoder.num_layers == 1
+
+
+@pytest.fixture(scope="module")
+def user_files(tmp_path_factory):
+  folder = tmp_path_factory.mktemp("user")
+  encoder = tf.train.Checkpoint(encoder=small_bert.encoder())
+  return {
+    "CHECKPOINT": encoder.write(str(folder / "ckpt")),
+    "VOCAB_FILE": str(small_bert.write_vocabulary(folder / "vocab.txt")),
+  }
+
+
+def test_gin_names_the_file_and_a_contradiction_is_refused(
+  user_files, tmp_path
+):
+  path = written(tmp_path, "bert_config.json", JSON | {"hidden_size": 32})
+  files = user_files | {"ENCODER_FILE": path}
+  gin.clear_config()
+  exporter = recipe.load(
+    [small_bert.GIN_FILE], [f"{k} = '{v}'" for k, v in files.items()]
+  ).exporter
+  gin.clear_config()
+  with pytest.raises(ExportError, match="hidden_size: 16 in the gin file, 32"):
+    exporter.build()
+
+
+def test_the_file_may_stand_in_for_the_gin_files_architecture(
+  user_files, tmp_path
+):
+  exporter = bert.BertExporter(
+    checkpoint=user_files["CHECKPOINT"],
+    vocab_file=user_files["VOCAB_FILE"],
+    encoder_file=written(tmp_path, "bert_config.json", JSON),
+    do_lower_case=True,
+  )
+  published = exporter.build().published[""]
+  # By hand: embeddings 5, layers 16 each, pooler 2.
+  assert len(published.variables) == 5 + 2 * 16 + 2
+
+
+def test_something_must_say_what_the_architecture_is(user_files):
+  exporter = bert.BertExporter(
+    checkpoint=user_files["CHECKPOINT"], do_lower_case=True
+  )
+  with pytest.raises(ExportError, match="Set encoder or encoder_file"):
+    exporter.build()
+
+
+@pytest.mark.parametrize(
+  ("name", "text", "reason"),
+  [
+    ("b.json", None, "does not exist"),
+    ("b.json", "{", "does not parse"),
+    ("p.yaml", "a: [", "does not parse"),
+    ("b.json", "[]", "describes no encoder"),
+    ("p.yaml", "task: {model: {backbone: {type: resnet}}}", "describes no"),
+    ("p.yaml", "type: gpt", "Model Garden has albert, any, bert"),
+    ("p.yaml", "{type: bert, bert: {n_layers: 2}}", "sets n_layers, which"),
+  ],
+)
+def test_refuses_what_describes_no_encoder(tmp_path, name, text, reason):
+  if text is not None:
+    (tmp_path / name).write_text(text)
+  with pytest.raises(ExportError, match=reason):
+    encoder_file.read_encoder_file(str(tmp_path / name))
+
+
+def test_yaml_of_type_any_needs_the_class_from_the_gin_file(tmp_path):
+  content = {"type": "any", "any": {"num_layers": 1, "vocab_size": 40}}
+  path = written(tmp_path, "teams.yaml", content)
+  file = encoder_file.read_encoder_file(path)
+  with pytest.raises(ExportError, match="Name it in the gin file"):
+    file.config()
+  encoder = encoders.build(
+    small_encoders.config("teams"), {"it": file.declared}
+  )
+  assert encoder.type == "any"
