@@ -28,7 +28,8 @@ def main(argv: list[str]) -> None:
     for leaf in LEAVES:
       subprocess.run(
         [
-          *(sys.executable, "-m", "scripts.release", "--checks=none"),
+          *(sys.executable, "-m", "scripts.release", "--draft"),
+          "--checks=none",
           f"--gin_file=configs/{leaf}.gin",
           f"--release_dir={release_dir}",
         ],

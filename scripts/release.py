@@ -23,6 +23,11 @@ _STRICT = flags.DEFINE_bool(
   False,
   "Refuse to release from a git tree that is not clean, or from none.",
 )
+_DRAFT = flags.DEFINE_bool(
+  "draft",
+  False,
+  "Allow fewer checks than all: to try out a recipe, not to publish.",
+)
 _SIGN_KEY = flags.DEFINE_string(
   "sign_key",
   None,
@@ -37,6 +42,11 @@ def main() -> None:
     raise ExportError(
       f"A release is made on the local disk, not at '{_RELEASE_DIR.value}'. "
       "Copy it from there; its files never change."
+    )
+  if recipe_flags.CHECKS.value != "all" and not _DRAFT.value:
+    raise ExportError(
+      f"A release takes all checks, not --checks={recipe_flags.CHECKS.value}. "
+      "Leave the flag out; or add --draft, and do not publish what it writes."
     )
   from exporters.release import signing
   from exporters.release import source

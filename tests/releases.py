@@ -35,6 +35,7 @@ def release(
     "scripts.release",
     f"--gin_file={gin_file}",
     f"--release_dir={release_dir}",
+    "--draft",
     "--checks=none",
     *(f"--gin_bindings={binding}" for binding in bindings),
     *flags,
