@@ -1,0 +1,103 @@
+"""Commands that take turns, and what each took."""
+
+from collections.abc import Mapping, Sequence
+import dataclasses
+import os
+import pathlib
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+
+ROOT = pathlib.Path(__file__).parents[2]
+
+
+@dataclasses.dataclass(frozen=True)
+class Run:
+  """What one process took: wall seconds, and its peak resident bytes."""
+
+  seconds: float
+  peak: float
+
+
+@dataclasses.dataclass(frozen=True)
+class Contestant:
+  """A command that writes something.
+
+  Attributes:
+    command: Its arguments.
+    path: What it writes.
+    cwd: Where it runs: what is on its path.
+    model: The SavedModel that a consumer takes, below `path`.
+    failure: What it says as it fails, if that counts as its end.
+  """
+
+  command: Sequence[str]
+  path: pathlib.Path
+  cwd: pathlib.Path = ROOT
+  model: str = ""
+  failure: str | None = None
+
+  @property
+  def saved_model(self) -> pathlib.Path:
+    return self.path / self.model
+
+
+def take_turns(
+  contestants: Mapping[str, Contestant], rounds: int
+) -> dict[str, Run]:
+  """Runs each command in turn, some rounds; returns the medians."""
+  runs: dict[str, list[Run]] = {name: [] for name in contestants}
+  for i in range(rounds):
+    for name, contestant in contestants.items():
+      say(f"round {i + 1} of {rounds}: {name}")
+      if contestant.path.is_dir():
+        shutil.rmtree(contestant.path)
+      runs[name].append(_run(contestant))
+  return {
+    name: Run(
+      statistics.median(run.seconds for run in made),
+      statistics.median(run.peak for run in made),
+    )
+    for name, made in runs.items()
+  }
+
+
+def _run(contestant: Contestant) -> Run:
+  with tempfile.TemporaryFile() as output:
+    started = time.monotonic()
+    process = subprocess.Popen(
+      contestant.command,
+      cwd=contestant.cwd,
+      stdout=output,
+      stderr=subprocess.STDOUT,
+    )
+    _, status, usage = os.wait4(process.pid, 0)
+    seconds = time.monotonic() - started
+    process.returncode = os.waitstatus_to_exitcode(status)
+    output.seek(0)
+    said = output.read().decode()
+  failure = contestant.failure
+  as_expected = failure in said if failure else not process.returncode
+  if not as_expected:
+    sys.exit(f"{' '.join(contestant.command)}\n{said}")
+  return Run(seconds, usage.ru_maxrss * 1024)
+
+
+def program(name: str) -> list[str]:
+  """Returns the start of a command that runs one of `programs/`."""
+  return [sys.executable, "-m", f"scripts.benchmark.programs.{name}"]
+
+
+def said_by(command: Sequence[str]) -> str:
+  """Runs a command; returns the last line of what it prints, if any."""
+  done = subprocess.run(
+    command, cwd=ROOT, check=True, capture_output=True, text=True
+  )
+  return done.stdout.strip().rpartition("\n")[2]
+
+
+def say(text: str) -> None:
+  print(text, file=sys.stderr)

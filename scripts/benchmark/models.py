@@ -1,0 +1,100 @@
+"""The models of the benchmark, and who exports them."""
+
+from collections.abc import Callable, Mapping
+import dataclasses
+import pathlib
+import sys
+
+from scripts.benchmark.contest import ROOT
+from scripts.benchmark.contest import Contestant
+
+GARDEN = "Model Garden"
+# Ours, by the checks that are made.
+NONE, BASIC, ALL = "none", "basic", "all"
+
+
+@dataclasses.dataclass(frozen=True)
+class Model:
+  """A model that both export.
+
+  Attributes:
+    title: What tables call it.
+    write: The program that writes its weights, and its arguments.
+    module: Our exporter's, below `exporters`.
+    gin_file: The leaf.
+    bindings: What the leaf leaves to the user, by what a folder holds.
+    garden: The Garden's command, by folder and export path.
+    half: The SavedModel that is compared, below the export path.
+    failure: How the Garden's command ends, if it fails.
+  """
+
+  title: str
+  write: tuple[str, ...]
+  module: str
+  gin_file: str
+  bindings: Callable[[pathlib.Path], list[str]]
+  garden: Callable[[pathlib.Path, pathlib.Path], list[str]]
+  half: str = ""
+  failure: str | None = None
+
+  def contestants(
+    self, work: pathlib.Path, levels: tuple[str, ...]
+  ) -> Mapping[str, Contestant]:
+    """Returns the Garden's command, and ours for each level of checks."""
+    # The Garden runs where nothing of this repository is on its path, so that
+    # its `official` is the wheel's.
+    path = work / "garden"
+    command = [sys.executable, "-m", *self.garden(work, path)]
+    found = {GARDEN: Contestant(command, path, work, self.half, self.failure)}
+    for level in levels:
+      command = [
+        *(sys.executable, "-m", f"exporters.{self.module}"),
+        f"--gin_file={self.gin_file}",
+        *(f"--gin_bindings={binding}" for binding in self.bindings(work)),
+        f"--export_path={work / level}",
+        f"--checks={level}",
+      ]
+      found[level] = Contestant(command, work / level, ROOT, self.half)
+    return found
+
+
+def bert(num_layers: int = 12) -> Model:
+  """Returns BERT of the width of BERT-base, with `.mlm`."""
+  return Model(
+    title="BERT-base with `.mlm`",
+    write=("write_bert", str(num_layers)),
+    module="bert",
+    gin_file="configs/bert/bert_en_uncased_L-12_H-768_A-12.gin",
+    bindings=lambda work: [
+      f"CHECKPOINT = '{work / 'bert_model.ckpt-1'}'",
+      f"VOCAB_FILE = '{work / 'vocab.txt'}'",
+      f"encoders.BertEncoderConfig.num_layers = {num_layers}",
+    ],
+    garden=lambda work, path: [
+      "official.nlp.tools.export_tfhub",
+      "--export_type=model_with_mlm",
+      f"--encoder_config_file={work / 'encoder.yaml'}",
+      f"--model_checkpoint_path={work / 'bert_model.ckpt-1'}",
+      f"--vocab_file={work / 'vocab.txt'}",
+      "--do_lower_case",
+      f"--export_path={path}",
+    ],
+  )
+
+
+def resnet() -> Model:
+  """Returns the legacy ResNet-50, of which the Garden writes one half."""
+  return Model(
+    title="ResNet-50, both artifacts, against the Garden's one half",
+    write=("write_resnet",),
+    module="resnet",
+    gin_file="configs/resnet/legacy_resnet_50.gin",
+    bindings=lambda work: [f"CHECKPOINT = '{work / 'resnet_50.h5'}'"],
+    garden=lambda work, path: [
+      "official.legacy.image_classification.resnet.tfhub_export",
+      f"--model_path={work / 'resnet_50.h5'}",
+      f"--export_path={path}",
+    ],
+    half="classification",
+    failure="No such layer: reduce_mean",
+  )

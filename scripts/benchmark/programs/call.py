@@ -1,0 +1,93 @@
+"""Prints how long calls take: of ours, the Garden's, and the source's trace.
+
+They take turns, call by call, so that a machine that slows down slows all.
+"""
+
+import functools
+import itertools
+import json
+import statistics
+import sys
+import time
+
+from official.legacy.image_classification.resnet import resnet_model
+from official.nlp.configs import encoders
+import tensorflow as tf
+import tensorflow_hub as hub
+
+_SECONDS = 8.0
+_NAMES = ("input_word_ids", "input_mask", "input_type_ids")
+
+
+def main(model: str, ours: str, garden: str) -> None:
+  callables = {
+    "ours": hub.load(ours),
+    "garden": hub.load(garden),
+    "source": {"bert": _bert, "resnet": _resnet}[model](),
+  }
+  medians = {
+    name: _medians(callables, inputs)
+    for name, inputs in _CASES[model]().items()
+  }
+  print(json.dumps(medians))
+
+
+def _bert():
+  encoder = encoders.build_encoder(encoders.EncoderConfig(type="bert"))
+  spec = tf.TensorSpec([None, None], tf.int32)
+  return tf.function(
+    encoder,
+    input_signature=[dict.fromkeys(_NAMES, spec)],
+  )
+
+
+def _resnet():
+  model = resnet_model.resnet50(1001)
+  return tf.function(
+    functools.partial(model, training=False),
+    input_signature=[tf.TensorSpec([None, 224, 224, 3])],
+  )
+
+
+def _texts():
+  sizes = itertools.product((1, 8), (16, 128, 512))
+  return {
+    f"batch {batch}, length {length}": dict.fromkeys(
+      _NAMES, tf.ones([batch, length], tf.int32)
+    )
+    for batch, length in sizes
+  }
+
+
+def _images():
+  return {
+    f"batch {batch}": tf.ones([batch, 224, 224, 3]) / 2 for batch in (1, 8)
+  }
+
+
+_CASES = {"bert": _texts, "resnet": _images}
+
+
+def _medians(callables, inputs):
+  times = {name: [] for name in callables}
+  for call in callables.values():
+    _run(call, inputs)
+  begun = time.monotonic()
+  while time.monotonic() - begun < _SECONDS or len(times["ours"]) < 5:
+    for name, call in callables.items():
+      started = time.monotonic()
+      _run(call, inputs)
+      times[name].append(time.monotonic() - started)
+  return {name: statistics.median(values) for name, values in times.items()}
+
+
+def _run(call, inputs):
+  outputs = call(inputs)
+  # As a consumer has them: computed.
+  if isinstance(outputs, dict):
+    outputs = outputs["pooled_output"]
+  return outputs.numpy()
+
+
+if __name__ == "__main__":
+  main(*sys.argv[1:])

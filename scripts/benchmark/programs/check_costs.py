@@ -1,0 +1,22 @@
+"""Prints how long each check of an export takes, in seconds."""
+
+import json
+import os
+import sys
+
+os.environ["TF_USE_LEGACY_KERAS"] = "1"
+# After what it reads from the environment.
+from exporters import base
+from exporters import recipe
+
+export_path, gin_file, *bindings = sys.argv[1:]
+done = base.export(
+  recipe.load([gin_file], bindings).exporter,
+  export_path=export_path,
+  overwrite=True,
+)
+costs = {}
+for artifact in done.artifacts:
+  for result in artifact.results:
+    costs[result.check] = costs.get(result.check, 0.0) + result.seconds
+print(json.dumps(costs))

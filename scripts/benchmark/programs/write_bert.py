@@ -1,0 +1,26 @@
+"""Writes BERT with its heads: a checkpoint, a vocabulary, the Garden's YAML."""
+
+import pathlib
+import sys
+
+from official.nlp.configs import encoders
+from official.nlp.modeling import models
+import tensorflow as tf
+
+work, num_layers = pathlib.Path(sys.argv[1]), int(sys.argv[2])
+config = encoders.EncoderConfig(
+  type="bert", bert=encoders.BertEncoderConfig(num_layers=num_layers)
+)
+pretrainer = models.BertPretrainerV2(
+  encoders.build_encoder(config), mlm_activation="gelu"
+)
+pretrainer({x.name: tf.zeros([1, 1], tf.int32) for x in pretrainer.inputs})
+checkpoint = tf.train.Checkpoint(**pretrainer.checkpoint_items)
+# The Garden's exporter wants what `save` adds, a counter.
+checkpoint.save(str(work / "bert_model.ckpt"))
+tokens = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
+tokens += [f"w{i}" for i in range(30522 - len(tokens))]
+(work / "vocab.txt").write_text("".join(f"{token}\n" for token in tokens))
+(work / "encoder.yaml").write_text(
+  f"type: bert\nbert: {{num_layers: {num_layers}}}\n"
+)

@@ -1,0 +1,94 @@
+"""What is printed: tables in Markdown."""
+
+from collections.abc import Iterator, Mapping, Sequence
+
+from scripts.benchmark import models
+from scripts.benchmark.contest import Run
+
+# A figure, ours, the other's, and their ratio.
+Row = tuple[str, str, str, float]
+
+
+def ratio(figure: str, unit: str, ours: float, other: float) -> Row:
+  """Returns a row of two values and their ratio."""
+  return figure, f"{ours:.2f} {unit}", f"{other:.2f} {unit}", ours / other
+
+
+def show(title: str, rows: Sequence[Row], other: str = models.GARDEN) -> None:
+  """Prints a table of rows."""
+  print(f"\n| {title} | this repository | {other} | ratio |")
+  print("|---|---|---|---|")
+  for figure, ours, theirs, value in rows:
+    print(f"| {figure} | {ours} | {theirs} | {value:.2f} |")
+
+
+def exports(runs: Mapping[str, Run]) -> Iterator[Row]:
+  """Yields what exports took, against the Garden's."""
+  garden, none = runs[models.GARDEN], runs[models.NONE]
+  yield ratio("export without checks", "s", none.seconds, garden.seconds)
+  for level in (models.BASIC, models.ALL):
+    added = runs[level].seconds - none.seconds
+    figure = f"what the {level} checks add".replace("the all", "all")
+    yield ratio(figure, "s", added, garden.seconds)
+  peaks = (run.peak / 2**30 for run in (none, garden))
+  yield ratio("peak memory of the export", "GiB", *peaks)
+
+
+def show_calls(calls: Mapping[str, Mapping[str, float]]) -> None:
+  """Prints how long calls take, against the Garden's and the source's."""
+  print("\n| a call | seconds | of the Garden's | of the source's trace |")
+  print("|---|---|---|---|")
+  for figure, times in calls.items():
+    ratios = (times["ours"] / times[other] for other in ("garden", "source"))
+    shown = " | ".join(f"{value:.2f}" for value in ratios)
+    print(f"| {figure} | {times['ours']:.3f} | {shown} |")
+
+
+def show_costs(costs: Mapping[str, float], garden: float) -> None:
+  """Prints what each check takes, as part of the Garden's export."""
+  print("\n| check | seconds | of the Garden's export |")
+  print("|---|---|---|")
+  for name, seconds in sorted(costs.items(), key=lambda item: -item[1]):
+    if seconds >= 0.1:
+      print(f"| {name} | {seconds:.1f} | {seconds / garden:.2f} |")
+
+
+def show_growth(
+  points: Sequence[Mapping[str, float]], path: str | None
+) -> None:
+  """Prints what exports took by the size of the weights, and draws it."""
+  print("\n| layers | weights | seconds | the Garden's | peak | the Garden's |")
+  print("|---|---|---|---|---|---|")
+  names = models.NONE, models.GARDEN
+  for point in points:
+    seconds = " | ".join(f"{point[f'{name} s']:.1f}" for name in names)
+    peaks = " | ".join(f"{point[f'{name} GB']:.2f} GB" for name in names)
+    print(
+      f"| {point['layers']} | {point['weights']:.0f} MB | {seconds} | {peaks} |"
+    )
+  if path:
+    _draw(points, path)
+
+
+def _draw(points: Sequence[Mapping[str, float]], path: str) -> None:
+  import matplotlib
+
+  matplotlib.use("svg")
+  # The same bytes for the same figures.
+  matplotlib.rcParams["svg.hashsalt"] = "growth"
+  from matplotlib import pyplot
+
+  figure, axes = pyplot.subplots(1, 2, figsize=(7, 2.6), layout="constrained")
+  weights = [point["weights"] for point in points]
+  for ax, unit, title in zip(
+    axes, ("s", "GB"), ("seconds", "peak memory, GB"), strict=True
+  ):
+    for name, label in (
+      (models.GARDEN, models.GARDEN),
+      (models.NONE, "this repository"),
+    ):
+      values = [point[f"{name} {unit}"] for point in points]
+      ax.plot(weights, values, marker="o", label=label)
+    ax.set(xlabel="weights, MB", title=title, xlim=(0, None), ylim=(0, None))
+  axes[0].legend(frameon=False)
+  figure.savefig(path, metadata={"Date": None})
