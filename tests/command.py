@@ -1,6 +1,7 @@
 """Runs the commands of this repository as a person would, each in a process."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+import contextlib
 import os
 import pathlib
 import re
@@ -70,3 +71,14 @@ def differences(stdout: str) -> list[float]:
     float(figure)
     for figure in re.findall(r"largest difference\s+(\S+) of scale", stdout)
   ]
+
+
+@contextlib.contextmanager
+def all_cores() -> Iterator[None]:
+  """Lets what is started meanwhile run on more than this worker's core."""
+  mine = os.sched_getaffinity(0)
+  os.sched_setaffinity(0, range(os.cpu_count() or 1))
+  try:
+    yield
+  finally:
+    os.sched_setaffinity(0, mine)

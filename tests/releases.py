@@ -30,17 +30,18 @@ def release(
   bindings: Sequence[str] = (),
   check: bool = True,
 ) -> subprocess.CompletedProcess:
-  """Runs `python -m scripts.release` without checks of the model."""
-  return command.run(
-    "scripts.release",
-    f"--gin_file={gin_file}",
-    f"--release_dir={release_dir}",
-    "--draft",
-    "--checks=none",
-    *(f"--gin_bindings={binding}" for binding in bindings),
-    *flags,
-    check=check,
-  )
+  """Runs `python -m scripts.release` without checks, on all cores."""
+  with command.all_cores():
+    return command.run(
+      "scripts.release",
+      f"--gin_file={gin_file}",
+      f"--release_dir={release_dir}",
+      "--draft",
+      "--checks=none",
+      *(f"--gin_bindings={binding}" for binding in bindings),
+      *flags,
+      check=check,
+    )
 
 
 def make_key(folder: pathlib.Path, name: str) -> pathlib.Path:

@@ -123,20 +123,6 @@ def test_has_one_signature_of_named_tensors(exported):
     assert isinstance(spec, tf.TensorSpec)
 
 
-def test_refuses_to_replace_unless_told(exported, tmp_path):
-  shutil.copytree(exported.path, tmp_path / "model")
-  (tmp_path / "model/mark").touch()
-  arguments = (exported.case, tmp_path / "model", exported.bindings)
-  done = _run(*arguments, check=False)
-  assert done.returncode == 1
-  assert "exists already" in done.stderr
-  assert "Traceback" not in done.stderr
-  assert (tmp_path / "model/mark").exists()
-  _run(*arguments, "--overwrite", "--checks=none")
-  assert not (tmp_path / "model/mark").exists()
-  assert os.listdir(tmp_path) == ["model"]
-
-
 def _files(path: pathlib.Path) -> list[str]:
   return sorted(
     str(file.relative_to(path)) for file in path.rglob("*") if file.is_file()

@@ -1,16 +1,22 @@
 """The smallest exporter: the numbers of TF Hub's guide."""
 
+import os
+import shutil
+
 import numpy as np
 import pytest
 import tensorflow_hub as hub
 
 from tests import command
 
+LEAF = "configs/low_level/multiply.gin"
+
 
 @pytest.fixture(scope="module")
 def multiply(tmp_path_factory):
+  """Exported without checks: the contract makes them on this one too."""
   path = tmp_path_factory.mktemp("low_level") / "multiply"
-  command.export("low_level", "configs/low_level/multiply.gin", path)
+  command.export("low_level", LEAF, path, "--checks=none")
   return str(path)
 
 
@@ -29,3 +35,17 @@ def test_has_its_regularization_loss_while_trainable(multiply):
 def test_has_one_trainable_weight(multiply):
   layer = hub.KerasLayer(multiply, trainable=True)
   assert [w.numpy() for w in layer.trainable_weights] == [2.0]
+
+
+def test_refuses_to_replace_unless_told(multiply, tmp_path):
+  shutil.copytree(multiply, tmp_path / "model")
+  (tmp_path / "model/mark").touch()
+  arguments = ("low_level", LEAF, tmp_path / "model", "--checks=none")
+  done = command.export(*arguments, check=False)
+  assert done.returncode == 1
+  assert "exists already" in done.stderr
+  assert "Traceback" not in done.stderr
+  assert (tmp_path / "model/mark").exists()
+  command.export(*arguments, "--overwrite")
+  assert not (tmp_path / "model/mark").exists()
+  assert os.listdir(tmp_path) == ["model"]

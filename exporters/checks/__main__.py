@@ -21,7 +21,7 @@ import sys
 import traceback
 
 # As many as share the memory of a large model; fewer if there are fewer cores.
-_PROCESSES = min(2, os.cpu_count() or 1)
+_PROCESSES = min(2, len(os.sched_getaffinity(0)))
 
 
 class _Refused:
