@@ -35,16 +35,6 @@ from exporters.errors import ExportError
 from exporters.published import Hyperparameter as Hyperparameter
 from exporters.published import Published as Published
 
-# Fields of exporters that hold a user's paths.
-_PATHS = (
-  "checkpoint",
-  "encoder_file",
-  "labels_file",
-  "model_file",
-  "sp_model_file",
-  "vocab_file",
-)
-
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Build:
@@ -378,14 +368,20 @@ def _save(
     ) from e
 
 
+def paths(exporter: Exporter) -> Iterator[tuple[str, str]]:
+  """Yields the fields that name files, with their values."""
+  for field in dataclasses.fields(exporter):
+    value = getattr(exporter, field.name)
+    if isinstance(value, str) and (
+      tf.io.gfile.exists(value) or tf.io.gfile.exists(f"{value}.index")
+    ):
+      yield field.name, value
+
+
 def _private(exporter: Exporter, export_path: str) -> list[str]:
   """Returns the recipe's local paths, which must not show in the artifact."""
-  paths = [export_path]
-  for name in _PATHS:
-    value = getattr(exporter, name, None)
-    if value and os.sep in value:
-      paths.append(value)
-  return paths
+  local = [path for _, path in paths(exporter) if os.sep in path]
+  return [export_path, *local]
 
 
 def _refuse_failed(results: Sequence[checks.Result], name: str) -> None:

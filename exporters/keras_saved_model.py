@@ -15,6 +15,7 @@ from exporters.checks.numbers import TOLERANCE
 from exporters.checks.numbers import difference
 from exporters.errors import ExportError
 from exporters.published import Published
+from exporters.saved_model import attach
 from exporters.saved_model import flatten_outputs
 
 
@@ -88,12 +89,7 @@ class _KerasModel(tf_keras.Model):
     self.frozen = _Frozen(
       [v for v in published.variables if v.ref() not in trainable]
     )
-    for name, value in published.trackables.items():
-      setattr(self, name, value)
-    for name, value in published.constants.items():
-      setattr(self, name, tf.Variable(value, trainable=False, name=name))
-    for name, asset in published.assets.items():
-      setattr(self, name, tf.saved_model.Asset(asset))
+    attach(self, published)
     for loss in published.regularization_losses:
       self.add_loss(loss)
     # What a first call would set, but with the sizes left open.

@@ -128,12 +128,7 @@ def accepts(specs: Any, inputs: Any) -> bool:
 def _reusable(published: Published) -> tuple[tf.train.Checkpoint, _Traces]:
   """Returns the object to save and the traces that its functions call."""
   root = tf.train.Checkpoint()
-  for name, value in published.trackables.items():
-    setattr(root, name, value)
-  for name, value in published.constants.items():
-    setattr(root, name, tf.Variable(value, trainable=False, name=name))
-  for name, asset in published.assets.items():
-    setattr(root, name, tf.saved_model.Asset(asset))
+  attach(root, published)
   root.variables = list(published.variables)
   root.trainable_variables = list(published.trainable_variables)
   root.regularization_losses = [
@@ -145,6 +140,16 @@ def _reusable(published: Published) -> tuple[tf.train.Checkpoint, _Traces]:
   for name, sub_object in published.sub_objects.items():
     setattr(root, name, _reusable(sub_object)[0])
   return root, traces
+
+
+def attach(root: Any, published: Published) -> None:
+  """Sets what travels with a model, calls apart, as attributes of `root`."""
+  for name, value in published.trackables.items():
+    setattr(root, name, value)
+  for name, value in published.constants.items():
+    setattr(root, name, tf.Variable(value, trainable=False, name=name))
+  for name, asset in published.assets.items():
+    setattr(root, name, tf.saved_model.Asset(asset))
 
 
 def _callable(published: Published, traces: _Traces) -> Callable[..., Any]:

@@ -7,7 +7,6 @@ commit; the dependencies are the files that went in and the packages.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-import dataclasses
 import datetime
 import hashlib
 from importlib import metadata
@@ -49,23 +48,13 @@ def materials(exporter: base.Exporter) -> dict[str, dict[str, str]]:
     says, or below its folder.
   """
   found = {}
-  for field, path in _paths(exporter):
+  for field, path in base.paths(exporter):
     folder = path if tf.io.gfile.isdir(path) else os.path.dirname(path)
     found[field] = {
       os.path.relpath(file, folder or os.curdir): _digest(file)
       for file in _files(exporter, field, path)
     }
   return found
-
-
-def _paths(exporter: base.Exporter) -> Iterator[tuple[str, str]]:
-  """Yields the fields that name files, with their values."""
-  for field in dataclasses.fields(exporter):
-    value = getattr(exporter, field.name)
-    if isinstance(value, str) and (
-      tf.io.gfile.exists(value) or tf.io.gfile.exists(f"{value}.index")
-    ):
-      yield field.name, value
 
 
 def _files(exporter: base.Exporter, field: str, path: str) -> Sequence[str]:
@@ -103,7 +92,7 @@ def recipe_text(
   repository stays.
   """
   text = gin.config_str()
-  for field, path in _paths(exporter):
+  for field, path in base.paths(exporter):
     if not is_part(path):
       digest = _DIGEST + joint_digest(found[field])
       text = _literal(path).sub(repr(digest), text)
