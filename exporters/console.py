@@ -104,6 +104,8 @@ def _checks(results: list[checks.Result]) -> str:
   for result in results:
     if result.status == checks.NOT_APPLICABLE:
       reasons.setdefault(result.detail, []).append(result.check)
+  if reasons:
+    text += "; not applicable:"
   for reason, names in reasons.items():
-    text += f"; not applicable, because {reason}: {', '.join(names)}"
+    text += f"\n- {', '.join(names)}: {reason}"
   return text
