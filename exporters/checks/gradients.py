@@ -12,6 +12,7 @@ from .harness import Finding
 from .harness import check
 from .numbers import flatten
 from .subject import Subject
+from .subject import once
 
 # Later ones use the gradients of the first, or its traces.
 _UNIT = "gradients"
@@ -63,15 +64,12 @@ def _gradients(subject: Subject) -> Finding:
   import tensorflow_hub as hub
 
   loaded, arguments, keywords = _trained(subject)
-  # A trace that is first made under a tape, a persistent one above all, takes
-  # several times as long.
-  loaded(*arguments, **keywords)
   rates = {k: v for k, v in keywords.items() if k != "training"}
   layer = hub.KerasLayer(loaded, trainable=True, arguments=rates)
-  with tf.GradientTape() as tape:
-    loss = _loss(layer(*arguments, training=True))
   weights = layer.trainable_weights
-  gradients = tape.gradient(loss, weights)
+  with once(), tf.GradientTape() as tape:
+    loss = _loss(layer(*arguments, training=True))
+    gradients = tape.gradient(loss, weights)
   subject.memo["gradients"] = gradients
   return _finding(weights, gradients)
 

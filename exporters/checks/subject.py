@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+import contextlib
 import dataclasses
 import functools
 import os
@@ -156,6 +157,21 @@ class Subject:
     if not names:
       raise NotApplicable("no callable has variables to train")
     return names
+
+
+@contextlib.contextmanager
+def once() -> Iterator[None]:
+  """Leaves graphs as they are, where what optimizing takes is never regained.
+
+  For calls that are made once and whose numbers are not compared with others.
+  """
+  key = "disable_meta_optimizer"
+  before = tf.config.optimizer.get_experimental_options().get(key, False)
+  tf.config.optimizer.set_experimental_options({key: True})
+  try:
+    yield
+  finally:
+    tf.config.optimizer.set_experimental_options({key: before})
 
 
 def encode(nest: Any, arrays: list[Any]) -> Any:
