@@ -284,12 +284,17 @@ class TestRefused:
   def test_nothing_in_the_directory(self, tmp_path):
     assert "no checkpoint in" in self.refusal(tmp_path)
 
-  def test_tf1_checkpoint(self, tmp_path):
-    with tf.Graph().as_default(), tf.compat.v1.Session() as session:
-      tf.compat.v1.get_variable("bert/embeddings/word_embeddings", [40, 16])
-      session.run(tf.compat.v1.global_variables_initializer())
-      tf.compat.v1.train.Saver().save(session, str(tmp_path / "bert.ckpt"))
-    assert "name-based (TF1)" in self.refusal(tmp_path / "bert.ckpt")
+  def test_tf1_checkpoint_of_something_else(self, tmp_path):
+    tf.raw_ops.SaveV2(
+      prefix=str(tmp_path / "bert.ckpt"),
+      tensor_names=["bert/embeddings/word_embeddings"],
+      shape_and_slices=[""],
+      tensors=[tf.zeros([40, 16])],
+    )
+    message = self.refusal(tmp_path / "bert.ckpt")
+    assert "TF1 name-based checkpoint" in message
+    assert "  - position_embedding/embeddings\n" in message
+    assert "word_embeddings" not in message
 
   def test_folder_without_weights(self, tmp_path):
     (tmp_path / "config.json").write_text('{"model_type": "bert"}')

@@ -7,6 +7,8 @@ import tensorflow as tf
 
 from exporters.checkpoints import hugging_face
 from exporters.checkpoints import keras_h5
+from exporters.checkpoints import saved_models
+from exporters.checkpoints import weights_h5
 from exporters.checkpoints.checkpoint import Checkpoint as Checkpoint
 from exporters.checkpoints.checkpoint import readable
 from exporters.checkpoints.checkpoint import restore as restore
@@ -14,6 +16,8 @@ from exporters.checkpoints.checkpoint import (
   zeros_to_restore as zeros_to_restore,
 )
 from exporters.checkpoints.object_based import ObjectBased
+from exporters.checkpoints.object_based import is_object_based
+from exporters.checkpoints.tf1 import Tf1
 from exporters.errors import ExportError
 
 _SUFFIX = re.compile(r"\.(index|data-\d{5}-of-\d{5})$")
@@ -23,22 +27,40 @@ def open_checkpoint(path: str, *, averages: bool | None = None) -> Checkpoint:
   """Returns the checkpoint at `path`.
 
   Args:
-    path: Local or remote, as `tf.io.gfile` reads it: the prefix of a TF2
+    path: Local or remote, as `tf.io.gfile` reads it: the prefix of a TF2 or TF1
       checkpoint's files, a directory of such checkpoints (the newest is
-      taken), a Keras `.h5` file, or a Hugging Face folder.
+      taken), a Keras `.h5` or `.weights.h5` file, a Hugging Face folder, or
+      the SavedModel of an earlier export.
     averages: Whether to take a TF2 checkpoint's averaged weights; see
       `ObjectBased`.
 
   Raises:
     ExportError: There is nothing at `path`, or nothing known, or it is damaged.
   """
+  if tf.io.gfile.exists(os.path.join(path, saved_models.FILE)):
+    with readable(path):
+      return saved_models.SavedModel(path)
+  folder, name = os.path.split(path)
+  if name in hugging_face.WEIGHTS:
+    # The file by itself does not say of which architecture it is.
+    path = folder or "."
   if tf.io.gfile.exists(os.path.join(path, hugging_face.CONFIG)):
     return hugging_face.HuggingFace(path)
   if keras_h5.is_h5(path):
+    by_attributes = weights_h5.WeightsH5(path)
+    if by_attributes.is_of_this_kind:
+      return by_attributes
     return keras_h5.KerasH5(path)
   prefix = _prefix(path)
   with readable(path):
-    return ObjectBased(path, prefix, averages=averages)
+    if is_object_based(prefix):
+      return ObjectBased(path, prefix, averages=averages)
+    if averages:
+      raise ExportError(
+        f"The checkpoint '{path}' is of TF1 and has no averaged weights that "
+        "are known here. Leave average_weights out."
+      )
+    return Tf1(path, prefix)
 
 
 def _prefix(path: str) -> str:
@@ -79,7 +101,9 @@ def _step(prefix: str) -> tuple[int, str]:
 
 def _looked_for(path: str) -> str:
   return (
-    f"Looked for '{path}.index' (TF2 checkpoint), '{path}/checkpoint' and "
-    f"'{path}/*.index' (directory of them), '{path}' as a Keras .h5 file, "
-    f"'{path}/config.json' with 'model.safetensors' (Hugging Face)."
+    f"Looked for '{path}.index' (TF2 or TF1 checkpoint), '{path}/checkpoint' "
+    f"and '{path}/*.index' (directory of them), '{path}' as a Keras .h5 or "
+    f".weights.h5 file, '{path}/{saved_models.FILE}' (SavedModel), "
+    f"'{path}/{hugging_face.CONFIG}' with {' or '.join(hugging_face.WEIGHTS)} "
+    "(Hugging Face)."
   )

@@ -1,5 +1,7 @@
 """What every kind of checkpoint offers, and how a model is restored from it."""
 
+from __future__ import annotations
+
 import abc
 from collections.abc import Callable, Iterator, Mapping, Sequence
 import contextlib
@@ -32,6 +34,27 @@ class Match:
   ignored: int = 0
 
 
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Tensor:
+  """A tensor of a checkpoint, read when it is needed.
+
+  Attributes:
+    shape: Its dimensions.
+    dtype: Such as "float32".
+    read: Returns it.
+  """
+
+  shape: tuple[int, ...]
+  dtype: str
+  read: Callable[[], Any]
+
+  @property
+  def transposed(self) -> Tensor:
+    return dataclasses.replace(
+      self, shape=self.shape[::-1], read=lambda: self.read().T
+    )
+
+
 class Checkpoint(abc.ABC):
   """Weights in one of the formats that people have.
 
@@ -55,6 +78,11 @@ class Checkpoint(abc.ABC):
         checkpoint holds them. One trackable may have several names; one of
         them is enough.
     """
+
+  @property
+  @abc.abstractmethod
+  def tensors(self) -> Mapping[str, Tensor]:
+    """All that it holds, by name; what training keeps begins `optimizer/`."""
 
   def _local(self, path: str) -> str:
     """Returns `path`, or a local copy for libraries that read no other."""
@@ -162,6 +190,11 @@ def readable(path: str) -> Iterator[None]:
       f"Cannot read the checkpoint '{path}': it is truncated or damaged. "
       f"({_first_line(e)}) Copy it again, and compare the sizes of its files."
     ) from e
+
+
+def shards(prefix: str) -> list[str]:
+  """Returns the files of a TensorFlow checkpoint with this prefix, in order."""
+  return [f"{prefix}.index", *sorted(tf.io.gfile.glob(f"{prefix}.data-*"))]
 
 
 def _first_line(error: Exception) -> str:

@@ -1,90 +1,44 @@
-"""Hugging Face folders: `config.json` beside `model.safetensors`.
+"""Hugging Face folders: `config.json` beside the weights.
 
-The table below says which tensor of `transformers.BertModel` (or of a model
-with heads on it) is which variable of Model Garden's `BertEncoder` and
-`MaskedLM`. PyTorch's `Linear` keeps its weight as [outputs, inputs], so kernels
-are transposed; attention kernels of Model Garden have an axis for the heads,
-which is a reshape of the same numbers.
+The weights are `model.safetensors` or, of before that, `pytorch_model.bin`,
+either in one file or in several with an index. What each tensor is, the tables
+in `weight_maps` say.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+import functools
 import json
 import os
 import re
 from typing import Any
 
-import numpy as np
+import ml_dtypes  # noqa: F401 - numpy knows bfloat16 by it.
 import safetensors
 import tensorflow as tf
 
-from exporters.checkpoints.checkpoint import Checkpoint
-from exporters.checkpoints.checkpoint import Match
-from exporters.checkpoints.mismatch import Mismatch
+from exporters.checkpoints import torch_pickle
+from exporters.checkpoints import weight_maps
+from exporters.checkpoints.checkpoint import Tensor
+from exporters.checkpoints.named import Mapped
 from exporters.errors import ExportError
-from exporters.published import variable_name
 from exporters.sentence_embedding import SentenceEmbedding
 
 CONFIG = "config.json"
-WEIGHTS = "model.safetensors"
+_SAFETENSORS = "model.safetensors"
+_PICKLE = "pytorch_model.bin"
+# In this order. An index names files and says which tensor is in which.
+WEIGHTS = (
+  _SAFETENSORS,
+  f"{_SAFETENSORS}.index.json",
+  _PICKLE,
+  f"{_PICKLE}.index.json",
+)
 # What else is read, where it is there.
 _MORE_FILES = (
   "vocab.txt",
   "tokenizer_config.json",
   "modules.json",
   "*_Pooling/config.json",
-)
-
-# Model Garden's variable, Hugging Face's tensor.
-_BERT = (
-  ("word_embeddings/embeddings", "embeddings.word_embeddings.weight"),
-  ("position_embedding/embeddings", "embeddings.position_embeddings.weight"),
-  ("type_embeddings/embeddings", "embeddings.token_type_embeddings.weight"),
-  ("embeddings/layer_norm/gamma", "embeddings.LayerNorm.weight"),
-  ("embeddings/layer_norm/beta", "embeddings.LayerNorm.bias"),
-  (
-    "transformer/layer_#/self_attention/query/",
-    "encoder.layer.#.attention.self.query.",
-  ),
-  (
-    "transformer/layer_#/self_attention/key/",
-    "encoder.layer.#.attention.self.key.",
-  ),
-  (
-    "transformer/layer_#/self_attention/value/",
-    "encoder.layer.#.attention.self.value.",
-  ),
-  (
-    "transformer/layer_#/self_attention/attention_output/",
-    "encoder.layer.#.attention.output.dense.",
-  ),
-  (
-    "transformer/layer_#/self_attention_layer_norm/",
-    "encoder.layer.#.attention.output.LayerNorm.",
-  ),
-  ("transformer/layer_#/intermediate/", "encoder.layer.#.intermediate.dense."),
-  ("transformer/layer_#/output/", "encoder.layer.#.output.dense."),
-  (
-    "transformer/layer_#/output_layer_norm/",
-    "encoder.layer.#.output.LayerNorm.",
-  ),
-  ("pooler_transform/", "pooler.dense."),
-  ("cls/predictions/output_bias/bias", "cls.predictions.bias"),
-  ("cls/predictions/transform/dense/", "cls.predictions.transform.dense."),
-  (
-    "cls/predictions/transform/LayerNorm/",
-    "cls.predictions.transform.LayerNorm.",
-  ),
-)
-# The last part of a name, where the table leaves it open.
-_PARAMETERS = {
-  "kernel": "weight",
-  "gamma": "weight",
-  "beta": "bias",
-  "bias": "bias",
-}
-# No part of the encoder, or computed: they need no counterpart.
-_IGNORED = re.compile(
-  r"embeddings\.position_ids|(cls|classifier|qa_outputs)\..*"
 )
 
 # Model Garden's field, key of config.json.
@@ -99,6 +53,22 @@ _FIELDS = (
   ("dropout_rate", "hidden_dropout_prob"),
   ("attention_dropout_rate", "attention_probs_dropout_prob"),
 )
+# DistilBERT has names of its own.
+_DISTILBERT_FIELDS = (
+  ("vocab_size", "vocab_size"),
+  ("hidden_size", "dim"),
+  ("num_layers", "n_layers"),
+  ("num_attention_heads", "n_heads"),
+  ("intermediate_size", "hidden_dim"),
+  ("max_position_embeddings", "max_position_embeddings"),
+  ("dropout_rate", "dropout"),
+  ("attention_dropout_rate", "attention_dropout"),
+)
+# What each computes with when its config.json says nothing.
+_DEFAULT_ACTIVATIONS = {"albert": "gelu_new"}
+# The type of Model Garden's `EncoderConfig`, where there is one; others are a
+# BERT encoder.
+_TYPES = {"albert": "albert"}
 # Hugging Face's "gelu" is exact; Model Garden's is the tanh approximation.
 _ACTIVATIONS = {
   "gelu": "exporters>exact_gelu",
@@ -110,8 +80,8 @@ _ACTIVATIONS = {
 }
 
 
-class HuggingFace(Checkpoint):
-  """A folder with a BERT of `transformers`, or of `sentence-transformers`."""
+class HuggingFace(Mapped):
+  """A folder of `transformers`, or of `sentence-transformers`."""
 
   kind = "Hugging Face folder"
 
@@ -119,90 +89,113 @@ class HuggingFace(Checkpoint):
     super().__init__(path)
     self._config = self._json(CONFIG)
     self._refuse_other_architectures()
+    self.weight_map = weight_maps.HUGGING_FACE[self.model_type]
     self._tensors = self._open()
 
   def _refuse_other_architectures(self) -> None:
-    for key, supported, default in (
-      ("model_type", "bert", None),
-      ("layer_norm_eps", 1e-12, 1e-12),
-      ("position_embedding_type", "absolute", "absolute"),
+    file = os.path.join(self.path, CONFIG)
+    kind, known = (
+      self._config.get("model_type"),
+      sorted(weight_maps.HUGGING_FACE),
+    )
+    if kind not in known:
+      raise ExportError(
+        f"'{file}' says model_type = {kind!r}; known are {', '.join(known)}."
+      )
+    for key, supported in (
+      ("layer_norm_eps", 1e-12),
+      ("position_embedding_type", "absolute"),
       # Another mask, another output layer: no tensor's name tells of them.
-      ("is_decoder", False, False),
-      ("tie_word_embeddings", True, True),
+      ("is_decoder", False),
+      ("tie_word_embeddings", True),
+      # ALBERT: one layer that is shared by all.
+      ("num_hidden_groups", 1),
+      ("inner_group_num", 1),
     ):
-      value = self._config.get(key, default)
+      value = self._config.get(key, supported)
       if value != supported:
         raise ExportError(
-          f"'{os.path.join(self.path, CONFIG)}' says {key} = {value!r}; what "
-          f"is built here computes with {supported!r}."
+          f"'{file}' says {key} = {value!r}; what is built here computes with "
+          f"{supported!r}."
         )
-    activation = self._config.get("hidden_act", "gelu")
-    if activation not in _ACTIVATIONS:
+    if self._activation not in list(_ACTIVATIONS):
       raise ExportError(
-        f"'{os.path.join(self.path, CONFIG)}' says hidden_act = "
-        f"{activation!r}; known are {', '.join(sorted(_ACTIVATIONS))}."
+        f"'{file}' says {self._activation_key} = {self._activation!r}; known "
+        f"are {', '.join(sorted(_ACTIVATIONS))}."
       )
 
-  def _open(self) -> dict[str, Callable[[], np.ndarray]]:
-    """Returns a function that reads each tensor, by name without prefix."""
-    path = os.path.join(self.path, WEIGHTS)
-    if not tf.io.gfile.exists(path):
-      raise ExportError(
-        f"'{self.path}' has a {CONFIG} but no {WEIGHTS}. Save the model with "
-        "`save_pretrained(folder, safe_serialization=True)`."
-      )
-    try:
-      file = safetensors.safe_open(self._local(path), framework="np")
-    except safetensors.SafetensorError as e:
-      raise ExportError(
-        f"Cannot read '{os.path.join(self.path, WEIGHTS)}': it is truncated or "
-        f"damaged. ({e}) Copy it again, and compare its size."
-      ) from e
-    return {
-      _plain(name): (lambda name=name: file.get_tensor(name))
-      for name in file.keys()  # noqa: SIM118 - it is no mapping.
-    }
+  @property
+  def model_type(self) -> str:
+    """What `transformers` calls the architecture."""
+    return self._config["model_type"]
 
-  def match(self, items: Mapping[str, Any]) -> Match:
-    pairs, missing, shapes, used = [], [], [], set()
-    variables = {
-      variable.ref(): variable
-      for item in items.values()
-      for variable in item.variables
-    }
-    for variable in variables.values():
-      # Without the scope that a pretrainer puts around its head.
-      name = variable_name(variable).removeprefix("bert/")
-      tensor = tensor_name(name)
-      if tensor not in self._tensors:
-        missing.append(name)
+  @property
+  def _activation_key(self) -> str:
+    return "activation" if self.model_type == "distilbert" else "hidden_act"
+
+  @property
+  def _activation(self) -> str:
+    default = _DEFAULT_ACTIVATIONS.get(self.model_type, "gelu")
+    return self._config.get(self._activation_key, default)
+
+  def _open(self) -> dict[str, Tensor]:
+    """Returns the tensors, by name without prefix."""
+    found = [n for n in WEIGHTS if self._exists(n)]
+    if not found:
+      raise ExportError(
+        f"'{self.path}' has a {CONFIG} but no {', no '.join(WEIGHTS)}. Save "
+        "the model with `save_pretrained(folder)`."
+      )
+    self._weights = [found[0]]
+    if found[0].endswith(".json"):
+      self._weights += self._shards(found[0])
+    tensors: dict[str, Tensor] = {}
+    for name in self._weights:
+      if name.endswith(".json"):
         continue
-      used.add(tensor)
-      value = self._tensors[tensor]()
-      if name.endswith("/kernel"):
-        value = value.T
-      if _fits(value.shape, tuple(variable.shape)):
-        pairs.append((variable, _reshaped(value, variable.shape)))
-      else:
-        shapes.append(
-          f"{name}: checkpoint {value.shape}, model {tuple(variable.shape)}"
+      path = os.path.join(self.path, name)
+      read = torch_pickle.read if name.endswith(".bin") else _read_safetensors
+      tensors |= read(self._local(path), path)
+    return {self._plain(name): tensor for name, tensor in tensors.items()}
+
+  def _shards(self, index: str) -> list[str]:
+    path = os.path.join(self.path, index)
+    places = self._json(index).get("weight_map")
+    names = set(places.values()) if isinstance(places, dict) else {None}
+    for name in names:
+      # Nothing outside the folder, whoever wrote the index.
+      if not isinstance(name, str) or os.path.basename(name) != name:
+        raise ExportError(
+          f"'{path}' does not say by file names which tensor is in which file."
         )
-    rest = [name for name in self._tensors if name not in used]
-    unexpected = [name for name in rest if not _IGNORED.fullmatch(name)]
-    return Match(
-      pairs=pairs,
-      mismatch=Mismatch(
-        missing=missing,
-        unexpected=unexpected,
-        shapes=shapes,
-        restorable=len(pairs),
-      ),
-      ignored=len(rest) - len(unexpected),
-    )
+      if not self._exists(name):
+        raise ExportError(
+          f"'{self.path}' lacks '{name}', which '{path}' names. Copy all of "
+          "its files."
+        )
+    return sorted(names)
+
+  def _exists(self, name: str) -> bool:
+    return tf.io.gfile.exists(os.path.join(self.path, name))
+
+  def _plain(self, name: str) -> str:
+    """Drops the prefix of models with heads, and other spellings.
+
+    TF1's of LayerNorm, and the decoder's of the output bias, which is the same
+    tensor under two names, of which `transformers` keeps one.
+    """
+    name = self.weight_map.plain(name)
+    name = name.replace("predictions.decoder.bias", "predictions.bias")
+    name = re.sub(r"LayerNorm\.gamma$", "LayerNorm.weight", name)
+    return re.sub(r"LayerNorm\.beta$", "LayerNorm.bias", name)
+
+  @property
+  def tensors(self) -> Mapping[str, Tensor]:
+    return self._tensors
 
   @property
   def files(self) -> Sequence[str]:
-    patterns = (CONFIG, WEIGHTS, *_MORE_FILES)
+    patterns = (CONFIG, *self._weights, *_MORE_FILES)
     return [
       path
       for pattern in patterns
@@ -216,12 +209,17 @@ class HuggingFace(Checkpoint):
 
   @property
   def declared(self) -> dict[str, Any]:
+    fields = _DISTILBERT_FIELDS if self.model_type == "distilbert" else _FIELDS
     values = {
-      field: self._config[key] for field, key in _FIELDS if key in self._config
+      field: self._config[key] for field, key in fields if key in self._config
     }
-    values["hidden_activation"] = _ACTIVATIONS[
-      self._config.get("hidden_act", "gelu")
-    ]
+    values["hidden_activation"] = _ACTIVATIONS[self._activation]
+    width = self._config.get("embedding_size")
+    # Where they are the same, Model Garden has no projection, and may say None.
+    if width not in (None, values.get("hidden_size")):
+      values["embedding_size"] = width
+    if self.model_type in _TYPES:
+      values["type"] = _TYPES[self.model_type]
     tokenizer = self._json("tokenizer_config.json", default={})
     if "do_lower_case" in tokenizer:
       values["do_lower_case"] = tokenizer["do_lower_case"]
@@ -274,39 +272,27 @@ class HuggingFace(Checkpoint):
     return value
 
 
-def tensor_name(name: str) -> str | None:
-  """Returns the tensor for a variable, or None if the table has none."""
-  for garden, hugging_face in _BERT:
-    pattern = re.escape(garden).replace(r"\#", r"(\d+)")
-    match = re.match(pattern, name)
-    if not match:
-      continue
-    for number in match.groups():
-      hugging_face = hugging_face.replace("#", number)
-    parameter = name[match.end() :]
-    if not parameter:
-      return hugging_face
-    if parameter in _PARAMETERS:
-      return hugging_face + _PARAMETERS[parameter]
-  return None
+def _read_safetensors(local: str, path: str) -> dict[str, Tensor]:
+  try:
+    file = safetensors.safe_open(local, framework="np")
+  except safetensors.SafetensorError as e:
+    raise ExportError(
+      f"Cannot read '{path}': it is truncated or damaged. ({e}) Copy it again, "
+      "and compare its size."
+    ) from e
+  return {
+    name: Tensor(
+      shape=tuple(file.get_slice(name).get_shape()),
+      dtype=_dtype(file.get_slice(name).get_dtype()),
+      read=functools.partial(file.get_tensor, name),
+    )
+    for name in file.keys()  # noqa: SIM118 - it is no mapping.
+  }
 
 
-def _plain(name: str) -> str:
-  """Drops the prefix of models with heads; maps TF1's spelling of LayerNorm."""
-  name = name.removeprefix("bert.")
-  return re.sub(
-    r"LayerNorm\.(gamma|beta)$",
-    lambda m: f"LayerNorm.{_PARAMETERS[m.group(1)]}",
-    name,
-  )
-
-
-def _fits(shape: tuple[int, ...], wanted: tuple[int, ...]) -> bool:
-  """Whether `shape` is `wanted` with the axes of the heads joined."""
-  if np.prod(shape) != np.prod(wanted):
-    return False
-  return shape[0] == wanted[0] or shape[-1] == wanted[-1] or len(shape) == 1
-
-
-def _reshaped(value: np.ndarray, shape: tf.TensorShape) -> Callable[[], Any]:
-  return lambda: value.reshape(shape)
+def _dtype(name: str) -> str:
+  """Returns what "F32" and the like are elsewhere; "BOOL" is no other's."""
+  for short, long in (("BF", "bfloat"), ("F", "float"), ("U", "uint")):
+    if name.startswith(short):
+      return name.replace(short, long, 1)
+  return name.lower() if name == "BOOL" else name.replace("I", "int", 1)

@@ -5,7 +5,7 @@ itself pairs them, by their order, since the names of many are made up. Nothing
 is restored unless everything fits.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 import contextlib
 from typing import Any
 
@@ -15,6 +15,7 @@ import tensorflow as tf
 
 from exporters.checkpoints.checkpoint import Checkpoint
 from exporters.checkpoints.checkpoint import Match
+from exporters.checkpoints.checkpoint import Tensor
 from exporters.checkpoints.mismatch import Mismatch
 from exporters.errors import ExportError
 from exporters.published import variable_name
@@ -32,26 +33,79 @@ def is_h5(path: str) -> bool:
     return f.read(len(_SIGNATURE)) == _SIGNATURE or path.endswith(_SUFFIXES)
 
 
-class KerasH5(Checkpoint):
-  """A file of weights, or of a whole model with its weights."""
+class H5File(Checkpoint):
+  """An HDF5 file of any of Keras's kinds.
+
+  Attributes:
+    file: The file, open.
+  """
 
   kind = "Keras .h5 file"
 
   def __init__(self, path: str):
     super().__init__(path)
     local = self._local(path)
-    with self._readable():
-      self._file = h5py.File(local, "r")
-      self._layers = self._read_layers()
-      self._others = self._count_others()
+    with self.readable():
+      self.file = h5py.File(local, "r")
 
-  def match(self, items: Mapping[str, Any]) -> Match:
+  @property
+  def tensors(self) -> Mapping[str, Tensor]:
+    found = {}
+    self.file.visititems(
+      lambda name, item: (
+        found.update({name: item}) if is_dataset(item) else None
+      )
+    )
+    return {
+      name: Tensor(
+        shape=item.shape, dtype=item.dtype.name, read=self.reader(item)
+      )
+      for name, item in found.items()
+    }
+
+  def require_one_model(self, items: Mapping[str, Any]) -> None:
+    """Raises `ExportError` if the file can't tell the parts apart."""
     if "model" not in items or items.keys() & {"masked_lm"}:
       raise ExportError(
         f"'{self.path}' holds one model's weights by layer, so that parts such "
         f"as {', '.join(sorted(items.keys() - {'model'}))} can't be told "
         "apart. Take a TF2 checkpoint of the training instead."
       )
+
+  def reader(self, dataset: h5py.Dataset) -> Callable[[], np.ndarray]:
+    """Returns what reads a dataset."""
+
+    def read() -> np.ndarray:
+      with self.readable():
+        return dataset[()]
+
+    return read
+
+  @contextlib.contextmanager
+  def readable(self) -> Iterator[None]:
+    """Rewords what h5py raises on files that can't be read."""
+    try:
+      yield
+    # What h5py raises on files that are truncated, damaged or hostile.
+    except (OSError, KeyError, RuntimeError, ValueError, TypeError) as e:
+      raise ExportError(
+        f"Cannot read the checkpoint '{self.path}': as a Keras .h5 file it is "
+        f"truncated or damaged. ({_first_line(e)}) Copy it again, and compare "
+        "its size."
+      ) from e
+
+
+class KerasH5(H5File):
+  """A file of weights, or of a whole model with its weights."""
+
+  def __init__(self, path: str):
+    super().__init__(path)
+    with self.readable():
+      self._layers = self._read_layers()
+      self._others = self._count_others()
+
+  def match(self, items: Mapping[str, Any]) -> Match:
+    self.require_one_model(items)
     model = items["model"]
     ours = {
       layer.name: layer.trainable_weights + layer.non_trainable_weights
@@ -75,7 +129,7 @@ class KerasH5(Checkpoint):
           missing.append(variable_name(variable))
           unexpected.append(name)
         elif shape == tuple(variable.shape):
-          pairs.append((variable, self._reader(tensors[name])))
+          pairs.append((variable, self.reader(tensors[name])))
         else:
           shapes.append(
             f"{variable_name(variable)}: checkpoint {shape}, model "
@@ -94,46 +148,23 @@ class KerasH5(Checkpoint):
 
   def _read_layers(self) -> dict[str, dict[str, h5py.Dataset]]:
     """Returns each layer's weights by name, in the order of the file."""
-    root = self._file
+    root = self.file
     if "layer_names" not in root.attrs:
-      root = _hard(root, _WHOLE_MODEL)
+      root = hard(root, _WHOLE_MODEL)
     layers = {}
     for layer in _strings(root, "layer_names"):
-      group = _hard(root, layer)
-      tensors = {n: _hard(group, n) for n in _strings(group, "weight_names")}
+      group = hard(root, layer)
+      tensors = {n: hard(group, n) for n in _strings(group, "weight_names")}
       if tensors:
         layers[layer] = tensors
     return layers
 
   def _count_others(self) -> int:
     """Returns how many tensors belong to no layer: an optimizer's, mostly."""
-    found = []
-    self._file.visititems(
-      lambda _, item: found.append(item) if _is_dataset(item) else None
-    )
-    return len(found) - sum(map(len, self._layers.values()))
-
-  def _reader(self, dataset: h5py.Dataset):
-    def read() -> np.ndarray:
-      with self._readable():
-        return dataset[()]
-
-    return read
-
-  @contextlib.contextmanager
-  def _readable(self) -> Iterator[None]:
-    try:
-      yield
-    # What h5py raises on files that are truncated, damaged or hostile.
-    except (OSError, KeyError, RuntimeError, ValueError, TypeError) as e:
-      raise ExportError(
-        f"Cannot read the checkpoint '{self.path}': as a Keras .h5 file it is "
-        f"truncated or damaged. ({_first_line(e)}) Copy it again, and compare "
-        "its size."
-      ) from e
+    return len(self.tensors) - sum(map(len, self._layers.values()))
 
 
-def _hard(group: h5py.Group, name: str) -> Any:
+def hard(group: h5py.Group, name: str) -> Any:
   """Returns what `name` is in this very file.
 
   HDF5 can refer to other files, by links and by data kept elsewhere; Keras
@@ -144,12 +175,12 @@ def _hard(group: h5py.Group, name: str) -> Any:
     if not isinstance(item.get(part, getlink=True), h5py.HardLink):
       raise ValueError(f"'{part}' is a link")
     item = item[part]
-  if _is_dataset(item) and (item.external or item.is_virtual):
+  if is_dataset(item) and (item.external or item.is_virtual):
     raise ValueError(f"'{name}' lies in another file")
   return item
 
 
-def _is_dataset(item: Any) -> bool:
+def is_dataset(item: Any) -> bool:
   return isinstance(item, h5py.Dataset)
 
 

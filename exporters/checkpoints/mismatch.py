@@ -58,6 +58,11 @@ class Mismatch:
         "masked language model. Take the pretrainer's checkpoint, or set "
         "`with_mlm = False`."
       )
+    if self.missing and all("pooler" in name for name in self.missing):
+      return (
+        "this model was saved without a pooler, as one of the masked language "
+        "model alone is. Take a checkpoint that has it."
+      )
     if self.parts == {"backbone"} and not self.shapes and not self.unexpected:
       return (
         "this is a checkpoint of the backbone alone, without the head of the "

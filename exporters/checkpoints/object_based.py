@@ -14,6 +14,7 @@ which `EMACheckpointing` writes with the two swapped.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
+import functools
 import heapq
 import itertools
 import os
@@ -25,11 +26,13 @@ from tensorflow.core.protobuf import trackable_object_graph_pb2
 
 from exporters.checkpoints.checkpoint import Checkpoint
 from exporters.checkpoints.checkpoint import Match
+from exporters.checkpoints.checkpoint import Tensor
+from exporters.checkpoints.checkpoint import shards
 from exporters.checkpoints.mismatch import Mismatch
 from exporters.errors import ExportError
 from exporters.published import variable_name
 
-_OBJECT_GRAPH_KEY = "_CHECKPOINTABLE_OBJECT_GRAPH"
+OBJECT_GRAPH_KEY = "_CHECKPOINTABLE_OBJECT_GRAPH"
 # Keras's numbered attributes, in the order in which they are trusted: layers
 # without weights come and go with the version of the code.
 _NUMBERED = (
@@ -42,6 +45,18 @@ _TRAINING = ("optimizer", "keras_api")
 # the model's own variables hold it.
 _AVERAGE = "average"
 _SWAPPED = "average_weights-"
+
+
+def open_reader(prefix: str) -> Any:
+  """Returns TensorFlow's reader of a checkpoint's files."""
+  # Not `tf.train.load_checkpoint`, which takes some remote prefixes for
+  # directories.
+  return tf.compat.v1.train.NewCheckpointReader(prefix)
+
+
+def is_object_based(prefix: str) -> bool:
+  """Whether a checkpoint has a graph of objects; TF1's have names alone."""
+  return open_reader(prefix).has_tensor(OBJECT_GRAPH_KEY)
 
 
 class ObjectBased(Checkpoint):
@@ -60,18 +75,11 @@ class ObjectBased(Checkpoint):
     """
     super().__init__(path)
     self._prefix = prefix
-    # Not `tf.train.load_checkpoint`, which takes some remote prefixes for
-    # directories.
-    reader = tf.compat.v1.train.NewCheckpointReader(prefix)
+    reader = open_reader(prefix)
     self._shapes = reader.get_variable_to_shape_map()
-    if _OBJECT_GRAPH_KEY not in self._shapes:
-      raise ExportError(
-        f"'{path}' is a name-based (TF1) checkpoint. Convert it first with "
-        "`python -m official.nlp.tools.tf2_bert_encoder_checkpoint_converter`."
-      )
     self._dtypes = reader.get_variable_to_dtype_map()
     self._nodes = trackable_object_graph_pb2.TrackableObjectGraph.FromString(
-      self._read(_OBJECT_GRAPH_KEY).numpy()
+      self._read(OBJECT_GRAPH_KEY).numpy()
     ).nodes
     self._averages = {
       slot.original_variable_node_id: slot.slot_variable_node_id
@@ -93,9 +101,24 @@ class ObjectBased(Checkpoint):
     return frozenset(child.local_name for child in self._nodes[0].children)
 
   @property
+  def tensors(self) -> Mapping[str, Tensor]:
+    found = {}
+    for node_id in range(len(self._nodes)):
+      for attribute in self._values(node_id):
+        key = attribute.checkpoint_key
+        name = attribute.full_name or key.partition("/.ATTRIBUTES")[0]
+        if key.startswith("optimizer/") or ".OPTIMIZER_SLOT" in key:
+          name = f"optimizer/{name}"
+        found[name] = Tensor(
+          shape=tuple(self._shapes[key]),
+          dtype=self._dtypes[key].name,
+          read=functools.partial(self._read, key),
+        )
+    return found
+
+  @property
   def files(self) -> Sequence[str]:
-    shards = tf.io.gfile.glob(f"{self._prefix}.data-*")
-    return [f"{self._prefix}.index", *sorted(shards)]
+    return shards(self._prefix)
 
   def match(self, items: Mapping[str, Any]) -> Match:
     bound, roots = self._bind(items)

@@ -1,0 +1,52 @@
+"""TF1 checkpoints, by names, as google-research released BERT and others.
+
+`bert/encoder/layer_0/attention/self/query/kernel` and the like, in files with a
+prefix such as `bert_model.ckpt`; `weight_maps` has the tables.
+"""
+
+from collections.abc import Mapping, Sequence
+import functools
+import os
+
+import tensorflow as tf
+
+from exporters.checkpoints import weight_maps
+from exporters.checkpoints.checkpoint import Tensor
+from exporters.checkpoints.checkpoint import shards
+from exporters.checkpoints.named import Mapped
+from exporters.checkpoints.object_based import open_reader
+
+
+class Tf1(Mapped):
+  """A TF1 checkpoint, given by the prefix of its files."""
+
+  kind = "TF1 name-based checkpoint"
+
+  def __init__(self, path: str, prefix: str):
+    super().__init__(path)
+    self._prefix = prefix
+    reader = open_reader(prefix)
+    shapes = reader.get_variable_to_shape_map()
+    self.weight_map = weight_maps.of_tf1(shapes)
+    dtypes = reader.get_variable_to_dtype_map()
+    self._tensors = {
+      self.weight_map.plain(name): Tensor(
+        shape=tuple(shape),
+        dtype=dtypes[name].name,
+        read=functools.partial(reader.get_tensor, name),
+      )
+      for name, shape in shapes.items()
+    }
+
+  @property
+  def tensors(self) -> Mapping[str, Tensor]:
+    return self._tensors
+
+  @property
+  def files(self) -> Sequence[str]:
+    return shards(self._prefix)
+
+  @property
+  def vocab_file(self) -> str | None:
+    path = os.path.join(os.path.dirname(self._prefix), "vocab.txt")
+    return path if tf.io.gfile.exists(path) else None

@@ -1,0 +1,295 @@
+"""Which tensor of a checkpoint by names is which variable of Model Garden.
+
+Each table has a row for a variable, or for a layer where the name ends in `/`,
+and the other side's name for it; `#` is a number. Where a row names a layer,
+`parameters` says what the other side calls its kernel, bias, gamma and beta.
+PyTorch's `Linear` keeps its weight as [outputs, inputs], so that kernels are
+transposed. Attention kernels of Model Garden have an axis for the heads, which
+is a reshape of the same numbers.
+"""
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+import dataclasses
+import functools
+import re
+
+import numpy as np
+
+# The other side's name of what every encoder of google-research/bert has.
+_TF1 = (
+  ("word_embeddings/embeddings", "embeddings/word_embeddings"),
+  ("position_embedding/embeddings", "embeddings/position_embeddings"),
+  ("type_embeddings/embeddings", "embeddings/token_type_embeddings"),
+  ("embeddings/layer_norm/", "embeddings/LayerNorm/"),
+  ("pooler_transform/", "pooler/dense/"),
+  ("cls/predictions/output_bias/bias", "cls/predictions/output_bias"),
+  ("cls/predictions/transform/dense/", "cls/predictions/transform/dense/"),
+  (
+    "cls/predictions/transform/LayerNorm/",
+    "cls/predictions/transform/LayerNorm/",
+  ),
+)
+# A layer of the encoder: ours below `transformer/layer_#/`, theirs below
+# `encoder/layer_#/`.
+_TF1_LAYER = (
+  ("self_attention/query/", "attention/self/query/"),
+  ("self_attention/key/", "attention/self/key/"),
+  ("self_attention/value/", "attention/self/value/"),
+  ("self_attention/attention_output/", "attention/output/dense/"),
+  ("self_attention_layer_norm/", "attention/output/LayerNorm/"),
+  ("intermediate/", "intermediate/dense/"),
+  ("output/", "output/dense/"),
+  ("output_layer_norm/", "output/LayerNorm/"),
+)
+_TF1_ALBERT_LAYER = (
+  ("self_attention/query/", "attention_1/self/query/"),
+  ("self_attention/key/", "attention_1/self/key/"),
+  ("self_attention/value/", "attention_1/self/value/"),
+  ("self_attention/attention_output/", "attention_1/output/dense/"),
+  ("self_attention_layer_norm/", "LayerNorm/"),
+  ("intermediate/", "ffn_1/intermediate/dense/"),
+  ("output/", "ffn_1/intermediate/output/dense/"),
+  ("output_layer_norm/", "LayerNorm_1/"),
+)
+
+# `transformers`: BertModel, and ElectraModel, which has the same layers.
+_PYTORCH_EMBEDDINGS = (
+  ("word_embeddings/embeddings", "embeddings.word_embeddings.weight"),
+  ("position_embedding/embeddings", "embeddings.position_embeddings.weight"),
+  ("type_embeddings/embeddings", "embeddings.token_type_embeddings.weight"),
+  ("embeddings/layer_norm/", "embeddings.LayerNorm."),
+)
+_PYTORCH_LAYER = (
+  ("self_attention/query/", "attention.self.query."),
+  ("self_attention/key/", "attention.self.key."),
+  ("self_attention/value/", "attention.self.value."),
+  ("self_attention/attention_output/", "attention.output.dense."),
+  ("self_attention_layer_norm/", "attention.output.LayerNorm."),
+  ("intermediate/", "intermediate.dense."),
+  ("output/", "output.dense."),
+  ("output_layer_norm/", "output.LayerNorm."),
+)
+_PYTORCH_HEADS = (
+  ("pooler_transform/", "pooler.dense."),
+  ("cls/predictions/output_bias/bias", "cls.predictions.bias"),
+  ("cls/predictions/transform/dense/", "cls.predictions.transform.dense."),
+  (
+    "cls/predictions/transform/LayerNorm/",
+    "cls.predictions.transform.LayerNorm.",
+  ),
+)
+# AlbertModel: one layer, called again and again.
+_PYTORCH_ALBERT_LAYER = (
+  ("self_attention/query/", "attention.query."),
+  ("self_attention/key/", "attention.key."),
+  ("self_attention/value/", "attention.value."),
+  ("self_attention/attention_output/", "attention.dense."),
+  ("self_attention_layer_norm/", "attention.LayerNorm."),
+  ("intermediate/", "ffn."),
+  ("output/", "ffn_output."),
+  ("output_layer_norm/", "full_layer_layer_norm."),
+)
+_PYTORCH_ALBERT_HEADS = (
+  ("embedding_projection/", "encoder.embedding_hidden_mapping_in."),
+  ("pooler_transform/", "pooler."),
+  ("cls/predictions/output_bias/bias", "predictions.bias"),
+  ("cls/predictions/transform/dense/", "predictions.dense."),
+  ("cls/predictions/transform/LayerNorm/", "predictions.LayerNorm."),
+)
+_PYTORCH_DISTILBERT_LAYER = (
+  ("self_attention/query/", "attention.q_lin."),
+  ("self_attention/key/", "attention.k_lin."),
+  ("self_attention/value/", "attention.v_lin."),
+  ("self_attention/attention_output/", "attention.out_lin."),
+  ("self_attention_layer_norm/", "sa_layer_norm."),
+  ("intermediate/", "ffn.lin1."),
+  ("output/", "ffn.lin2."),
+  ("output_layer_norm/", "output_layer_norm."),
+)
+_PYTORCH_DISTILBERT_HEADS = (
+  ("cls/predictions/output_bias/bias", "vocab_projector.bias"),
+  ("cls/predictions/transform/dense/", "vocab_transform."),
+  ("cls/predictions/transform/LayerNorm/", "vocab_layer_norm."),
+)
+
+_SAME = {name: name for name in ("kernel", "bias", "gamma", "beta")}
+_PYTORCH = {
+  "kernel": "weight",
+  "gamma": "weight",
+  "beta": "bias",
+  "bias": "bias",
+}
+# What is the encoder's, if it is not what a training or a library computes.
+_OURS = re.compile(r"(embeddings\w*|encoder|pooler|transformer)\b.*")
+_NOT_OURS = re.compile(r".*(/adam_[mv]|/Adam(_\d)?|\.position_ids)")
+
+
+def _identity(shape: tuple[int, ...]) -> np.ndarray:
+  return np.eye(*shape, dtype=np.float32)
+
+
+def _zeros(shape: tuple[int, ...]) -> np.ndarray:
+  return np.zeros(shape, np.float32)
+
+
+# An ELECTRA has no pooler; google/electra_*/2 published the identity in its
+# place, so that pooled_output is the tanh of the first token's output.
+_NO_POOLER = {
+  "pooler_transform/kernel": _identity,
+  "pooler_transform/bias": _zeros,
+}
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class WeightMap:
+  """A table and how to read it.
+
+  Attributes:
+    rows: Model Garden's name, the other side's.
+    parameters: The other side's names of a layer's parameters, by ours.
+    prefixes: What models with heads put before the names of their encoder.
+    transposed: Whether kernels are [outputs, inputs] there.
+    absent: What a variable gets that the other side never has, by name: a
+      function of its shape.
+  """
+
+  rows: Sequence[tuple[str, str]]
+  parameters: Mapping[str, str]
+  prefixes: Sequence[str]
+  transposed: bool
+  absent: Mapping[str, Callable[[tuple[int, ...]], np.ndarray]] = (
+    dataclasses.field(default_factory=dict)
+  )
+
+  @functools.cached_property
+  def _patterns(self) -> Sequence[tuple[re.Pattern, str]]:
+    # Before it may stand a scope, such as the pretrainer's `bert/`.
+    return [
+      (
+        re.compile(r"(?:.*/)?" + re.escape(ours).replace(r"\#", r"(\d+)")),
+        theirs,
+      )
+      for ours, theirs in self.rows
+    ]
+
+  def tensor(self, variable: str) -> str | None:
+    """Returns the tensor's name, or None if the table has none."""
+    layer, _, parameter = variable.rpartition("/")
+    for pattern, theirs in self._patterns:
+      whole = pattern.fullmatch(variable)
+      match = whole or pattern.fullmatch(f"{layer}/")
+      if not match or not whole and parameter not in self.parameters:
+        continue
+      for number in match.groups():
+        theirs = theirs.replace("#", number)
+      return theirs if whole else theirs + self.parameters[parameter]
+    return None
+
+  def constant(self, variable: str) -> Callable | None:
+    """Returns what makes the value of a variable that has no tensor."""
+    for name, make in self.absent.items():
+      if f"/{variable}".endswith(f"/{name}"):
+        return make
+    return None
+
+  def plain(self, tensor: str) -> str:
+    """Returns a tensor's name without the prefix of models with heads."""
+    for prefix in self.prefixes:
+      tensor = tensor.removeprefix(prefix)
+    return tensor
+
+  def is_ours(self, tensor: str) -> bool:
+    """Whether the encoder is wrong without this tensor, by its plain name."""
+    return bool(_OURS.fullmatch(tensor) and not _NOT_OURS.fullmatch(tensor))
+
+
+def _layers(ours: str, theirs: str, rows: Sequence[tuple[str, str]]):
+  return tuple((ours + a, theirs + b) for a, b in rows)
+
+
+_BERT_OURS = "transformer/layer_#/"
+_TF1_BERT_ROWS = _TF1 + _layers(_BERT_OURS, "encoder/layer_#/", _TF1_LAYER)
+_PYTORCH_BERT_ROWS = (
+  _PYTORCH_EMBEDDINGS
+  + _layers(_BERT_OURS, "encoder.layer.#.", _PYTORCH_LAYER)
+  + _PYTORCH_HEADS
+)
+
+TF1_BERT = WeightMap(
+  rows=_TF1_BERT_ROWS,
+  parameters=_SAME,
+  prefixes=("bert/",),
+  transposed=False,
+)
+TF1_ELECTRA = WeightMap(
+  rows=(*_TF1_BERT_ROWS, ("embedding_projection/", "embeddings_project/")),
+  parameters=_SAME,
+  prefixes=("electra/",),
+  transposed=False,
+  absent=_NO_POOLER,
+)
+TF1_ALBERT = WeightMap(
+  rows=(
+    *_TF1,
+    ("embedding_projection/", "encoder/embedding_hidden_mapping_in/"),
+    *_layers(
+      "transformer/",
+      "encoder/transformer/group_0/inner_group_0/",
+      _TF1_ALBERT_LAYER,
+    ),
+  ),
+  parameters=_SAME,
+  prefixes=("bert/",),
+  transposed=False,
+)
+
+# By the `model_type` of config.json.
+HUGGING_FACE = {
+  "bert": WeightMap(
+    rows=_PYTORCH_BERT_ROWS,
+    parameters=_PYTORCH,
+    prefixes=("bert.",),
+    transposed=True,
+  ),
+  "electra": WeightMap(
+    rows=(
+      *_PYTORCH_BERT_ROWS,
+      ("embedding_projection/", "embeddings_project."),
+    ),
+    parameters=_PYTORCH,
+    prefixes=("electra.",),
+    transposed=True,
+    absent=_NO_POOLER,
+  ),
+  "albert": WeightMap(
+    rows=_PYTORCH_EMBEDDINGS
+    + _layers(
+      "transformer/",
+      "encoder.albert_layer_groups.0.albert_layers.0.",
+      _PYTORCH_ALBERT_LAYER,
+    )
+    + _PYTORCH_ALBERT_HEADS,
+    parameters=_PYTORCH,
+    prefixes=("albert.",),
+    transposed=True,
+  ),
+  # It has no segments: zeros added to the other embeddings.
+  "distilbert": WeightMap(
+    rows=_PYTORCH_EMBEDDINGS
+    + _layers(_BERT_OURS, "transformer.layer.#.", _PYTORCH_DISTILBERT_LAYER)
+    + _PYTORCH_DISTILBERT_HEADS,
+    parameters=_PYTORCH,
+    prefixes=("distilbert.",),
+    transposed=True,
+    absent=_NO_POOLER | {"type_embeddings/embeddings": _zeros},
+  ),
+}
+
+
+def of_tf1(tensors: Collection[str]) -> WeightMap:
+  """Returns the table for a TF1 checkpoint, told by the names in it."""
+  if any(name.startswith("electra/") for name in tensors):
+    return TF1_ELECTRA
+  if any("/inner_group_0/" in name for name in tensors):
+    return TF1_ALBERT
+  return TF1_BERT

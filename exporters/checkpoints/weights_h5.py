@@ -1,0 +1,107 @@
+"""Keras `.weights.h5` files: groups along the attributes of a model.
+
+`layers/dense_1/vars/0` is the first variable of the second Dense layer in the
+attribute `layers`. Nothing is restored unless everything fits.
+"""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import tensorflow as tf
+
+# The walk is Keras's own, so that the paths are too; it has no public name.
+from tf_keras.src.saving import saving_lib
+from tf_keras.src.utils import generic_utils
+
+from exporters.checkpoints.checkpoint import Match
+from exporters.checkpoints.keras_h5 import H5File
+from exporters.checkpoints.keras_h5 import hard
+from exporters.checkpoints.mismatch import Mismatch
+from exporters.published import variable_name
+
+# The group below each object's path.
+_VARIABLES = "vars"
+# What a compiled model keeps beside its weights.
+_TRAINING = ("optimizer", "_optimizer", "compiled_metrics")
+
+
+class WeightsH5(H5File):
+  """A file of `save_weights` under a name that ends in `.weights.h5`."""
+
+  kind = "Keras .weights.h5 file"
+
+  def __init__(self, path: str):
+    super().__init__(path)
+    with self.readable():
+      self._paths = set(self.tensors)
+
+  @property
+  def is_of_this_kind(self) -> bool:
+    """Whether there are such groups in the file."""
+    return any(f"/{path}".split("/")[-2] == _VARIABLES for path in self._paths)
+
+  def match(self, items: Mapping[str, Any]) -> Match:
+    self.require_one_model(items)
+    ours = dict(_walk(items["model"], "", set()))
+    pairs, missing, shapes = [], [], []
+    for path, variable in ours.items():
+      name, shape = variable_name(variable), tuple(variable.shape)
+      if path not in self._paths:
+        missing.append(name)
+        continue
+      with self.readable():
+        dataset = hard(self.file, path)
+      if dataset.shape != shape:
+        shapes.append(f"{name}: checkpoint {dataset.shape}, model {shape}")
+      else:
+        pairs.append((variable, self.reader(dataset)))
+    rest = self._paths - ours.keys()
+    unexpected = [p for p in rest if p.partition("/")[0] not in _TRAINING]
+    return Match(
+      pairs=pairs,
+      mismatch=Mismatch(
+        missing=missing,
+        unexpected=unexpected,
+        shapes=shapes,
+        restorable=len(pairs),
+      ),
+      ignored=len(rest) - len(unexpected),
+    )
+
+
+def _walk(
+  trackable: Any, path: str, seen: set[int]
+) -> Iterator[tuple[str, tf.Variable]]:
+  """Yields each variable with its path in the file, as Keras writes it."""
+  if id(trackable) in seen:
+    return
+  seen.add(id(trackable))
+  own = getattr(trackable, "_trainable_weights", []) + getattr(
+    trackable, "_non_trainable_weights", []
+  )
+  for i, variable in enumerate(own):
+    yield _join(path, f"{_VARIABLES}/{i}"), variable
+  for name, child in saving_lib._walk_trackable(trackable):
+    if saving_lib._is_keras_trackable(child):
+      yield from _walk(child, _join(path, name), seen)
+    elif isinstance(child, (list, dict, tuple, set)):
+      yield from _walk_container(child, _join(path, name), seen)
+
+
+def _walk_container(
+  container: Any, path: str, seen: set[int]
+) -> Iterator[tuple[str, tf.Variable]]:
+  values = container.values() if isinstance(container, dict) else container
+  counts: dict[str, int] = {}
+  for child in list(values):
+    if not saving_lib._is_keras_trackable(child) or id(child) in seen:
+      continue
+    name = generic_utils.to_snake_case(type(child).__name__)
+    count = counts[name] = counts.get(name, -1) + 1
+    yield from _walk(
+      child, _join(path, f"{name}_{count}" if count else name), seen
+    )
+
+
+def _join(path: str, name: str) -> str:
+  return f"{path}/{name}".lstrip("/")

@@ -1,0 +1,296 @@
+"""Checkpoints by names: TF1, Hugging Face, PyTorch, SavedModels."""
+
+import json
+import pathlib
+import shutil
+
+import ml_dtypes
+import numpy as np
+from official.nlp.configs import encoders
+import pytest
+import safetensors.numpy
+import tensorflow as tf
+
+from exporters import bert
+from exporters import checkpoints
+from exporters import saved_model
+from exporters.errors import ExportError
+from tests import checkpoint_files
+from tests import command
+from tests import numpy_bert
+from tests import small_bert
+
+
+def config(kind: str) -> encoders.EncoderConfig:
+  """Returns Model Garden's configuration of the model in `numpy_bert`."""
+  if kind == "albert":
+    sizes = small_bert.SIZES | {"embedding_width": numpy_bert.NARROW}
+    fields = encoders.AlbertEncoderConfig(**sizes)
+    return encoders.EncoderConfig(type="albert", albert=fields)
+  narrow = {"embedding_size": numpy_bert.NARROW} if kind == "electra" else {}
+  return small_bert.config(**narrow)
+
+
+@pytest.fixture(scope="module")
+def directory(tmp_path_factory) -> pathlib.Path:
+  """Folders of all architectures, a vocabulary, and TF1's of some."""
+  root = tmp_path_factory.mktemp("checkpoints")
+  small_bert.write_vocabulary(root / "vocab.txt")
+  for kind, sizes in numpy_bert.CONFIGS.items():
+    tensors = numpy_bert.tensors(kind)
+    checkpoint_files.hugging_face(root / kind, kind, sizes, tensors)
+  checkpoint_files.tf1(root / "bert_model.ckpt", numpy_bert.tensors("bert"))
+  checkpoint_files.tf1(
+    root / "albert_model.ckpt",
+    numpy_bert.tensors("albert"),
+    checkpoint_files.ALBERT_RENAMES,
+  )
+  return root
+
+
+def built(directory: pathlib.Path, checkpoint, kind: str, *, with_mlm=False):
+  """Builds an exporter's model and restores it from `checkpoint`."""
+  exporter = bert.BertExporter(
+    checkpoint=str(checkpoint),
+    encoder=config(kind),
+    vocab_file=str(directory / "vocab.txt"),
+    do_lower_case=True,
+    with_mlm=with_mlm,
+  )
+  build = exporter.build()
+  for items in build.restores:
+    checkpoints.restore(exporter.opened, items)
+  return build.published[""]
+
+
+def restored(path) -> dict[str, np.ndarray]:
+  """Restores a fresh small BERT; returns its variables."""
+  model = small_bert.encoder()
+  checkpoint = checkpoints.open_checkpoint(str(path))
+  checkpoints.restore(checkpoint, {"encoder": model, "model": model})
+  return {variable.name: variable.numpy() for variable in model.variables}
+
+
+def assert_same(got, want):
+  assert got.keys() == want.keys()
+  for name, value in want.items():
+    np.testing.assert_array_equal(got[name], value, err_msg=name)
+
+
+def assert_close(got, want):
+  """Within 1e-5 of the scale of what NumPy computes."""
+  assert np.shape(got) == want.shape
+  assert np.abs(got - want).max() <= 1e-5 * np.abs(want).max()
+
+
+class TestHuggingFace:
+  """Outputs agree with NumPy's, from the same file."""
+
+  @pytest.mark.parametrize("kind", ["bert", "albert", "electra", "distilbert"])
+  def test_outputs(self, directory, kind):
+    with_mlm = kind != "electra"  # Whose discriminator has another head.
+    published = built(
+      directory, directory / kind, kind, with_mlm=with_mlm
+    ).sub_objects
+    published = published or {"": built(directory, directory / kind, kind)}
+    (model,) = published.values()
+    inputs = small_bert.inputs(positions=with_mlm)
+    got = model.function(inputs, training=False)
+    ids, mask, types, *positions = (x.numpy() for x in inputs.values())
+    want = numpy_bert.outputs(
+      kind, numpy_bert.tensors(kind), ids, mask, types, *positions
+    )
+    for name, value in want.items():
+      assert_close(got[name], value)
+
+  def test_another_architecture_than_the_gin_file_says(self, directory):
+    with pytest.raises(ExportError, match="type: bert in the gin file, albert"):
+      built(directory, directory / "albert", "bert")
+
+  def test_bias_under_the_decoders_name(self, directory, tmp_path):
+    tensors = numpy_bert.tensors("bert")
+    bias = tensors.pop("cls.predictions.bias")
+    tensors["cls.predictions.decoder.bias"] = bias
+    folder = tmp_path / "bert"
+    checkpoint_files.hugging_face(
+      folder, "bert", numpy_bert.CONFIGS["bert"], tensors
+    )
+    mlm = built(directory, folder, "bert", with_mlm=True).sub_objects["mlm"]
+    (got,) = (v for v in mlm.variables if "output_bias" in v.name)
+    np.testing.assert_array_equal(got, bias)
+
+  def test_without_a_pooler(self, tmp_path):
+    tensors = numpy_bert.tensors("bert")
+    kept = {n: value for n, value in tensors.items() if "pooler" not in n}
+    checkpoint_files.hugging_face(
+      tmp_path / "bert", "bert", numpy_bert.CONFIGS["bert"], kept
+    )
+    with pytest.raises(ExportError, match="saved without a pooler"):
+      restored(tmp_path / "bert")
+
+
+class TestWaysIn:
+  """The same weights in other files give the same variables."""
+
+  @pytest.fixture(scope="class")
+  def want(self, directory):
+    return restored(directory / "bert")
+
+  @pytest.fixture(scope="class")
+  def model(self, want):
+    model = small_bert.encoder()
+    for variable in model.variables:
+      variable.assign(want[variable.name])
+    return model
+
+  def test_tf1(self, directory, want):
+    assert_same(restored(directory / "bert_model.ckpt"), want)
+
+  def test_tf1_file_of_it(self, directory, want):
+    assert_same(restored(directory / "bert_model.ckpt.index"), want)
+
+  def test_tf1_albert(self, directory):
+    tf1 = built(
+      directory, directory / "albert_model.ckpt", "albert", with_mlm=True
+    )
+    hugging_face = built(
+      directory, directory / "albert", "albert", with_mlm=True
+    )
+    for a, b in zip(
+      tf1.sub_objects["mlm"].variables,
+      hugging_face.sub_objects["mlm"].variables,
+      strict=True,
+    ):
+      np.testing.assert_array_equal(a, b, err_msg=a.name)
+
+  def test_tf1_of_another_depth(self, directory):
+    model = small_bert.encoder(num_layers=1)
+    checkpoint = checkpoints.open_checkpoint(str(directory / "bert_model.ckpt"))
+    with pytest.raises(ExportError) as error:
+      checkpoints.restore(checkpoint, {"encoder": model, "model": model})
+    lines = str(error.value).split("\n  ")[1:]
+    assert len(lines) == 16
+    assert all("+ encoder/layer_1/" in line for line in lines)
+
+  @pytest.mark.parametrize("suffix", ["h5", "weights.h5"])
+  def test_keras(self, model, want, tmp_path, suffix):
+    model.save_weights(tmp_path / f"encoder.{suffix}")
+    assert_same(restored(tmp_path / f"encoder.{suffix}"), want)
+
+  def test_weights_h5_of_another_width(self, tmp_path):
+    path = tmp_path / "encoder.weights.h5"
+    small_bert.encoder(intermediate_size=64).save_weights(path)
+    with pytest.raises(ExportError, match="another size of model"):
+      restored(path)
+
+  @pytest.mark.parametrize("write", ["torch_zip", "torch_legacy"])
+  def test_pytorch(self, directory, want, tmp_path, write):
+    shutil.copy(directory / "bert/config.json", tmp_path)
+    # As PyTorch keeps a transposed tensor: the same numbers, other strides.
+    tensors = {
+      name: np.asfortranarray(value) if "query" in name else value
+      for name, value in numpy_bert.tensors("bert").items()
+    }
+    tensors["bert.embeddings.position_ids"] = np.arange(32)
+    path = tmp_path / "pytorch_model.bin"
+    getattr(checkpoint_files, write)(path, tensors)
+    assert_same(restored(path), want)
+
+  @pytest.mark.parametrize("write", ["torch_zip", "safetensors"])
+  @pytest.mark.parametrize("dtype", [np.float16, ml_dtypes.bfloat16])
+  def test_half_precision(self, directory, want, tmp_path, write, dtype):
+    shutil.copy(directory / "bert/config.json", tmp_path)
+    tensors = numpy_bert.tensors("bert")
+    half = {name: value.astype(dtype) for name, value in tensors.items()}
+    if write == "torch_zip":
+      checkpoint_files.torch_zip(tmp_path / "pytorch_model.bin", half)
+    else:
+      safetensors.numpy.save_file(half, tmp_path / "model.safetensors")
+    rounded = {
+      name: value.astype(dtype).astype(np.float32)
+      for name, value in want.items()
+    }
+    assert_same(restored(tmp_path), rounded)
+
+  @pytest.fixture
+  def shards(self, directory, tmp_path):
+    """A folder with the tensors in two files and an index."""
+    shutil.copy(directory / "bert/config.json", tmp_path)
+    tensors = numpy_bert.tensors("bert")
+    names = sorted(tensors)
+    files = {}
+    for i, part in enumerate((names[::2], names[1::2]), start=1):
+      file = f"model-{i:05}-of-00002.safetensors"
+      files |= dict.fromkeys(part, file)
+      safetensors.numpy.save_file(
+        {n: tensors[n] for n in part}, tmp_path / file
+      )
+    (tmp_path / "model.safetensors.index.json").write_text(
+      json.dumps({"metadata": {}, "weight_map": files})
+    )
+    return tmp_path
+
+  def test_shards(self, want, shards):
+    assert_same(restored(shards), want)
+
+  def test_a_shard_is_missing(self, shards):
+    (shards / "model-00002-of-00002.safetensors").unlink()
+    with pytest.raises(ExportError, match="lacks 'model-00002-of-00002"):
+      restored(shards)
+
+  def test_an_index_that_leaves_the_folder(self, shards):
+    index = {"weight_map": {"x": "../model.safetensors"}}
+    path = shards / "model.safetensors.index.json"
+    path.write_text(json.dumps(index))
+    with pytest.raises(ExportError, match="by file names"):
+      restored(shards)
+
+  def test_saved_model_that_was_fine_tuned(self, directory, want, tmp_path):
+    published = built(
+      directory, directory / "bert_model.ckpt", "bert", with_mlm=True
+    )
+    saved_model.write(published, str(tmp_path / "first"))
+    assert_same(restored(tmp_path / "first"), want)
+    loaded = tf.saved_model.load(str(tmp_path / "first"))
+    for variable in loaded.trainable_variables:
+      variable.assign_add(tf.ones_like(variable))
+    model = tf.Module()
+    model.fine_tuned = loaded
+    model.head = tf.Variable(tf.zeros([16, 3]), name="classifier/kernel")
+    tf.saved_model.save(model, str(tmp_path / "second"))
+    tuned = {name: value + 1 for name, value in want.items()}
+    assert_same(restored(tmp_path / "second"), tuned)
+
+  def test_artifacts_are_the_same_bytes(self, directory, tmp_path):
+    # From the names of TF1, and from the artifact that this gives.
+    checkpoint = directory / "bert_model.ckpt"
+    for path in (tmp_path / "first", tmp_path / "second"):
+      command.export(
+        "bert",
+        small_bert.GIN_FILE,
+        path,
+        "--checks=none",
+        bindings=[
+          f"CHECKPOINT = '{checkpoint}'",
+          f"VOCAB_FILE = '{directory / 'vocab.txt'}'",
+        ],
+      )
+      checkpoint = path
+    files = saved_model.files(str(tmp_path / "first"))
+    assert files == saved_model.files(str(tmp_path / "second"))
+    for file in files:
+      first, second = (tmp_path / n / file for n in ("first", "second"))
+      assert first.read_bytes() == second.read_bytes(), file
+
+  def test_what_was_looked_for(self, tmp_path):
+    (tmp_path / "notes.txt").write_text("not a checkpoint")
+    with pytest.raises(ExportError) as error:
+      restored(tmp_path / "notes.txt")
+    for file in (
+      "notes.txt.index",
+      ".weights.h5",
+      "saved_model.pb",
+      "pytorch_model.bin",
+      "model.safetensors.index.json",
+    ):
+      assert file in str(error.value)
