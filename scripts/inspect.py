@@ -1,0 +1,112 @@
+"""Says what a checkpoint or a SavedModel is, and how to export it.
+
+  python -m scripts.inspect /path/to/bert_model.ckpt
+  python -m scripts.inspect --gin /path/to/hugging_face_folder > my_model.gin
+
+Prints its kind, a guess of the architecture, sizes, heads, parameters, the
+variables as a tree with shapes, and the gin file that would export it. With
+`--gin`, that file alone.
+"""
+
+from collections.abc import Mapping, Sequence
+import os
+import re
+import sys
+
+from absl import app
+from absl import flags
+
+_GIN = flags.DEFINE_bool("gin", False, "Print nothing but the gin file.")
+
+_NUMBER = re.compile(r"\d+")
+
+
+def main(argv: Sequence[str]) -> None:
+  os.environ.setdefault("TF_USE_LEGACY_KERAS", "1")
+  os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+  if len(argv) != 2:
+    raise app.UsageError("Name one checkpoint or SavedModel.")
+  from exporters import identification
+  from exporters.errors import ExportError
+
+  try:
+    identity = identification.identify(argv[1].rstrip("/"))
+  except ExportError as e:
+    sys.exit(f"error: {e}")
+  leaf = identification.leaf(identity)
+  if _GIN.value:
+    if leaf is None:
+      sys.exit(
+        f"error: '{argv[1]}' is no text encoder that is known here; take the "
+        "nearest file below configs/."
+      )
+    print(leaf, end="")
+    return
+  _print(identity, leaf)
+
+
+def _print(identity, leaf: str | None) -> None:
+  from rich.console import Console
+  from rich.table import Table
+  from rich.tree import Tree
+
+  console = Console(highlight=False, soft_wrap=True)
+  facts = Table.grid(padding=(0, 2))
+  for name, value in _facts(identity):
+    facts.add_row(name, str(value))
+  console.print(facts)
+  tree = Tree(identity.path, guide_style="dim")
+  _add(tree, _nested(identity.tensors))
+  console.print(tree)
+  if leaf:
+    console.rule("the gin file that exports it", align="left")
+    # As it stands, so that it can be copied.
+    console.out(leaf, highlight=False)
+
+
+def _facts(identity):
+  yield "kind", identity.kind
+  yield "architecture", identity.architecture
+  for name, value in identity.sizes.items():
+    note = " (customary; the file does not tell)"
+    yield name, f"{value}{note * (name in identity.guessed)}"
+  yield "heads", ", ".join(identity.heads) or "none"
+  yield "parameters", f"{identity.parameters:,}"
+  yield "dtype", ", ".join(identity.dtypes)
+  yield "tensors", len(identity.tensors)
+  if identity.training:
+    yield "of training only", identity.training
+
+
+def _nested(tensors) -> dict:
+  """Returns a tree of dicts by the parts of names, with texts as leaves."""
+  root: dict = {}
+  for name, tensor in tensors.items():
+    *folders, last = re.split(r"[/.]", name)
+    node = root
+    for folder in folders:
+      # A name may be a tensor and a folder: `bias` beside `bias/adam_m`.
+      node = node.setdefault(f"{folder}/", {})
+    shape = "x".join(map(str, tensor.shape)) or "scalar"
+    node[last] = f"{shape} {tensor.dtype}"
+  return root
+
+
+def _add(tree, node: Mapping) -> None:
+  """Adds the children; those that differ in numbers alone as one."""
+  alike: dict[tuple[str, str], list[str]] = {}
+  for name, child in node.items():
+    alike.setdefault((_NUMBER.sub("#", name), repr(child)), []).append(name)
+  for names in alike.values():
+    child = node[names[0]]
+    label = names[0]
+    if len(names) > 1:
+      label = f"{names[0]} ... {names[-1]} ({len(names)} alike)"
+    if isinstance(child, Mapping):
+      _add(tree.add(label, highlight=False), child)
+    else:
+      tree.add(f"{label}  [dim]{child}[/dim]", highlight=False)
+
+
+if __name__ == "__main__":
+  app.run(main)
