@@ -34,16 +34,24 @@ def write(published: Published, path: str) -> None:
   _write_fingerprint(path)
 
 
+def reusable(published: Published) -> tf.train.Checkpoint:
+  """Returns an object to call, with the interface of what `write` writes."""
+  return _reusable(published)[0]
+
+
 def flatten_outputs(outputs: Any, names: tuple[str, ...]) -> dict[str, Any]:
   """Names a call's outputs as the signature does.
 
   Args:
-    outputs: A tensor; or a dict of tensors and of lists of tensors.
-    names: The names of an output that is a tensor.
+    outputs: A tensor or a list of tensors; or a dict of tensors and of lists of
+      tensors.
+    names: The names of an output that is a tensor, or of those in the list.
 
   Returns:
     A flat dict of tensors; the elements of a list are `name_0`, `name_1`, ...
   """
+  if isinstance(outputs, (list, tuple)):
+    return dict(zip(names, outputs, strict=True))
   if not isinstance(outputs, dict):
     return dict.fromkeys(names, outputs)
   flat = {}
@@ -207,10 +215,15 @@ def _serve(published: Published, traces: _Traces) -> Callable[..., Any]:
 def _serving_default(published: Published, traces: _Traces):
   """Returns the signature: named tensors in, named tensors out."""
   specs = published.inputs[0]
-  named = specs if isinstance(specs, dict) else {specs.name: specs}
+  named = specs
+  if not isinstance(specs, dict):
+    named = {spec.name: spec for spec in tf.nest.flatten(specs)}
 
   def serving_default(**inputs):
-    nest = inputs if isinstance(specs, dict) else inputs[specs.name]
+    nest = inputs
+    if not isinstance(specs, dict):
+      tensors = [inputs[spec.name] for spec in tf.nest.flatten(specs)]
+      nest = tf.nest.pack_sequence_as(specs, tensors)
     outputs = traces(nest, False, _defaults(published))
     return flatten_outputs(outputs, tuple(published.outputs))
 

@@ -1,0 +1,162 @@
+"""Exports a legacy BERT with lists of inputs, by Model Garden's flags.
+
+  python -m official.legacy.bert.export_tfhub \\
+    --bert_config_file=/path/to/bert_config.json \\
+    --model_checkpoint_path=/path/to/bert_model.ckpt \\
+    --vocab_file=/path/to/vocab.txt --export_path=/tmp/bert
+
+For whoever depends on the form of those models: [input_word_ids, input_mask,
+input_type_ids] to [pooled_output, sequence_output], or with
+`--model_type=squad` to [start_logits, end_logits]. New models are better
+exported by `exporters.bert`, which takes and gives dicts.
+"""
+
+from absl import flags
+from official.legacy.bert import bert_models
+from official.legacy.bert import configs
+import tf_keras
+
+from exporters import command
+from exporters import garden
+from exporters import garden_flags
+from exporters.encoder_types import INPUTS
+
+_BERT_CONFIG_FILE = flags.DEFINE_string(
+  "bert_config_file", None, "The JSON file of the architecture."
+)
+_CHECKPOINT = flags.DEFINE_string(
+  "model_checkpoint_path", None, "A checkpoint of any kind."
+)
+_EXPORT_PATH = flags.DEFINE_string(
+  "export_path", None, "The directory to write."
+)
+_VOCAB_FILE = flags.DEFINE_string("vocab_file", None, "The vocabulary.")
+_DO_LOWER_CASE = flags.DEFINE_bool(
+  "do_lower_case",
+  None,
+  "Whether text was lower-cased for training. If it is not stated, the tokens "
+  "of the vocabulary tell.",
+)
+_MODEL_TYPE = flags.DEFINE_enum(
+  "model_type", "encoder", ["encoder", "squad"], "What to export."
+)
+_CHECKS = garden_flags.define_checks()
+
+
+def create_bert_model(
+  bert_config: configs.BertConfig,
+) -> tuple[tf_keras.Model, tf_keras.Model]:
+  """Returns a model with lists of inputs and outputs, and its encoder."""
+  encoder = bert_models.get_transformer_encoder(
+    bert_config, sequence_length=None
+  )
+  inputs = [
+    tf_keras.layers.Input((None,), dtype="int32", name=name) for name in INPUTS
+  ]
+  sequence_output, pooled_output = encoder(inputs)
+  return tf_keras.Model(inputs, [pooled_output, sequence_output]), encoder
+
+
+def export_bert_tfhub(
+  bert_config: configs.BertConfig,
+  model_checkpoint_path: str,
+  hub_destination: str,
+  vocab_file: str,
+  do_lower_case: bool | None = None,
+  *,
+  level: str = "none",
+) -> None:
+  """Restores an encoder and exports it.
+
+  Args:
+    bert_config: The architecture.
+    model_checkpoint_path: A checkpoint of any kind.
+    hub_destination: Where the SavedModel appears.
+    vocab_file: The vocabulary.
+    do_lower_case: Whether text was lower-cased. None: the tokens tell.
+    level: Which checks a fresh process makes.
+  """
+  model, encoder = create_bert_model(bert_config)
+  _export(
+    model,
+    {"model": encoder, "encoder": encoder},
+    ("pooled_output", "sequence_output"),
+    model_checkpoint_path,
+    hub_destination,
+    vocab_file,
+    do_lower_case,
+    level,
+  )
+
+
+def export_bert_squad_tfhub(
+  bert_config: configs.BertConfig,
+  model_checkpoint_path: str,
+  hub_destination: str,
+  vocab_file: str,
+  do_lower_case: bool | None = None,
+  *,
+  level: str = "none",
+) -> None:
+  """Restores a model of question answering and exports it; see above."""
+  model, _ = bert_models.squad_model(bert_config, max_seq_length=None)
+  _export(
+    model,
+    {"model": model},
+    ("start_logits", "end_logits"),
+    model_checkpoint_path,
+    hub_destination,
+    vocab_file,
+    do_lower_case,
+    level,
+  )
+
+
+def _export(
+  model, restored, outputs, checkpoint, path, vocab_file, do_lower_case, level
+) -> None:
+  if do_lower_case is None:
+    do_lower_case = garden.lower_case_of(vocab_file)
+    garden.note(
+      f"do_lower_case = {do_lower_case}, by the tokens in '{vocab_file}' and "
+      "not by its name; set --do_lower_case to state it."
+    )
+  garden.export(
+    garden.ListExporter(
+      checkpoint=checkpoint,
+      model=model,
+      restored=restored,
+      outputs=outputs,
+      vocab_file=vocab_file,
+      do_lower_case=do_lower_case,
+    ),
+    path,
+    level,
+  )
+
+
+def main() -> None:
+  command.prepare_tensorflow()
+  garden.require(
+    bert_config_file=_BERT_CONFIG_FILE.value,
+    model_checkpoint_path=_CHECKPOINT.value,
+    export_path=_EXPORT_PATH.value,
+    vocab_file=_VOCAB_FILE.value,
+  )
+  garden.note(
+    "new models are better exported by `python -m exporters.bert`, with dicts "
+    "of inputs and outputs."
+  )
+  export = {"encoder": export_bert_tfhub, "squad": export_bert_squad_tfhub}
+  export[_MODEL_TYPE.value](
+    configs.BertConfig.from_json_file(_BERT_CONFIG_FILE.value),
+    _CHECKPOINT.value,
+    _EXPORT_PATH.value,
+    _VOCAB_FILE.value,
+    _DO_LOWER_CASE.value,
+    level=_CHECKS.value,
+  )
+
+
+if __name__ == "__main__":
+  command.run(main, modules=[__name__])

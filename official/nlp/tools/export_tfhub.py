@@ -1,0 +1,142 @@
+"""Exports a text encoder or its preprocessor, by Model Garden's flags.
+
+  python -m official.nlp.tools.export_tfhub \\
+    --encoder_config_file=${BERT_DIR:?}/bert_encoder.yaml \\
+    --model_checkpoint_path=${BERT_DIR:?}/bert_model.ckpt \\
+    --vocab_file=${BERT_DIR:?}/vocab.txt \\
+    --export_type=model \\
+    --export_path=/tmp/bert_model
+
+The models are those of `exporters.bert` and `exporters.bert_preprocessor`.
+"""
+
+from absl import flags
+
+from exporters import command
+from exporters import garden_flags
+
+_EXPORT_TYPE = flags.DEFINE_enum(
+  "export_type",
+  "model",
+  ["model", "model_with_mlm", "preprocessing"],
+  "What to export: an encoder, with `.mlm` too, or a preprocessor.",
+)
+_EXPORT_PATH = flags.DEFINE_string(
+  "export_path", None, "The directory to write."
+)
+_ENCODER_CONFIG_FILE = flags.DEFINE_string(
+  "encoder_config_file",
+  None,
+  "A YAML file with the `EncoderConfig` of a model. Set it or the next one.",
+)
+_BERT_CONFIG_FILE = flags.DEFINE_string(
+  "bert_config_file", None, "A legacy `bert_config.json` of a model."
+)
+_COPY_POOLER = flags.DEFINE_bool(
+  "copy_pooler_dense_to_encoder",
+  False,
+  "Take the pooler of the next sentence head, which `BertPretrainerV2` trains "
+  "in place of the encoder's own.",
+)
+_CHECKPOINT = flags.DEFINE_string(
+  "model_checkpoint_path",
+  None,
+  "A checkpoint of any kind that `exporters.checkpoints` opens.",
+)
+_VOCAB_FILE = flags.DEFINE_string(
+  "vocab_file", None, "The WordPiece vocabulary. Set it or the next one."
+)
+_SP_MODEL_FILE = flags.DEFINE_string(
+  "sp_model_file", None, "The SentencePiece model."
+)
+_DO_LOWER_CASE = flags.DEFINE_bool(
+  "do_lower_case",
+  None,
+  "Whether text was lower-cased for training. If it is not stated, the tokens "
+  "of the vocabulary tell.",
+)
+_DEFAULT_SEQ_LENGTH = flags.DEFINE_integer(
+  "default_seq_length", 128, "The length of a preprocessor's outputs."
+)
+_TOKENIZE_WITH_OFFSETS = flags.DEFINE_bool(
+  "tokenize_with_offsets",
+  False,
+  "Whether a preprocessor has `.tokenize_with_offsets`.",
+)
+_GIN_FILE = flags.DEFINE_multi_string(
+  "gin_file", None, "Gin files for Model Garden's own configurables."
+)
+_GIN_PARAMS = flags.DEFINE_multi_string(
+  "gin_params", None, "Further lines of gin."
+)
+_DISABLE_ASSERT = flags.DEFINE_bool(
+  "experimental_disable_assert_in_preprocessing",
+  False,
+  "Leave Assert operations out of a preprocessor, for TPU workers of "
+  "TensorFlow 2.4.",
+)
+_CHECKS = garden_flags.define_checks()
+
+
+def main() -> None:
+  command.prepare_tensorflow()
+  import gin
+  from official.nlp.tools import export_tfhub_lib
+
+  from exporters import garden
+  from exporters.errors import ExportError
+
+  gin.parse_config_files_and_bindings(_GIN_FILE.value, _GIN_PARAMS.value)
+  garden.require(export_path=_EXPORT_PATH.value)
+  if bool(_VOCAB_FILE.value) == bool(_SP_MODEL_FILE.value):
+    raise ExportError("Set one of --vocab_file and --sp_model_file.")
+  tokens = {
+    "vocab_file": _VOCAB_FILE.value,
+    "sp_model_file": _SP_MODEL_FILE.value,
+  }
+  do_lower_case = export_tfhub_lib.get_do_lower_case(
+    _DO_LOWER_CASE.value, **tokens
+  )
+  if _EXPORT_TYPE.value == "preprocessing":
+    export_tfhub_lib.export_preprocessing(
+      _EXPORT_PATH.value,
+      **tokens,
+      do_lower_case=do_lower_case,
+      tokenize_with_offsets=_TOKENIZE_WITH_OFFSETS.value,
+      default_seq_length=_DEFAULT_SEQ_LENGTH.value,
+      experimental_disable_assert=_DISABLE_ASSERT.value,
+      level=_CHECKS.value,
+    )
+    return
+  garden.require(model_checkpoint_path=_CHECKPOINT.value)
+  export_tfhub_lib.export_model(
+    _EXPORT_PATH.value,
+    **_config(),
+    **tokens,
+    model_checkpoint_path=_CHECKPOINT.value,
+    with_mlm=_EXPORT_TYPE.value == "model_with_mlm",
+    copy_pooler_dense_to_encoder=_COPY_POOLER.value,
+    do_lower_case=do_lower_case,
+    level=_CHECKS.value,
+  )
+
+
+def _config():
+  """Returns the argument of `export_model` that says the architecture."""
+  from official.legacy.bert import configs
+
+  from exporters import encoder_file
+  from exporters.errors import ExportError
+
+  files = (_BERT_CONFIG_FILE.value, _ENCODER_CONFIG_FILE.value)
+  if all(files) or not any(files):
+    raise ExportError(
+      "Set one of --bert_config_file and --encoder_config_file."
+    )
+  if files[0]:
+    return {"bert_config": configs.BertConfig.from_json_file(files[0])}
+  return {"encoder_config": encoder_file.read_encoder_file(files[1]).config()}
+
+
+if __name__ == "__main__":
+  command.run(main, modules=[__name__])

@@ -1,0 +1,285 @@
+"""Model Garden's functions to export text encoders, on `exporters`.
+
+The signatures are those of the module of this name in tf-models-official. What
+is written is a Reusable SavedModel by `exporters.bert` and
+`exporters.bert_preprocessor`, with vocabularies taken as they are.
+"""
+
+from collections.abc import Callable
+import contextlib
+import dataclasses
+import functools
+import os
+from typing import Any
+
+from official.legacy.bert import configs
+from official.modeling import tf_utils
+from official.nlp.configs import encoders
+from official.nlp.modeling import layers
+from official.nlp.modeling import models
+import tensorflow as tf
+from tensorflow.core.protobuf import saved_model_pb2
+
+# Model Garden replaces the same function; it has no public name.
+from tensorflow.python.ops import control_flow_assert
+import tf_keras
+
+from exporters import base
+from exporters import bert_preprocessor
+from exporters import checks
+from exporters import garden
+from exporters import saved_model
+
+
+def get_bert_encoder(bert_config: configs.BertConfig) -> tf_keras.Model:
+  """Returns the encoder of a legacy configuration, with a dict of outputs."""
+  return encoders.build_encoder(garden.encoder_config(bert_config))
+
+
+def get_do_lower_case(
+  do_lower_case: bool | None,
+  vocab_file: str | None = None,
+  sp_model_file: str | None = None,
+) -> bool:
+  """Returns `do_lower_case`; if it is None, what the tokens tell."""
+  if do_lower_case is not None:
+    return do_lower_case
+  if vocab_file:
+    do_lower_case = garden.lower_case_of(vocab_file)
+    garden.note(
+      f"do_lower_case = {do_lower_case}, by the tokens in '{vocab_file}' and "
+      "not by its name; set --do_lower_case to state it."
+    )
+    return do_lower_case
+  if sp_model_file:
+    # All ALBERTs that were published do.
+    garden.note("do_lower_case = True, as for every ALBERT.")
+    return True
+  raise ValueError("Must set vocab_file or sp_model_file.")
+
+
+def _create_model(
+  *,
+  bert_config: configs.BertConfig | None = None,
+  encoder_config: encoders.EncoderConfig | None = None,
+  with_mlm: bool,
+) -> tuple[tf_keras.Model, Any]:
+  """Returns a model of what is exported, and what a checkpoint restores."""
+  config = _one_config(bert_config, encoder_config)
+  encoder = encoders.build_encoder(config)
+  inputs = encoder.inputs
+  if not isinstance(inputs, dict):
+    inputs = {tensor.name: tensor for tensor in inputs}
+  outputs = dict(encoder(inputs))
+  outputs["default"] = outputs["pooled_output"]
+  core = tf_keras.Model(inputs, outputs)
+  if not with_mlm:
+    return core, encoder
+  activation = tf_utils.get_activation(config.get().hidden_activation)
+  pretrainer = models.BertPretrainerV2(encoder, mlm_activation=activation)
+  pretrainer(pretrainer.inputs)  # Creates the variables of the head.
+  return core, pretrainer
+
+
+def _one_config(
+  bert_config: configs.BertConfig | None,
+  encoder_config: encoders.EncoderConfig | None,
+) -> encoders.EncoderConfig:
+  if (bert_config is None) == (encoder_config is None):
+    raise ValueError(
+      "Exactly one of `bert_config` and `encoder_config` can be specified, "
+      f"but got {bert_config} and {encoder_config}"
+    )
+  return encoder_config or garden.encoder_config(bert_config)
+
+
+def export_model(
+  export_path: str,
+  *,
+  bert_config: configs.BertConfig | None = None,
+  encoder_config: encoders.EncoderConfig | None = None,
+  model_checkpoint_path: str,
+  with_mlm: bool,
+  copy_pooler_dense_to_encoder: bool = False,
+  vocab_file: str | None = None,
+  sp_model_file: str | None = None,
+  do_lower_case: bool | None = None,
+  level: str = checks.NONE,
+) -> None:
+  """Exports an encoder; see `exporters.bert` for what is published.
+
+  Args:
+    export_path: Where the SavedModel appears.
+    bert_config: A legacy configuration.
+    encoder_config: Or one of any type.
+    model_checkpoint_path: A checkpoint of any kind.
+    with_mlm: Whether to publish `.mlm`.
+    copy_pooler_dense_to_encoder: Whether the pooler is that of the next
+      sentence head.
+    vocab_file: The WordPiece vocabulary.
+    sp_model_file: Or the SentencePiece model.
+    do_lower_case: Whether text was lower-cased; needed with a vocabulary.
+    level: Which checks a fresh process makes.
+  """
+  config = _one_config(bert_config, encoder_config)
+  if vocab_file and do_lower_case is None:
+    raise ValueError("Must pass do_lower_case if passing vocab_file.")
+  if not vocab_file and not sp_model_file:
+    raise ValueError("Must set vocab_file or sp_model_file")
+  garden.export(
+    garden.GardenBertExporter(
+      checkpoint=model_checkpoint_path,
+      encoder=config,
+      do_lower_case=bool(do_lower_case),
+      vocab_file=vocab_file,
+      # As in Model Garden, a vocabulary goes before it.
+      sp_model_file=None if vocab_file else sp_model_file,
+      with_mlm=with_mlm,
+      copy_pooler_dense_to_encoder=copy_pooler_dense_to_encoder,
+    ),
+    export_path,
+    level,
+  )
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class _Preprocessor(bert_preprocessor.BertPreprocessorExporter):
+  """Publishes a preprocessor, whatever special tokens its vocabulary lacks."""
+
+  with_offsets: bool
+
+  def build(self) -> base.Build:
+    build = super().build()
+    root = build.published[""]
+    sub_objects = dict(root.sub_objects)
+    if not self.with_offsets:
+      sub_objects.pop("tokenize_with_offsets", None)
+    root = dataclasses.replace(root, sub_objects=sub_objects)
+    return dataclasses.replace(build, published={"": root})
+
+  def _tokenizers(self) -> Callable[..., tf_keras.layers.Layer]:
+    if self.vocab_file:
+      return functools.partial(
+        layers.BertTokenizer,
+        vocab_file=garden.UnreadFile(self.vocab_file).asset(),
+        lower_case=self.do_lower_case,
+      )
+    return functools.partial(
+      layers.SentencepieceTokenizer,
+      model_file_path=garden.UnreadFile(self.sp_model_file).asset(),
+      lower_case=self.do_lower_case,
+      strip_diacritics=self.strip_diacritics,
+    )
+
+
+def _preprocessor(
+  *,
+  vocab_file: str | None,
+  sp_model_file: str | None,
+  do_lower_case: bool,
+  tokenize_with_offsets: bool,
+  default_seq_length: int,
+) -> _Preprocessor:
+  if bool(vocab_file) == bool(sp_model_file):
+    raise ValueError("Must set exactly one of vocab_file, sp_model_file")
+  return _Preprocessor(
+    vocab_file=vocab_file,
+    sp_model_file=sp_model_file,
+    do_lower_case=do_lower_case,
+    with_offsets=tokenize_with_offsets,
+    default_seq_length=default_seq_length,
+  )
+
+
+def create_preprocessing(
+  *,
+  vocab_file: str | None = None,
+  sp_model_file: str | None = None,
+  do_lower_case: bool,
+  tokenize_with_offsets: bool,
+  default_seq_length: int,
+) -> tf.train.Checkpoint:
+  """Returns a preprocessor to call or to save with `tf.saved_model.save`.
+
+  It has the attributes of the exported one: `tokenize`, `bert_pack_inputs` and,
+  on request, `tokenize_with_offsets`.
+  """
+  exporter = _preprocessor(
+    vocab_file=vocab_file,
+    sp_model_file=sp_model_file,
+    do_lower_case=do_lower_case,
+    tokenize_with_offsets=tokenize_with_offsets,
+    default_seq_length=default_seq_length,
+  )
+  return saved_model.reusable(exporter.build().published[""])
+
+
+def export_preprocessing(
+  export_path: str,
+  *,
+  vocab_file: str | None = None,
+  sp_model_file: str | None = None,
+  do_lower_case: bool,
+  tokenize_with_offsets: bool,
+  default_seq_length: int,
+  experimental_disable_assert: bool = False,
+  level: str = checks.NONE,
+) -> None:
+  """Exports a preprocessor; see `exporters.bert_preprocessor`.
+
+  Args:
+    export_path: Where the SavedModel appears.
+    vocab_file: The WordPiece vocabulary.
+    sp_model_file: Or the SentencePiece model.
+    do_lower_case: Whether to lower-case text.
+    tokenize_with_offsets: Whether to publish `.tokenize_with_offsets`.
+    default_seq_length: The length of its outputs.
+    experimental_disable_assert: Whether to leave out Assert operations, which
+      TensorFlow 2.4 places wrongly on TPU workers.
+    level: Which checks a fresh process makes.
+  """
+  exporter = _preprocessor(
+    vocab_file=vocab_file,
+    sp_model_file=sp_model_file,
+    do_lower_case=do_lower_case,
+    tokenize_with_offsets=tokenize_with_offsets,
+    default_seq_length=default_seq_length,
+  )
+  with (
+    _without_assert()
+    if experimental_disable_assert
+    else (contextlib.nullcontext())
+  ):
+    garden.export(exporter, export_path, level)
+  if experimental_disable_assert:
+    _check_no_assert(export_path)
+
+
+@contextlib.contextmanager
+def _without_assert():
+  """Makes TensorFlow's own assertions nothing while a model is traced."""
+  asserting = control_flow_assert.Assert
+  control_flow_assert.Assert = lambda *args, **kwargs: (
+    None if tf.executing_eagerly() else tf.no_op()
+  )
+  try:
+    yield
+  finally:
+    control_flow_assert.Assert = asserting
+
+
+def _check_no_assert(saved_model_path: str) -> None:
+  """Raises `AssertionError` if a SavedModel has Assert operations."""
+  file = os.path.join(saved_model_path, "saved_model.pb")
+  with tf.io.gfile.GFile(file, "rb") as f:
+    proto = saved_model_pb2.SavedModel.FromString(f.read())
+  graph = proto.meta_graphs[0].graph_def
+  nodes = [*graph.node]
+  for function in graph.library.function:
+    nodes += function.node_def
+  found = [node.name for node in nodes if node.op == "Assert"]
+  if found:
+    raise AssertionError(
+      f"failed to suppress {len(found)} Assert ops in '{saved_model_path}', "
+      f"such as {found[0]}"
+    )

@@ -1,0 +1,86 @@
+"""Exports an image classifier of `official.vision`, by Model Garden's flags.
+
+  python -m official.vision.serving.export_tfhub \\
+    --experiment=resnet_imagenet --config_file=/path/to/params.yaml \\
+    --checkpoint_path=/path/to/ckpt-62400 --export_dir=/tmp/resnet
+
+The model takes images in [0, 1]: Model Garden's took normalized ones.
+"""
+
+from absl import flags
+
+from exporters import command
+from exporters import garden_flags
+
+_EXPERIMENT = flags.DEFINE_string(
+  "experiment", None, "Such as 'resnet_imagenet'."
+)
+_EXPORT_DIR = flags.DEFINE_string("export_dir", None, "The directory to write.")
+_CHECKPOINT_PATH = flags.DEFINE_string(
+  "checkpoint_path", None, "A checkpoint of any kind."
+)
+_CONFIG_FILE = flags.DEFINE_multi_string(
+  "config_file", None, "YAML or JSON files that override the experiment's."
+)
+_PARAMS_OVERRIDE = flags.DEFINE_string(
+  "params_override", "", "YAML or JSON that overrides what the files say."
+)
+_BATCH_SIZE = flags.DEFINE_integer(
+  "batch_size", None, "No longer of effect: a model takes any."
+)
+_INPUT_IMAGE_SIZE = flags.DEFINE_string(
+  "input_image_size", "224,224", "Height and width it was trained on."
+)
+_SKIP_LOGITS_LAYER = flags.DEFINE_boolean(
+  "skip_logits_layer", False, "Export the feature vector."
+)
+_CHECKS = garden_flags.define_checks()
+
+
+def main() -> None:
+  command.prepare_tensorflow()
+  from official.core import exp_factory
+  from official.modeling import hyperparams
+  from official.vision import registry_imports  # noqa: F401 - it registers.
+  from official.vision.serving import export_tfhub_lib
+
+  from exporters import garden
+  from exporters.errors import ExportError
+
+  garden.require(
+    experiment=_EXPERIMENT.value,
+    export_dir=_EXPORT_DIR.value,
+    checkpoint_path=_CHECKPOINT_PATH.value,
+  )
+  overrides = [*(_CONFIG_FILE.value or []), _PARAMS_OVERRIDE.value]
+  params = exp_factory.get_exp_config(_EXPERIMENT.value)
+  for override in filter(None, overrides):
+    try:
+      params = hyperparams.override_params_dict(
+        params, override, is_strict=True
+      )
+    except KeyError as e:
+      # Model Garden then takes what is misspelt for something new.
+      raise ExportError(
+        f"'{override}' sets what the experiment '{_EXPERIMENT.value}' does not "
+        f"have: {e.args[0]}"
+      ) from e
+  params.validate()
+  params.lock()
+  garden.note(
+    "the model takes images in [0, 1] and normalizes them itself; Model "
+    "Garden's took normalized ones."
+  )
+  export_tfhub_lib.export_model_to_tfhub(
+    batch_size=_BATCH_SIZE.value,
+    input_image_size=[int(x) for x in _INPUT_IMAGE_SIZE.value.split(",")],
+    params=params,
+    checkpoint_path=_CHECKPOINT_PATH.value,
+    export_path=_EXPORT_DIR.value,
+    skip_logits_layer=_SKIP_LOGITS_LAYER.value,
+    level=_CHECKS.value,
+  )
+
+
+if __name__ == "__main__":
+  command.run(main, modules=[__name__])

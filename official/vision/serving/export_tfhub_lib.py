@@ -1,0 +1,108 @@
+"""Model Garden's functions to export its image classifiers, on `exporters`."""
+
+import copy
+import importlib
+
+from official.core import config_definitions as cfg
+from official.vision import configs
+from official.vision.configs import image_classification
+from official.vision.modeling import factory
+import tf_keras
+
+from exporters import base
+from exporters import checks
+from exporters import garden
+from exporters import images
+from exporters.errors import ExportError
+
+# The exporter for each type of backbone.
+_EXPORTERS = {
+  "resnet": ("exporters.resnet", "ResNetExporter"),
+  "efficientnet": ("exporters.efficientnet", "EfficientNetExporter"),
+  "mobilenet": ("exporters.mobilenet", "MobileNetExporter"),
+  "vit": ("exporters.vit", "ViTExporter"),
+}
+
+
+def build_model(
+  batch_size: int | None,
+  input_image_size: list[int],
+  params: cfg.ExperimentConfig,
+  num_channels: int = 3,
+  skip_logits_layer: bool = False,
+) -> tf_keras.Model:
+  """Builds the classifier of an experiment, on normalized images.
+
+  Raises:
+    ValueError: The experiment is of another task.
+  """
+  return factory.build_classification_model(
+    input_specs=tf_keras.layers.InputSpec(
+      shape=[batch_size, *input_image_size, num_channels]
+    ),
+    model_config=_model_of(params),
+    l2_regularizer=None,
+    skip_logits_layer=skip_logits_layer,
+  )
+
+
+def export_model_to_tfhub(
+  batch_size: int | None,
+  input_image_size: list[int],
+  params: cfg.ExperimentConfig,
+  checkpoint_path: str,
+  export_path: str,
+  num_channels: int = 3,
+  skip_logits_layer: bool = False,
+  level: str = checks.NONE,
+) -> None:
+  """Exports the classifier of an experiment, or its feature vector.
+
+  Args:
+    batch_size: No longer of effect: a model takes any.
+    input_image_size: Height and width of the images it was trained on.
+    params: The experiment.
+    checkpoint_path: A checkpoint of any kind.
+    export_path: Where the SavedModel appears.
+    num_channels: 3.
+    skip_logits_layer: Whether to export the feature vector.
+    level: Which checks a fresh process makes.
+  """
+  if batch_size is not None:
+    garden.note(f"the model takes any batch size, not {batch_size} alone.")
+  model = copy.deepcopy(_model_of(params))
+  model.input_size = [*input_image_size, num_channels]
+  garden.export(
+    _exporter(model.backbone.type)(
+      checkpoint=checkpoint_path,
+      model=model,
+      l2_weight_decay=params.task.losses.l2_weight_decay,
+      artifacts=[
+        images.FEATURE_VECTOR if skip_logits_layer else images.CLASSIFICATION
+      ],
+    ),
+    export_path,
+    level,
+  )
+
+
+def _model_of(
+  params: cfg.ExperimentConfig,
+) -> image_classification.ImageClassificationModel:
+  if not isinstance(
+    params.task, configs.image_classification.ImageClassificationTask
+  ):
+    raise ValueError(
+      f"Export module not implemented for {type(params.task)} task."
+    )
+  return params.task.model
+
+
+def _exporter(backbone: str) -> type[base.Exporter]:
+  if backbone not in _EXPORTERS:
+    raise ExportError(
+      f"There is no exporter for a backbone of type '{backbone}'; there are "
+      f"those for {', '.join(_EXPORTERS)}."
+    )
+  module, name = _EXPORTERS[backbone]
+  return getattr(importlib.import_module(module), name)
