@@ -94,6 +94,8 @@ def _nested(tensors) -> dict:
 
 def _add(tree, node: Mapping) -> None:
   """Adds the children; those that differ in numbers alone as one."""
+  from rich.markup import escape
+
   alike: dict[tuple[str, str], list[str]] = {}
   for name, child in node.items():
     alike.setdefault((_NUMBER.sub("#", name), repr(child)), []).append(name)
@@ -103,9 +105,9 @@ def _add(tree, node: Mapping) -> None:
     if len(names) > 1:
       label = f"{names[0]} ... {names[-1]} ({len(names)} alike)"
     if isinstance(child, Mapping):
-      _add(tree.add(label, highlight=False), child)
+      _add(tree.add(escape(label), highlight=False), child)
     else:
-      tree.add(f"{label}  [dim]{child}[/dim]", highlight=False)
+      tree.add(f"{escape(label)}  [dim]{child}[/dim]", highlight=False)
 
 
 if __name__ == "__main__":

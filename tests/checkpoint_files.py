@@ -71,6 +71,14 @@ ALBERT_RENAMES = (
 )
 
 
+MOBILEBERT_RENAMES = (
+  ("mobilebert.", "bert."),
+  ("ffn.", "ffn_layer_"),
+  # Layer norms that do not normalize.
+  ("LayerNorm", "FakeLayerNorm"),
+)
+
+
 class Pickle:
   """Assembles what `torch.save` pickles, opcode by opcode."""
 

@@ -101,6 +101,16 @@ CONFIGS = {
 }
 
 
+MOBILEBERT_CONFIG = _MODEL_CONFIG | {
+  "hidden_act": "relu",
+  "embedding_size": NARROW,
+  "intra_bottleneck_size": NARROW,
+  "num_feedforward_networks": 4,
+  "normalization_type": "no_norm",
+  "classifier_activation": False,
+}
+
+
 def tensors(kind: str) -> dict[str, np.ndarray]:
   """Draws the weights of a model with a head, under their published names."""
   rng = np.random.default_rng(3)
@@ -205,6 +215,103 @@ def outputs(
     table = tensor(f"{embeddings}word_embeddings.weight")
     found["mlm_logits"] = hidden @ table.T + tensor(names["head_bias"])
   return found
+
+
+def mobilebert(weights: Mapping[str, np.ndarray], ids, types) -> np.ndarray:
+  """Computes a MobileBERT without padding (https://arxiv.org/abs/2004.02984).
+
+  Returns:
+    The last layer's output [batch, seq_length, width], in float64.
+  """
+
+  def linear(x: np.ndarray, name: str) -> np.ndarray:
+    weight = weights[f"{name}.weight"].astype(np.float64)
+    return x @ weight.T + weights[f"{name}.bias"]
+
+  def scale(x: np.ndarray, name: str) -> np.ndarray:
+    # In place of a layer norm.
+    return x * weights[f"{name}.weight"] + weights[f"{name}.bias"]
+
+  def heads(x: np.ndarray) -> np.ndarray:
+    return x.reshape(*x.shape[:2], HEADS, -1).swapaxes(1, 2)
+
+  embeddings = "mobilebert.embeddings."
+  words = weights[f"{embeddings}word_embeddings.weight"][ids]
+  padded = np.pad(words.astype(np.float64), ((0, 0), (1, 1), (0, 0)))
+  x = np.concatenate([padded[:, 2:], words, padded[:, :-2]], axis=-1)
+  x = linear(x, f"{embeddings}embedding_transformation")
+  x = x + weights[f"{embeddings}position_embeddings.weight"][: ids.shape[1]]
+  x = x + weights[f"{embeddings}token_type_embeddings.weight"][types]
+  x = scale(x, f"{embeddings}LayerNorm")
+  for i in range(LAYERS):
+    layer = f"mobilebert.encoder.layer.{i}."
+    narrow, shared = (
+      scale(
+        linear(x, f"{layer}bottleneck.{name}.dense"),
+        f"{layer}bottleneck.{name}.LayerNorm",
+      )
+      for name in ("input", "attention")
+    )
+    q, k, v = (
+      heads(linear(y, f"{layer}attention.self.{name}"))
+      for y, name in ((shared, "query"), (shared, "key"), (x, "value"))
+    )
+    exponents = np.exp(q @ k.swapaxes(2, 3) / math.sqrt(NARROW / HEADS))
+    attended = exponents / exponents.sum(-1, keepdims=True) @ v
+    attended = attended.swapaxes(1, 2).reshape(narrow.shape)
+    y = scale(
+      linear(attended, f"{layer}attention.output.dense") + narrow,
+      f"{layer}attention.output.LayerNorm",
+    )
+    for part in ("ffn.0.", "ffn.1.", "ffn.2.", ""):
+      inner = np.maximum(linear(y, f"{layer}{part}intermediate.dense"), 0)
+      y = scale(
+        linear(inner, f"{layer}{part}output.dense") + y,
+        f"{layer}{part}output.LayerNorm",
+      )
+    x = scale(
+      linear(y, f"{layer}output.bottleneck.dense") + x,
+      f"{layer}output.bottleneck.LayerNorm",
+    )
+  return x
+
+
+def mobilebert_tensors() -> dict[str, np.ndarray]:
+  """Draws the weights of a MobileBERT, under their published names."""
+  rng = np.random.default_rng(4)
+  found = {}
+
+  def add(name: str, *sizes: int) -> None:
+    found[f"{name}.weight"] = rng.normal(scale=0.3, size=sizes)
+    found[f"{name}.bias"] = rng.normal(scale=0.3, size=sizes[0])
+
+  embeddings = "mobilebert.embeddings."
+  for table, rows, width in (
+    ("word", VOCABULARY, NARROW),
+    ("position", POSITIONS, WIDTH),
+    ("token_type", TYPES, WIDTH),
+  ):
+    found[f"{embeddings}{table}_embeddings.weight"] = rng.normal(
+      size=[rows, width]
+    )
+  add(f"{embeddings}embedding_transformation", WIDTH, 3 * NARROW)
+  add(f"{embeddings}LayerNorm", WIDTH)
+  for i in range(LAYERS):
+    layer = f"mobilebert.encoder.layer.{i}."
+    for name in ("input", "attention"):
+      add(f"{layer}bottleneck.{name}.dense", NARROW, WIDTH)
+      add(f"{layer}bottleneck.{name}.LayerNorm", NARROW)
+    for name, inputs in (("query", NARROW), ("key", NARROW), ("value", WIDTH)):
+      add(f"{layer}attention.self.{name}", NARROW, inputs)
+    add(f"{layer}attention.output.dense", NARROW, NARROW)
+    add(f"{layer}attention.output.LayerNorm", NARROW)
+    for part in ("ffn.0.", "ffn.1.", "ffn.2.", ""):
+      add(f"{layer}{part}intermediate.dense", INNER, NARROW)
+      add(f"{layer}{part}output.dense", NARROW, INNER)
+      add(f"{layer}{part}output.LayerNorm", NARROW)
+    add(f"{layer}output.bottleneck.dense", WIDTH, NARROW)
+    add(f"{layer}output.bottleneck.LayerNorm", WIDTH)
+  return {name: value.astype(np.float32) for name, value in found.items()}
 
 
 def gelu(x: np.ndarray) -> np.ndarray:

@@ -27,6 +27,23 @@ def config(kind: str) -> encoders.EncoderConfig:
     sizes = small_bert.SIZES | {"embedding_width": numpy_bert.NARROW}
     fields = encoders.AlbertEncoderConfig(**sizes)
     return encoders.EncoderConfig(type="albert", albert=fields)
+  if kind == "mobilebert":
+    fields = encoders.MobileBertEncoderConfig(
+      word_vocab_size=numpy_bert.VOCABULARY,
+      word_embed_size=numpy_bert.NARROW,
+      max_sequence_length=numpy_bert.POSITIONS,
+      num_blocks=numpy_bert.LAYERS,
+      hidden_size=numpy_bert.WIDTH,
+      num_attention_heads=numpy_bert.HEADS,
+      intermediate_size=numpy_bert.INNER,
+      hidden_activation="relu",
+      intra_bottleneck_size=numpy_bert.NARROW,
+      key_query_shared_bottleneck=True,
+      num_feedforward_networks=4,
+      normalization_type="no_norm",
+      classifier_activation=False,
+    )
+    return encoders.EncoderConfig(type="mobilebert", mobilebert=fields)
   narrow = {"embedding_size": numpy_bert.NARROW} if kind == "electra" else {}
   return small_bert.config(**narrow)
 
@@ -102,6 +119,24 @@ class TestHuggingFace:
     )
     for name, value in want.items():
       assert_close(got[name], value)
+
+  @pytest.mark.parametrize("form", ["hugging_face", "tf1"])
+  def test_mobilebert(self, directory, tmp_path, form):
+    tensors = numpy_bert.mobilebert_tensors()
+    path = tmp_path / "mobilebert"
+    if form == "tf1":
+      checkpoint_files.tf1(path, tensors, checkpoint_files.MOBILEBERT_RENAMES)
+    else:
+      sizes = numpy_bert.MOBILEBERT_CONFIG
+      checkpoint_files.hugging_face(path, "mobilebert", sizes, tensors)
+    model = built(directory, path, "mobilebert")
+    inputs = small_bert.inputs()
+    inputs["input_mask"] = tf.ones_like(inputs["input_mask"])
+    ids, _, types = (x.numpy() for x in inputs.values())
+    want = numpy_bert.mobilebert(tensors, ids, types)
+    got = model.function(inputs, training=False)
+    assert_close(got["sequence_output"], want)
+    assert_close(got["pooled_output"], want[:, 0])
 
   def test_another_architecture_than_the_gin_file_says(self, directory):
     with pytest.raises(ExportError, match="type: bert in the gin file, albert"):

@@ -64,11 +64,25 @@ _DISTILBERT_FIELDS = (
   ("dropout_rate", "dropout"),
   ("attention_dropout_rate", "attention_dropout"),
 )
+# MobileBERT has more than BERT.
+_MOBILEBERT_FIELDS = (
+  *_FIELDS,
+  ("intra_bottleneck_size", "intra_bottleneck_size"),
+  ("use_bottleneck_attention", "use_bottleneck_attention"),
+  ("key_query_shared_bottleneck", "key_query_shared_bottleneck"),
+  ("num_feedforward_networks", "num_feedforward_networks"),
+  ("normalization_type", "normalization_type"),
+  ("classifier_activation", "classifier_activation"),
+)
+_FIELDS_OF = {
+  "distilbert": _DISTILBERT_FIELDS,
+  "mobilebert": _MOBILEBERT_FIELDS,
+}
 # What each computes with when its config.json says nothing.
-_DEFAULT_ACTIVATIONS = {"albert": "gelu_new"}
+_DEFAULT_ACTIVATIONS = {"albert": "gelu_new", "mobilebert": "relu"}
 # The type of Model Garden's `EncoderConfig`, where there is one; others are a
 # BERT encoder.
-_TYPES = {"albert": "albert"}
+_TYPES = {"albert": "albert", "mobilebert": "mobilebert"}
 # Hugging Face's "gelu" is exact; Model Garden's is the tanh approximation.
 _ACTIVATIONS = {
   "gelu": "exporters>exact_gelu",
@@ -111,6 +125,9 @@ class HuggingFace(Mapped):
       # ALBERT: one layer that is shared by all.
       ("num_hidden_groups", 1),
       ("inner_group_num", 1),
+      # MobileBERT as published.
+      ("trigram_input", True),
+      ("use_bottleneck", True),
     ):
       value = self._config.get(key, supported)
       if value != supported:
@@ -209,7 +226,7 @@ class HuggingFace(Mapped):
 
   @property
   def declared(self) -> dict[str, Any]:
-    fields = _DISTILBERT_FIELDS if self.model_type == "distilbert" else _FIELDS
+    fields = _FIELDS_OF.get(self.model_type, _FIELDS)
     values = {
       field: self._config[key] for field, key in fields if key in self._config
     }

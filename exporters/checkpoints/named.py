@@ -89,7 +89,7 @@ class Mapped(Named):
     return self.weight_map.constant(variable)
 
   def _laid_out(self, tensor: Tensor, variable: str) -> Tensor:
-    if self.weight_map.transposed and variable.endswith("/kernel"):
+    if self.weight_map.is_transposed(variable):
       return tensor.transposed
     return tensor
 

@@ -112,6 +112,70 @@ _PYTORCH_DISTILBERT_HEADS = (
   ("cls/predictions/transform/LayerNorm/", "vocab_layer_norm."),
 )
 
+# MobileBERT: TF1's names; `transformers` has the same structure. Of its stacked
+# feed-forward networks, four as published, the last one has no number.
+_TF1_MOBILEBERT = (
+  ("word_embedding/embeddings", "embeddings/word_embeddings"),
+  ("position_embedding/embeddings", "embeddings/position_embeddings"),
+  ("type_embedding/embeddings", "embeddings/token_type_embeddings"),
+  ("embedding_projection/", "embeddings/embedding_transformation/"),
+  ("embedding_norm/", "embeddings/FakeLayerNorm/"),
+  ("pooler/", "pooler/dense/"),
+  ("cls/predictions/output_bias/bias", "cls/predictions/output_bias"),
+  (
+    "cls/predictions/extra_output_weights",
+    "cls/predictions/extra_output_weights",
+  ),
+  ("cls/predictions/transform/dense/", "cls/predictions/transform/dense/"),
+  (
+    "cls/predictions/transform/LayerNorm/",
+    "cls/predictions/transform/LayerNorm/",
+  ),
+)
+_TF1_MOBILEBERT_LAYER = (
+  ("bottleneck_input/dense/", "bottleneck/input/dense/"),
+  ("bottleneck_input/norm/", "bottleneck/input/FakeLayerNorm/"),
+  ("kq_shared_bottleneck/dense/", "bottleneck/attention/dense/"),
+  ("kq_shared_bottleneck/norm/", "bottleneck/attention/FakeLayerNorm/"),
+  ("attention/query/", "attention/self/query/"),
+  ("attention/key/", "attention/self/key/"),
+  ("attention/value/", "attention/self/value/"),
+  ("attention/attention_output/", "attention/output/dense/"),
+  ("attention/norm/", "attention/output/FakeLayerNorm/"),
+  ("ffn_layer_3/intermediate_dense/", "intermediate/dense/"),
+  ("ffn_layer_3/output_dense/", "output/dense/"),
+  ("ffn_layer_3/norm/", "output/FakeLayerNorm/"),
+  ("ffn_layer_#/intermediate_dense/", "ffn_layer_#/intermediate/dense/"),
+  ("ffn_layer_#/output_dense/", "ffn_layer_#/output/dense/"),
+  ("ffn_layer_#/norm/", "ffn_layer_#/output/FakeLayerNorm/"),
+  ("bottleneck_output/dense/", "output/bottleneck/dense/"),
+  ("bottleneck_output/norm/", "output/bottleneck/FakeLayerNorm/"),
+)
+_PYTORCH_MOBILEBERT = (
+  ("word_embedding/embeddings", "embeddings.word_embeddings.weight"),
+  ("position_embedding/embeddings", "embeddings.position_embeddings.weight"),
+  ("type_embedding/embeddings", "embeddings.token_type_embeddings.weight"),
+  ("embedding_projection/", "embeddings.embedding_transformation."),
+  ("embedding_norm/", "embeddings.LayerNorm."),
+  ("pooler/", "pooler.dense."),
+  ("cls/predictions/output_bias/bias", "cls.predictions.bias"),
+  ("cls/predictions/extra_output_weights", "cls.predictions.dense.weight"),
+  ("cls/predictions/transform/dense/", "cls.predictions.transform.dense."),
+  (
+    "cls/predictions/transform/LayerNorm/",
+    "cls.predictions.transform.LayerNorm.",
+  ),
+)
+_PYTORCH_MOBILEBERT_LAYER = tuple(
+  (
+    ours,
+    theirs.replace("FakeLayerNorm", "LayerNorm")
+    .replace("ffn_layer_#", "ffn.#")
+    .replace("/", "."),
+  )
+  for ours, theirs in _TF1_MOBILEBERT_LAYER
+)
+
 _SAME = {name: name for name in ("kernel", "bias", "gamma", "beta")}
 _PYTORCH = {
   "kernel": "weight",
@@ -148,7 +212,8 @@ class WeightMap:
     rows: Model Garden's name, the other side's.
     parameters: The other side's names of a layer's parameters, by ours.
     prefixes: What models with heads put before the names of their encoder.
-    transposed: Whether kernels are [outputs, inputs] there.
+    transposed: Whether kernels are [outputs, inputs] there, and what a head
+      adds to an embedding table is [columns, rows].
     absent: What a variable gets that the other side never has, by name: a
       function of its shape.
   """
@@ -181,7 +246,7 @@ class WeightMap:
       if not match or not whole and parameter not in self.parameters:
         continue
       for number in match.groups():
-        theirs = theirs.replace("#", number)
+        theirs = theirs.replace("#", number, 1)
       return theirs if whole else theirs + self.parameters[parameter]
     return None
 
@@ -197,6 +262,12 @@ class WeightMap:
     for prefix in self.prefixes:
       tensor = tensor.removeprefix(prefix)
     return tensor
+
+  def is_transposed(self, variable: str) -> bool:
+    """Whether a variable's tensor is its transpose."""
+    return self.transposed and variable.endswith(
+      ("/kernel", "/extra_output_weights")
+    )
 
   def is_ours(self, tensor: str) -> bool:
     """Whether the encoder is wrong without this tensor, by its plain name."""
@@ -227,6 +298,13 @@ TF1_ELECTRA = WeightMap(
   prefixes=("electra/",),
   transposed=False,
   absent=_NO_POOLER,
+)
+TF1_MOBILEBERT = WeightMap(
+  rows=_TF1_MOBILEBERT
+  + _layers("transformer_layer_#/", "encoder/layer_#/", _TF1_MOBILEBERT_LAYER),
+  parameters=_SAME,
+  prefixes=("bert/",),
+  transposed=False,
 )
 TF1_ALBERT = WeightMap(
   rows=(
@@ -273,6 +351,15 @@ HUGGING_FACE = {
     prefixes=("albert.",),
     transposed=True,
   ),
+  "mobilebert": WeightMap(
+    rows=_PYTORCH_MOBILEBERT
+    + _layers(
+      "transformer_layer_#/", "encoder.layer.#.", _PYTORCH_MOBILEBERT_LAYER
+    ),
+    parameters=_PYTORCH,
+    prefixes=("mobilebert.",),
+    transposed=True,
+  ),
   # It has no segments: zeros added to the other embeddings.
   "distilbert": WeightMap(
     rows=_PYTORCH_EMBEDDINGS
@@ -292,4 +379,6 @@ def of_tf1(tensors: Collection[str]) -> WeightMap:
     return TF1_ELECTRA
   if any("/inner_group_0/" in name for name in tensors):
     return TF1_ALBERT
+  if any("/embedding_transformation/" in name for name in tensors):
+    return TF1_MOBILEBERT
   return TF1_BERT
