@@ -48,6 +48,7 @@ def main(argv: Sequence[str]) -> None:
 def _print(identity, leaf: str | None) -> None:
   from rich.console import Console
   from rich.table import Table
+  from rich.text import Text
   from rich.tree import Tree
 
   console = Console(highlight=False, soft_wrap=True)
@@ -55,7 +56,7 @@ def _print(identity, leaf: str | None) -> None:
   for name, value in _facts(identity):
     facts.add_row(name, str(value))
   console.print(facts)
-  tree = Tree(identity.path, guide_style="dim")
+  tree = Tree(Text(identity.path), guide_style="dim")
   _add(tree, _nested(identity.tensors))
   console.print(tree)
   if leaf:

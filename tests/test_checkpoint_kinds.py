@@ -2,6 +2,7 @@
 
 import json
 import pathlib
+import re
 import shutil
 
 import ml_dtypes
@@ -13,6 +14,7 @@ import tensorflow as tf
 
 from exporters import bert
 from exporters import checkpoints
+from exporters import identification
 from exporters import saved_model
 from exporters.errors import ExportError
 from tests import checkpoint_files
@@ -329,3 +331,88 @@ class TestWaysIn:
       "model.safetensors.index.json",
     ):
       assert file in str(error.value)
+
+
+class TestIdentified:
+  """What `scripts.inspect` says of files that people hold."""
+
+  @pytest.mark.parametrize(
+    ("name", "architecture", "heads"),
+    [
+      ("bert", "bert", ["masked language model", "pooler"]),
+      ("bert_model.ckpt", "bert", ["masked language model", "pooler"]),
+      ("albert", "albert", ["masked language model", "pooler"]),
+      ("albert_model.ckpt", "albert", ["masked language model", "pooler"]),
+      ("electra", "electra", []),
+      ("distilbert", "distilbert", ["masked language model"]),
+    ],
+  )
+  def test_sizes_by_names_and_shapes(
+    self, directory, name, architecture, heads
+  ):
+    identity = identification.identify(str(directory / name))
+    assert identity.architecture == architecture
+    assert identity.heads == heads
+    tensors = numpy_bert.tensors(architecture)
+    assert identity.parameters == sum(t.size for t in tensors.values())
+    sizes = identity.sizes
+    assert sizes["vocab_size"] == numpy_bert.VOCABULARY
+    assert sizes["hidden_size"] == numpy_bert.WIDTH
+    assert sizes["intermediate_size"] == numpy_bert.INNER
+    assert sizes["max_position_embeddings"] == numpy_bert.POSITIONS
+    narrow = (
+      numpy_bert.NARROW if architecture in ("albert", "electra") else None
+    )
+    assert sizes.get("embedding_size") == narrow
+    # TF1's files tell nothing of the heads, nor how often ALBERT repeats.
+    unsaid = ["num_attention_heads"] * name.endswith(".ckpt")
+    if name == "albert_model.ckpt":
+      unsaid.insert(0, "num_layers")
+    if name == "distilbert":
+      unsaid.append("type_vocab_size")
+    assert identity.guessed == unsaid
+    if "num_layers" not in unsaid:
+      assert sizes["num_layers"] == numpy_bert.LAYERS
+
+  def test_training_is_told_apart(self, tmp_path):
+    pretrainer = small_bert.pretrainer()
+    optimizer = tf.keras.optimizers.Adam()
+    optimizer.build(pretrainer.trainable_variables)
+    prefix = tf.train.Checkpoint(
+      optimizer=optimizer, **pretrainer.checkpoint_items
+    ).save(str(tmp_path / "ckpt"))
+    identity = identification.identify(prefix)
+    assert identity.architecture == "bert"
+    assert identity.sizes["num_attention_heads"] == 2
+    assert identity.guessed == []
+    # As in `TestObjectBased`: moments of 48 variables, two more, the counter.
+    assert identity.training == 2 * 48 + 2 + 1
+    assert identity.parameters == pretrainer.count_params()
+
+  def test_the_gin_file_exports_it(self, directory, tmp_path):
+    folder = tmp_path / "bert"
+    shutil.copytree(directory / "bert", folder)
+    small_bert.write_vocabulary(folder / "vocab.txt")
+    (folder / "tokenizer_config.json").write_text('{"do_lower_case": true}')
+    leaf = tmp_path / "leaf.gin"
+    leaf.write_text(command.run("scripts.inspect", "--gin", str(folder)).stdout)
+    exported = tmp_path / "exported"
+    command.export("bert", str(leaf), exported, "--checks=none")
+    loaded = tf.saved_model.load(str(exported))
+    inputs = small_bert.inputs(positions=True)
+    ids, mask, types, positions = (x.numpy() for x in inputs.values())
+    want = numpy_bert.outputs(
+      "bert", numpy_bert.tensors("bert"), ids, mask, types, positions
+    )
+    assert_close(loaded.mlm(inputs)["mlm_logits"], want["mlm_logits"])
+
+  def test_for_a_person(self, directory):
+    shown = command.run("scripts.inspect", str(directory / "bert_model.ckpt"))
+    for line in (
+      r"kind +TF1 name-based checkpoint",
+      r"num_attention_heads +1 \(customary; the file does not tell\)",
+      r"layer_0/ \.\.\. layer_1/ \(2 alike\)",
+      r"word_embeddings +40x16 float32",
+      r"bert.BertExporter.with_mlm = True",
+    ):
+      assert re.search(line, shown.stdout), line
