@@ -10,7 +10,9 @@ import tensorflow as tf
 import tensorflow_hub as hub
 import yaml
 
+from tests import checkpoint_files
 from tests import command
+from tests import numpy_bert
 from tests import small_bert
 
 OVERLAY = {
@@ -21,9 +23,12 @@ OVERLAY = {
   "official.legacy.image_classification.resnet.tfhub_export": (
     "official.legacy.image_classification.resnet.resnet_model"
   ),
+  "official.nlp.tools.checkpoint_converter": (
+    "official.nlp.tools.tf1_bert_checkpoint_converter_lib"
+  ),
   "official.nlp.tools.export_tfhub": "official.nlp.tools.tokenization",
   "official.nlp.tools.export_tfhub_lib": (
-    "official.nlp.tools.tf1_bert_checkpoint_converter_lib"
+    "official.nlp.tools.squad_evaluate_v2_0"
   ),
   "official.projects.mobilebert.export_tfhub": (
     "official.projects.mobilebert.model_utils"
@@ -124,6 +129,31 @@ def test_preprocessor_by_the_old_command_line(bert_dir, tmp_path):
     "--checks=none",
   )
   assert (tmp_path / "bert_preprocessing/assets/vocab.txt").exists()
+
+
+def test_converts_to_what_model_garden_trains_from(bert_dir, tmp_path):
+  tensors = numpy_bert.tensors("bert")
+  config = numpy_bert.CONFIGS["bert"] | {"hidden_act": "gelu_new"}
+  checkpoint_files.hugging_face(tmp_path / "hf", "bert", config, tensors)
+  converted = str(tmp_path / "converted/ckpt")
+  command.run(
+    "official.nlp.tools.checkpoint_converter",
+    f"--encoder_config_file={bert_dir}/bert_encoder.yaml",
+    f"--model_checkpoint_path={tmp_path / 'hf'}",
+    f"--converted_checkpoint_path={converted}",
+    "--with_mlm",
+  )
+  pretrainer = small_bert.pretrainer()
+  items = pretrainer.checkpoint_items
+  del items["next_sentence.pooler_dense"]
+  status = tf.train.Checkpoint(**items).read(converted)
+  status.assert_existing_objects_matched()
+  (kernel,) = (
+    v for v in pretrainer.variables if "layer_1/output/kernel" in v.name
+  )
+  np.testing.assert_array_equal(
+    kernel, tensors["bert.encoder.layer.1.output.dense.weight"].T
+  )
 
 
 def test_what_is_not_set_is_said(tmp_path):
