@@ -234,8 +234,9 @@ def leaf(identity: Identity) -> str | None:
     "",
     f"CHECKPOINT = {identity.path!r}",
     f"{vocabulary} = {_or_required(identity.vocab_file)}",
+    f"DO_LOWER_CASE = {_or_required(identity.do_lower_case)}",
     "",
-    f"bert.BertExporter.do_lower_case = {_or_required(identity.do_lower_case)}",
+    "bert.BertExporter.do_lower_case = %DO_LOWER_CASE",
     f"bert.BertExporter.with_mlm = {with_mlm}",
     "",
   ]
