@@ -139,4 +139,4 @@ def _config():
 
 
 if __name__ == "__main__":
-  command.run(main, modules=[__name__])
+  command.run(main, modules=[__name__, garden_flags.__name__])

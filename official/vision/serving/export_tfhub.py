@@ -83,4 +83,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-  command.run(main, modules=[__name__])
+  command.run(main, modules=[__name__, garden_flags.__name__])
