@@ -20,8 +20,8 @@ TENSORS = {
   "weight": np.arange(6, dtype=np.float32).reshape(2, 3),
   "position_ids": np.arange(4),
 }
-# What PyTorch 1.13 writes for {"a": torch.zeros(3)}, byte for byte.
-GENUINE = (
+# A dict of one tensor, memo and all, after the format of `torch.save`.
+MEMOIZED = (
   b"\x80\x02}q\x00X\x01\x00\x00\x00aq\x01ctorch._utils\n_rebuild_tensor_v2\n"
   b"q\x02((X\x07\x00\x00\x00storageq\x03ctorch\nFloatStorage\nq\x04"
   b"X\x01\x00\x00\x000q\x05X\x03\x00\x00\x00cpuq\x06K\x03tq\x07QK\x00K\x03"
@@ -61,9 +61,9 @@ def test_either_format(tmp_path, write):
     assert got[name].dtype == value.dtype
 
 
-def test_what_pytorch_wrote(tmp_path):
+def test_memoized_objects(tmp_path):
   data = np.array([1, 2, 3], np.float32)
-  got = read(write_zip(tmp_path / "model.bin", GENUINE, data.tobytes()))
+  got = read(write_zip(tmp_path / "model.bin", MEMOIZED, data.tobytes()))
   np.testing.assert_array_equal(got["a"], data)
 
 
@@ -148,7 +148,7 @@ def test_refuses_what_lies_beyond_the_storage(tmp_path, tensor):
 
 def test_refuses_compressed_archives(tmp_path):
   path = tmp_path / "model.bin"
-  write_zip(path, GENUINE, bytes(12), compression=zipfile.ZIP_DEFLATED)
+  write_zip(path, MEMOIZED, bytes(12), compression=zipfile.ZIP_DEFLATED)
   with pytest.raises(ExportError, match="it is compressed"):
     read(path)
 
