@@ -2,17 +2,24 @@
 
 from collections.abc import Iterator, Sequence
 import contextlib
+import functools
 import os
 import pathlib
 import re
 import subprocess
 import sys
 
+from tests import fork_server
+
 ROOT = pathlib.Path(__file__).parents[1]
 
 
 def run(
-  module: str, *args: str, cwd: pathlib.Path = ROOT, check: bool = True
+  module: str,
+  *args: str,
+  cwd: pathlib.Path = ROOT,
+  check: bool = True,
+  fresh: bool = False,
 ) -> subprocess.CompletedProcess:
   """Runs `python -m module args` with the repository on the path.
 
@@ -21,18 +28,31 @@ def run(
     *args: Flags.
     cwd: The working directory.
     check: Whether an exit code other than 0 fails the test.
+    fresh: Whether in an interpreter of its own, in place of a fork of one that
+      has imported TensorFlow; see `fork_server`.
   """
-  done = subprocess.run(
-    [sys.executable, "-m", module, *args],
-    cwd=cwd,
-    env=environment(),
-    capture_output=True,
-    text=True,
-    check=False,
-  )
+  if fresh:
+    done = subprocess.run(
+      [sys.executable, "-m", module, *args],
+      cwd=cwd,
+      env=environment(),
+      capture_output=True,
+      text=True,
+      check=False,
+    )
+  else:
+    done = _fork_server().run(module, args, cwd=cwd, environment=environment())
   if check:
     assert done.returncode == 0, done.stdout + done.stderr
   return done
+
+
+@functools.cache
+def _fork_server() -> fork_server.ForkServer:
+  return fork_server.ForkServer(
+    environment() | {"TF_USE_LEGACY_KERAS": "1", "TF_CPP_MIN_LOG_LEVEL": "3"},
+    cwd=ROOT,
+  )
 
 
 def environment() -> dict[str, str]:

@@ -1,5 +1,6 @@
 """Checkpoints by names: TF1, Hugging Face, PyTorch, SavedModels."""
 
+import hashlib
 import json
 import pathlib
 import re
@@ -298,26 +299,45 @@ class TestWaysIn:
     tuned = {name: value + 1 for name, value in want.items()}
     assert_same(restored(tmp_path / "second"), tuned)
 
-  def test_artifacts_are_the_same_bytes(self, directory, tmp_path):
-    # From the names of TF1, and from the artifact that this gives.
-    checkpoint = directory / "bert_model.ckpt"
-    for path in (tmp_path / "first", tmp_path / "second"):
+  def test_five_ways_to_the_same_bytes(self, directory, model, tmp_path):
+    tf.train.Checkpoint(encoder=model).write(str(tmp_path / "object_based"))
+    model.save_weights(tmp_path / "encoder.h5")
+    for name in ("gelu", "gelu_new"):
+      config = numpy_bert.CONFIGS["bert"] | {"hidden_act": name}
+      tensors = numpy_bert.tensors("bert")
+      checkpoint_files.hugging_face(tmp_path / name, "bert", config, tensors)
+    ways = {
+      "tf1": directory / "bert_model.ckpt",
+      "object_based": tmp_path / "object_based",
+      "h5": tmp_path / "encoder.h5",
+      "hugging_face": tmp_path / "gelu_new",
+      "saved_model": tmp_path / "exported/tf1",
+      "exact_gelu": tmp_path / "gelu",
+    }
+    digests = {}
+    for name, checkpoint in ways.items():
+      path = tmp_path / "exported" / name
+      bindings = {
+        "CHECKPOINT": str(checkpoint),
+        "VOCAB_FILE": str(directory / "vocab.txt"),
+      }
       command.export(
         "bert",
         small_bert.GIN_FILE,
         path,
         "--checks=none",
-        bindings=[
-          f"CHECKPOINT = '{checkpoint}'",
-          f"VOCAB_FILE = '{directory / 'vocab.txt'}'",
-        ],
+        bindings=[f"{key} = '{value}'" for key, value in bindings.items()],
       )
-      checkpoint = path
-    files = saved_model.files(str(tmp_path / "first"))
-    assert files == saved_model.files(str(tmp_path / "second"))
-    for file in files:
-      first, second = (tmp_path / n / file for n in ("first", "second"))
-      assert first.read_bytes() == second.read_bytes(), file
+      digests[name] = {
+        file: hashlib.sha256((path / file).read_bytes()).hexdigest()
+        for file in saved_model.files(str(path))
+      }
+    exact = digests.pop("exact_gelu")
+    want = digests["tf1"]
+    assert all(got == want for got in digests.values())
+    # With the exact GELU the graph is another, and nothing else.
+    differing = {file for file in want if exact[file] != want[file]}
+    assert differing == {"saved_model.pb", "fingerprint.pb"}
 
   def test_what_was_looked_for(self, tmp_path):
     (tmp_path / "notes.txt").write_text("not a checkpoint")

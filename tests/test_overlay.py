@@ -28,5 +28,6 @@ def test_a_run_that_finds_the_wheel_first_says_so(tmp_path):
     "--gin_file=configs/low_level/multiply.gin",
     f"--export_path={tmp_path / 'model'}",
     "--checks=none",
+    fresh=True,
   )
   assert "note: `official` comes from" in done.stderr

@@ -170,6 +170,7 @@ def test_model_signings_own_command_accepts_the_signature(
     *("verify", "key", str(path)),
     *("--signature", f"{path}.sig"),
     *("--public_key", str(key.with_suffix(".pub"))),
+    fresh=True,
   )
 
 
