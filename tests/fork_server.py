@@ -6,6 +6,7 @@ TensorFlow runtime, no flags, no module of this repository.
 """
 
 from collections.abc import Mapping, Sequence
+import importlib
 import json
 import os
 import pathlib
@@ -14,6 +15,15 @@ import subprocess
 import sys
 import tempfile
 import traceback
+
+# What most commands import; none of it starts TensorFlow's threads.
+_IMPORTED = (
+  "gin",
+  "official.nlp.configs.encoders",
+  "official.nlp.modeling.models",
+  "rich.console",
+  "rich.progress",
+)
 
 
 class ForkServer:
@@ -57,13 +67,8 @@ class ForkServer:
 
 
 def main() -> None:
-  # What every exporter imports; none of it starts TensorFlow's threads.
-  import gin
-  from official.nlp.configs import encoders
-  from official.nlp.modeling import models
-  import rich.console
-  import rich.progress
-
+  for name in _IMPORTED:
+    importlib.import_module(name)
   for line in sys.stdin:
     job = json.loads(line)
     child = os.fork()
