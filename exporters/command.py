@@ -48,8 +48,8 @@ def run(
 def _main(
   main: Callable[..., None], given: Sequence[str], arguments: Sequence[str]
 ) -> None:
-  # Nearly all that TensorFlow and Keras make lives until the end: to look through
-  # it for cycles, again and again, takes an eighth of an export.
+  # Nearly all that TensorFlow and Keras make lives until the end: to look
+  # through it for cycles, again and again, takes an eighth of an export.
   gc.disable()
   # Keras 3 stays out: Model Garden is tf_keras, and the import costs seconds.
   os.environ.setdefault("TF_USE_LEGACY_KERAS", "1")

@@ -113,7 +113,8 @@ def _work(checks, job, made, path: str, queue: int, ready: int) -> None:
     tf.config.set_logical_device_configuration(
       cpu, [tf.config.LogicalDeviceConfiguration()] * 2
     )
-    # Each its share of the cores: threads that wait for work keep others from it.
+    # Each its share of the cores: threads that wait for work keep others from
+    # theirs.
     share = _CORES // _PROCESSES
     tf.config.threading.set_intra_op_parallelism_threads(share)
     tf.config.threading.set_inter_op_parallelism_threads(share)
