@@ -318,7 +318,7 @@ def _with_recipe(published: Published, exporter: Exporter) -> Published:
         f"{', '.join(sorted(offered)) or 'none'}.{hint}"
       )
   try:
-    changed = _changed(published, exporter)
+    changed = _changed(published, exporter, {})
   except re.error as e:
     raise ExportError(
       f"trainable = '{exporter.trainable}' is no regular expression: {e}."
@@ -332,9 +332,14 @@ def _with_recipe(published: Published, exporter: Exporter) -> Published:
   return changed
 
 
-def _changed(published: Published, exporter: Exporter) -> Published:
+def _changed(
+  published: Published, exporter: Exporter, made: dict[int, Published]
+) -> Published:
+  """Returns a copy; one of each sub-object, however many names it has."""
+  if id(published) in made:
+    return made[id(published)]
   pattern = re.compile(exporter.trainable or "")
-  return dataclasses.replace(
+  changed = dataclasses.replace(
     published,
     trainable_variables=[
       v for v in published.trainable_variables if pattern.search(v.name)
@@ -349,10 +354,12 @@ def _changed(published: Published, exporter: Exporter) -> Published:
       for name, hyperparameter in published.hyperparameters.items()
     },
     sub_objects={
-      name: _changed(sub_object, exporter)
+      name: _changed(sub_object, exporter, made)
       for name, sub_object in published.sub_objects.items()
     },
   )
+  made[id(published)] = changed
+  return changed
 
 
 def _save(

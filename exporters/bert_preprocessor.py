@@ -101,7 +101,7 @@ class BertPreprocessorExporter(base.Exporter):
       )
     sub_objects = {
       name: dataclasses.replace(
-        _of_sentences(layer, layer),
+        _of_sentences(_listing(layer), layer),
         sub_objects={"get_special_tokens_dict": special_tokens},
       )
       for name, layer in tokenizers.items()
@@ -140,6 +140,19 @@ class BertPreprocessorExporter(base.Exporter):
       lower_case=self.do_lower_case,
       strip_diacritics=self.strip_diacritics,
     )
+
+
+def _listing(layer: tf_keras.layers.Layer) -> Callable[..., Any]:
+  """Returns `layer`, with a list where it gives a tuple.
+
+  Model Garden's preprocessors that are published give lists.
+  """
+
+  def call(sentences):
+    outputs = layer(sentences)
+    return list(outputs) if isinstance(outputs, tuple) else outputs
+
+  return call
 
 
 def _of_sentences(

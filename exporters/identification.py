@@ -215,12 +215,17 @@ def leaf(identity: Identity) -> str | None:
   vocabulary, file = ("VOCAB_FILE", "vocab.txt")
   if identity.architecture == "albert":
     vocabulary, file = ("SP_MODEL_FILE", "30k-clean.model")
+  unsaid = []
+  if identity.vocab_file is None:
+    unsaid.append(f"{vocabulary} = '/path/to/{file}'")
+  if identity.do_lower_case is None:
+    unsaid.append("DO_LOWER_CASE = True")
   lines = [
     f"# {identity.architecture}, as found in a {identity.kind}.",
     "#",
     "#   python -m exporters.bert \\",
     "#     --gin_file=this_file.gin \\",
-    f"#     --gin_bindings=\"{vocabulary} = '/path/to/{file}'\" \\",
+    *(f'#     --gin_bindings="{binding}" \\' for binding in unsaid),
     "#     --export_path=/tmp/model",
     "#",
     f"# Parameters: {identity.parameters:,}.",

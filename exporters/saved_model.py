@@ -25,7 +25,7 @@ SERVING_DEFAULT = tf.saved_model.DEFAULT_SERVING_SIGNATURE_DEF_KEY
 
 def write(published: Published, path: str) -> None:
   """Writes `published` to the new directory `path`."""
-  root, traces = _reusable(published)
+  root, traces = _reusable(published, {})
   signatures = {}
   if published.inputs:
     root.serve = _serve(published, traces)
@@ -36,7 +36,7 @@ def write(published: Published, path: str) -> None:
 
 def reusable(published: Published) -> tf.train.Checkpoint:
   """Returns an object to call, with the interface of what `write` writes."""
-  return _reusable(published)[0]
+  return _reusable(published, {})[0]
 
 
 def flatten_outputs(outputs: Any, names: tuple[str, ...]) -> dict[str, Any]:
@@ -133,8 +133,15 @@ def accepts(specs: Any, inputs: Any) -> bool:
   )
 
 
-def _reusable(published: Published) -> tuple[tf.train.Checkpoint, _Traces]:
-  """Returns the object to save and the traces that its functions call."""
+def _reusable(
+  published: Published, made: dict[int, tf.train.Checkpoint]
+) -> tuple[tf.train.Checkpoint, _Traces]:
+  """Returns the object to save and the traces that its functions call.
+
+  Args:
+    published: What it is.
+    made: The sub-objects so far; what has two names is one object.
+  """
   root = tf.train.Checkpoint()
   attach(root, published)
   root.variables = list(published.variables)
@@ -146,7 +153,9 @@ def _reusable(published: Published) -> tuple[tf.train.Checkpoint, _Traces]:
   traces = _Traces(published)
   root.__call__ = _callable(published, traces)
   for name, sub_object in published.sub_objects.items():
-    setattr(root, name, _reusable(sub_object)[0])
+    if id(sub_object) not in made:
+      made[id(sub_object)], _ = _reusable(sub_object, made)
+    setattr(root, name, made[id(sub_object)])
   return root, traces
 
 

@@ -82,7 +82,7 @@ def _facts(identity):
 def _nested(tensors) -> dict:
   """Returns a tree of dicts by the parts of names, with texts as leaves."""
   root: dict = {}
-  for name, tensor in tensors.items():
+  for name, tensor in sorted(tensors.items(), key=_natural):
     *folders, last = re.split(r"[/.]", name)
     node = root
     for folder in folders:
@@ -91,6 +91,12 @@ def _nested(tensors) -> dict:
     shape = "x".join(map(str, tensor.shape)) or "scalar"
     node[last] = f"{shape} {tensor.dtype}"
   return root
+
+
+def _natural(item) -> list:
+  """Orders `layer_2` before `layer_10`."""
+  parts = re.split(r"(\d+)", item[0])
+  return [int(part) if part.isdigit() else part for part in parts]
 
 
 def _add(tree, node: Mapping) -> None:

@@ -71,7 +71,7 @@ class SavedModel(Named):
         "checkpoint of the training instead."
       )
     self._sources = {name: _plain(name) for name in names}
-    if not self._sources.values() <= self._tensors.keys():
+    if not set(self._sources.values()) <= self._tensors.keys():
       theirs = dict(zip(_counted(self._tensors), self._tensors, strict=True))
       ours = _counted([_plain(name) for name in names])
       if set(ours) <= theirs.keys():

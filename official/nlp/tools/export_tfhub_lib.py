@@ -64,12 +64,13 @@ def _create_model(
   encoder_config: encoders.EncoderConfig | None = None,
   with_mlm: bool,
 ) -> tuple[tf_keras.Model, Any]:
-  """Returns a model of what is exported, and what a checkpoint restores."""
+  """Returns a model of what is exported, and what a checkpoint restores.
+
+  With `with_mlm`, the model has the attribute `mlm`, a model too.
+  """
   config = _one_config(bert_config, encoder_config)
   encoder = encoders.build_encoder(config)
-  inputs = encoder.inputs
-  if not isinstance(inputs, dict):
-    inputs = {tensor.name: tensor for tensor in inputs}
+  inputs = _by_name(encoder.inputs)
   outputs = dict(encoder(inputs))
   outputs["default"] = outputs["pooled_output"]
   core = tf_keras.Model(inputs, outputs)
@@ -77,8 +78,18 @@ def _create_model(
     return core, encoder
   activation = tf_utils.get_activation(config.get().hidden_activation)
   pretrainer = models.BertPretrainerV2(encoder, mlm_activation=activation)
-  pretrainer(pretrainer.inputs)  # Creates the variables of the head.
+  inputs = _by_name(pretrainer.inputs)
+  mlm = tf_keras.Model(inputs, pretrainer(inputs))
+  # An attribute, and no part of the model: its weights are not the core's.
+  core._auto_track_sub_layers = False
+  core.mlm = mlm
   return core, pretrainer
+
+
+def _by_name(inputs: Any) -> dict[str, Any]:
+  if isinstance(inputs, dict):
+    return inputs
+  return {tensor.name: tensor for tensor in inputs}
 
 
 def _one_config(
