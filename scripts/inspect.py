@@ -33,16 +33,36 @@ def main(argv: Sequence[str]) -> None:
     identity = identification.identify(argv[1].rstrip("/"))
   except ExportError as e:
     sys.exit(f"error: {e}")
-  leaf = identification.leaf(identity)
+  leaf = identification.leaf(identity) or _of_as_many_parameters(identity)
   if _GIN.value:
     if leaf is None:
       sys.exit(
-        f"error: '{argv[1]}' is no text encoder that is known here; take the "
-        "nearest file below configs/."
+        f"error: '{argv[1]}' is no text encoder that is known here, and no gin "
+        f"file is of a model of {identity.parameters:,} parameters; take the "
+        "nearest one below configs/."
       )
     print(leaf, end="")
     return
   _print(identity, leaf)
+
+
+def _of_as_many_parameters(identity) -> str | None:
+  """Returns a gin file that includes one of just as many parameters."""
+  from scripts import list_configs
+
+  legacy = identity.architecture.startswith("legacy")
+  for path in list_configs.leaves():
+    found = list_configs.Leaf.read(path)
+    if (
+      found.parameters == f"{identity.parameters:,}"
+      and ("legacy" in found.name) == legacy
+    ):
+      return (
+        f"# As many parameters as configs/{found.name}.gin has.\n\n"
+        f"include 'configs/{found.name}.gin'\n\n"
+        f"CHECKPOINT = {identity.path!r}\n"
+      )
+  return None
 
 
 def _print(identity, leaf: str | None) -> None:

@@ -1,10 +1,15 @@
 """Model Garden's own commands and tests, on the overlay."""
 
 import importlib.util
+import json
 import pathlib
 
 import numpy as np
+from official.legacy.bert import bert_models
+from official.legacy.bert import configs
+from official.legacy.image_classification.efficientnet import efficientnet_model
 from official.nlp.configs import encoders
+from official.projects.mobilebert import model_utils as mobilebert
 import pytest
 import tensorflow as tf
 import tensorflow_hub as hub
@@ -14,6 +19,7 @@ from tests import checkpoint_files
 from tests import command
 from tests import numpy_bert
 from tests import small_bert
+from tests import small_images
 
 OVERLAY = {
   "official.legacy.bert.export_tfhub": "official.legacy.bert.bert_models",
@@ -154,6 +160,129 @@ def test_converts_to_what_model_garden_trains_from(bert_dir, tmp_path):
   np.testing.assert_array_equal(
     kernel, tensors["bert.encoder.layer.1.output.dense.weight"].T
   )
+
+
+def test_mobilebert_by_the_old_command_line(bert_dir, tmp_path):
+  config = {
+    "vocab_size": numpy_bert.VOCABULARY,
+    "embedding_size": numpy_bert.NARROW,
+    "max_position_embeddings": numpy_bert.POSITIONS,
+    "num_hidden_layers": numpy_bert.LAYERS,
+    "hidden_size": numpy_bert.WIDTH,
+    "num_attention_heads": numpy_bert.HEADS,
+    "intermediate_size": numpy_bert.INNER,
+    "hidden_act": "relu",
+    "intra_bottleneck_size": numpy_bert.NARROW,
+    "num_feedforward_networks": 2,
+    "normalization_type": "no_norm",
+    "classifier_activation": False,
+  }
+  (tmp_path / "bert_config.json").write_text(json.dumps(config))
+  pretrainer = mobilebert.create_mobilebert_pretrainer(
+    mobilebert.BertConfig.from_dict(config)
+  )
+  small_bert.randomize(pretrainer, seed=4)
+  prefix = tf.train.Checkpoint(**pretrainer.checkpoint_items).write(
+    str(tmp_path / "ckpt")
+  )
+  command.run(
+    "official.projects.mobilebert.export_tfhub",
+    f"--bert_config_file={tmp_path}/bert_config.json",
+    f"--model_checkpoint_path={prefix}",
+    f"--vocab_file={bert_dir}/vocab.txt",
+    f"--export_path={tmp_path}/mobilebert",
+    "--checks=basic",
+  )
+  inputs = small_bert.inputs(positions=True)
+  got = hub.load(str(tmp_path / "mobilebert")).mlm(inputs)
+  want = pretrainer(inputs)
+  for name in ("pooled_output", "mlm_logits"):
+    np.testing.assert_allclose(got[name], want[name], atol=1e-5)
+
+
+@pytest.fixture
+def bert_config_file(tmp_path):
+  names = {"num_layers": "num_hidden_layers"}
+  sizes = {names.get(name, name): x for name, x in small_bert.SIZES.items()}
+  path = tmp_path / "bert_config.json"
+  path.write_text(json.dumps(sizes | {"hidden_act": "gelu"}))
+  return path
+
+
+def test_question_answering_by_the_old_command_line(
+  bert_dir, bert_config_file, tmp_path
+):
+  config = configs.BertConfig.from_json_file(str(bert_config_file))
+  model, _ = bert_models.squad_model(config, max_seq_length=None)
+  small_bert.randomize(model, seed=5)
+  prefix = tf.train.Checkpoint(model=model).write(str(tmp_path / "ckpt"))
+  command.run(
+    "official.legacy.bert.export_tfhub",
+    "--model_type=squad",
+    f"--bert_config_file={bert_config_file}",
+    f"--model_checkpoint_path={prefix}",
+    f"--vocab_file={bert_dir}/vocab.txt",
+    f"--export_path={tmp_path}/squad",
+    "--checks=basic",
+  )
+  inputs = [x.numpy() for x in small_bert.inputs().values()]
+  got = hub.load(str(tmp_path / "squad"))(inputs)
+  want = model(inputs)
+  assert len(got) == len(want) == 2
+  for logits, wanted in zip(got, want, strict=True):
+    np.testing.assert_allclose(logits, wanted, atol=1e-5)
+
+
+@pytest.mark.parametrize("flags", [[], ["--skip_logits_layer"]])
+def test_official_vision_by_the_old_command_line(flags, tmp_path):
+  model = small_images.resnet()
+  prefix = tf.train.Checkpoint(model=model).write(str(tmp_path / "ckpt"))
+  backbone = {"model_id": 10, "depth_multiplier": 0.125}
+  overrides = {
+    "num_classes": 7,
+    "backbone": {"type": "resnet", "resnet": backbone},
+  }
+  done = command.run(
+    "official.vision.serving.export_tfhub",
+    "--experiment=resnet_imagenet",
+    f"--params_override={json.dumps({'task': {'model': overrides}})}",
+    f"--checkpoint_path={prefix}",
+    "--input_image_size=32,32",
+    f"--export_dir={tmp_path}/resnet",
+    "--checks=none",
+    *flags,
+  )
+  assert "takes images in [0, 1]" in done.stderr
+  images = np.random.default_rng(0).random([2, 32, 32, 3], np.float32)
+  mean, deviation = np.array(
+    [[0.485, 0.456, 0.406], [0.229, 0.224, 0.225]], np.float32
+  )
+  got = hub.load(str(tmp_path / "resnet"))(images)
+  if flags:
+    assert got.shape == [2, 64]
+    got = model.layers[-1](got)
+  want = model((images - mean) / deviation, training=False)
+  np.testing.assert_allclose(got, want, atol=1e-5 * np.abs(want).max())
+
+
+def test_efficientnet_by_the_old_command_line(tmp_path):
+  model = efficientnet_model.EfficientNet.from_name("efficientnet-b0")
+  model.save_weights(tmp_path / "weights.h5")
+  command.run(
+    "official.legacy.image_classification.efficientnet.tfhub_export",
+    "--model_name=efficientnet-b0",
+    f"--model_path={tmp_path}/weights.h5",
+    f"--export_path={tmp_path}/model",
+    "--probabilities",
+    "--checks=none",
+  )
+  images = np.random.default_rng(0).random([2, 64, 64, 3], np.float32)
+  got = hub.load(str(tmp_path / "model/classification"))(images)
+  want = model(images * 255, training=False)
+  np.testing.assert_allclose(np.sum(got, axis=-1), 1.0, atol=1e-5)
+  np.testing.assert_allclose(got, want, atol=1e-6)
+  vector = hub.load(str(tmp_path / "model/feature-vector"))(images)
+  assert vector.shape == [2, 1280]
 
 
 def test_what_is_not_set_is_said(tmp_path):

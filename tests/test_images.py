@@ -10,6 +10,7 @@ import tensorflow_hub as hub
 from tensorflow_serving.apis import prediction_log_pb2
 import tf_keras
 
+from exporters import saved_model
 from scripts import digits
 from tests import command
 from tests import small_images
@@ -245,6 +246,18 @@ def test_legacy_resnet_50_of_any_size(tmp_path):
   assert classify(images[:, :100, :90]).shape == [1, 1001]
   for artifact, losses in ((classify, 55), (features, 53)):
     assert len(artifact.regularization_losses) == losses
+  # Model Garden's own command line, from here, gives the same.
+  command.run(
+    "official.legacy.image_classification.resnet.tfhub_export",
+    f"--model_path={tmp_path}/weights.h5",
+    f"--export_path={tmp_path}/by_flags",
+    "--checks=none",
+  )
+  for name in ("classification", "feature-vector"):
+    folder = tmp_path / "model" / name.replace("-", "_")
+    for file in saved_model.files(str(folder)):
+      want = (folder / file).read_bytes()
+      assert (tmp_path / "by_flags" / name / file).read_bytes() == want
   # Half of what Model Garden's exporter writes for its one half, 2.8 MB.
   graph = tmp_path / "model/classification/saved_model.pb"
   assert graph.stat().st_size <= 1_400_000
