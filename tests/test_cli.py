@@ -131,6 +131,8 @@ def test_a_remote_export_path(tmp_path):
     "--gin_file=configs/low_level/multiply.gin",
     "--export_path=ram://models/multiply",
     "--checks=basic",
+    # What it does at its end is not a fork's.
+    fresh=True,
   )
   assert done.stdout.rstrip().splitlines()[-1] == (
     "fingerprint.pb saved_model.pb variables/variables.data-00000-of-00001 "

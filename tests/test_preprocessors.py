@@ -5,7 +5,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from official.nlp.modeling import layers
-from official.nlp.tools import export_tfhub_lib
 import pytest
 import tensorflow as tf
 import tensorflow_hub as hub
@@ -17,6 +16,7 @@ from exporters import sentencepiece_model
 from exporters.errors import ExportError
 from tests import small_bert
 from tests import small_sentencepiece
+from tests import wheels
 
 _ODD = [
   "",
@@ -104,7 +104,8 @@ def pair(request, folder):
   kind, do_lower_case = request.param
   file = str(folder / ("vocab.txt" if kind == "vocab_file" else "sp.model"))
   fields = {kind: file, "do_lower_case": do_lower_case}
-  garden = export_tfhub_lib.create_preprocessing(
+  garden = wheels.module("official.nlp.tools.export_tfhub_lib")
+  garden = garden.create_preprocessing(
     tokenize_with_offsets=kind == "vocab_file", default_seq_length=24, **fields
   )
   return Pair(
