@@ -13,6 +13,7 @@ from official.projects.mobilebert import model_utils as mobilebert
 import pytest
 import tensorflow as tf
 import tensorflow_hub as hub
+import tf_keras
 import yaml
 
 from tests import checkpoint_files
@@ -162,7 +163,9 @@ def test_converts_to_what_model_garden_trains_from(bert_dir, tmp_path):
   )
 
 
-def test_mobilebert_by_the_old_command_line(bert_dir, tmp_path):
+def test_mobilebert_by_the_old_command_line(bert_dir, tmp_path, monkeypatch):
+  # Model Garden's module uses it without importing it.
+  monkeypatch.setattr(mobilebert, "tf_keras", tf_keras, raising=False)
   config = {
     "vocab_size": numpy_bert.VOCABULARY,
     "embedding_size": numpy_bert.NARROW,

@@ -84,13 +84,12 @@ def _signature(subject: Subject) -> Finding:
 
   def differences():
     for (inputs,), want in subject.served():
-      keywords = inputs
-      if not isinstance(inputs, Mapping):
-        (key,) = signature.structured_input_signature[1]
-        keywords = {key: inputs}
-      if not isinstance(want, Mapping):
+      got = signature(**subject.named(inputs))
+      if isinstance(want, (list, tuple)):
+        want = dict(zip(names, want, strict=True))
+      elif not isinstance(want, Mapping):
         want = dict.fromkeys(names, want)
-      yield "serving_default", difference(signature(**keywords), flatten(want))
+      yield "serving_default", difference(got, flatten(want))
 
   return worst(differences())
 

@@ -122,18 +122,30 @@ class Subject:
 
   def served(self) -> list[tuple[list[Any], Any]]:
     """Returns the cases whose shapes the model's signature accepts."""
-    signature = self.model.signatures["serving_default"]
-    specs = signature.structured_input_signature[1]
+    specs = self._signature_specs
 
     def accepted(inputs):
-      if not isinstance(inputs, Mapping):
-        inputs = dict.fromkeys(specs, inputs)
+      named = self.named(inputs)
       return all(
-        spec.shape.is_compatible_with(inputs[name].shape)
+        spec.shape.is_compatible_with(named[name].shape)
         for name, spec in specs.items()
       )
 
     return [case for case in self.calls() if accepted(*case[0])]
+
+  @property
+  def _signature_specs(self) -> Mapping[str, tf.TensorSpec]:
+    signature = self.model.signatures["serving_default"]
+    return signature.structured_input_signature[1]
+
+  def named(self, inputs: Any) -> Mapping[str, tf.Tensor]:
+    """Returns a call's inputs by the names that the signature has for them."""
+    if isinstance(inputs, Mapping):
+      return inputs
+    if isinstance(inputs, (list, tuple)):
+      _, specs = self.traces("")[0]
+      return {s.name: x for s, x in zip(specs, inputs, strict=True)}
+    return dict.fromkeys(self._signature_specs, inputs)
 
   def hyperparameters(self, name: str, attribute: str) -> dict[str, float]:
     """Returns those that set a layer's `attribute`, with their defaults."""

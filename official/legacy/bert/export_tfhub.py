@@ -109,11 +109,21 @@ def export_bert_squad_tfhub(
     vocab_file,
     do_lower_case,
     level,
+    # The encoder has a pooler, of which no logits depend.
+    trainable="^(?!pooler_transform/)",
   )
 
 
 def _export(
-  model, restored, outputs, checkpoint, path, vocab_file, do_lower_case, level
+  model,
+  restored,
+  outputs,
+  checkpoint,
+  path,
+  vocab_file,
+  do_lower_case,
+  level,
+  trainable=None,
 ) -> None:
   if do_lower_case is None:
     do_lower_case = garden.lower_case_of(vocab_file)
@@ -129,6 +139,7 @@ def _export(
       outputs=outputs,
       vocab_file=vocab_file,
       do_lower_case=do_lower_case,
+      trainable=trainable,
     ),
     path,
     level,
