@@ -1,5 +1,6 @@
 """What all tests share: the environment of an export, and real weights."""
 
+import gc
 import os
 import pathlib
 
@@ -11,7 +12,11 @@ import pytest
 
 
 def pytest_configure() -> None:
-  """Gives each of several workers a core: their threads would only compete."""
+  """Gives each of several workers a core: their threads would only compete.
+
+  And has the garbage collector look seldom, as the commands do without it.
+  """
+  gc.set_threshold(100_000, 50, 100)
   worker = os.environ.get("PYTEST_XDIST_WORKER")
   if worker:
     cores = sorted(os.sched_getaffinity(0))

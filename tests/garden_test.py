@@ -6,6 +6,7 @@ The module itself is unchanged. TensorFlow has no `estimator` any more, so its
 import gets an empty module, and the cases that use it are left out.
 """
 
+import gc
 import importlib
 import sys
 import types
@@ -26,6 +27,7 @@ def _cases(suite):
 
 
 def main() -> None:
+  gc.disable()  # As in the commands.
   setattr(tf, _ABSENT, types.ModuleType(f"tensorflow.{_ABSENT}"))
   module = importlib.import_module(sys.argv[1])
   flags.FLAGS(sys.argv[:1])
