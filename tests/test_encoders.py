@@ -124,7 +124,10 @@ def exported(tmp_path_factory):
 
 @pytest.mark.parametrize("name", PUBLISHED)
 class TestPublished:
-  def test_outputs_are_those_of_the_sources_trace(self, exported, name):
+  def test_outputs_are_those_of_the_sources_trace(
+    self, exported, name, tmp_path
+  ):
+    """Of the artifact, and of what a consumer makes of it by saving it."""
     source, artifact = exported[name]
     model = hub.load(artifact.path)
     traced = tf.function(
@@ -148,6 +151,10 @@ class TestPublished:
         strict=False,
       ):
         _assert_close(got_layer, want_layer)
+    tf.saved_model.save(model, str(tmp_path / "again"))
+    again = tf.saved_model.load(str(tmp_path / "again"))
+    inputs.pop("masked_lm_positions", None)
+    _assert_close(again(inputs)["sequence_output"], want["sequence_output"])
 
   def test_checks_that_concern_an_encoder_were_made(self, exported, name):
     _, artifact = exported[name]
