@@ -188,10 +188,11 @@ def _masked_lm(
     }
   )
 
-  def masked_lm(inputs, training):
+  def masked_lm(inputs, training, core=encoder):
     inputs = dict(inputs)
     positions = inputs.pop("masked_lm_positions")
-    outputs = encoder(inputs, training)
+    outputs = dict(core(inputs, training))
+    outputs.pop("default", None)
     outputs["mlm_logits"] = pretrainer.masked_lm(
       outputs["sequence_output"], masked_positions=positions
     )
@@ -208,6 +209,7 @@ def _masked_lm(
     hyperparameters=encoder.hyperparameters(pretrainer),
     variables=pretrainer.variables,
     trainable_variables=pretrainer.trainable_variables,
+    parent="core",
     samples=encoder.samples(positions=True),
     source=source,
   )

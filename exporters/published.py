@@ -55,6 +55,9 @@ class Published:
     assets: Files that travel with the model, by attribute.
     trackables: What the function uses besides variables, such as tables.
     sub_objects: Further callables, by attribute.
+    parent: Of a sub-object, the keyword by which `function` takes what calls
+      the model that it belongs to, so that the graph has this once. None: it
+      does not build upon it.
     samples: Inputs to check the artifact with: nests of arrays, of different
       batch sizes and, where `inputs` leave them open, lengths or image sizes.
     source: What the artifact is compared with, called like `function`; the
@@ -75,6 +78,7 @@ class Published:
   assets: Mapping[str, str] = dataclasses.field(default_factory=dict)
   trackables: Mapping[str, Any] = dataclasses.field(default_factory=dict)
   sub_objects: Mapping[str, Published] = dataclasses.field(default_factory=dict)
+  parent: str | None = None
   samples: Sequence[Any] = ()
   source: Callable[..., Any] | None = None
 

@@ -9,8 +9,11 @@ number, and the random uuid of `fingerprint.pb` is replaced by one derived from
 the contents.
 """
 
+from __future__ import annotations
+
 from collections.abc import Callable
 import contextlib
+import functools
 import hashlib
 import inspect
 import os
@@ -70,8 +73,9 @@ def flatten_outputs(outputs: Any, names: tuple[str, ...]) -> dict[str, Any]:
 class _Traces:
   """One concrete function for each permitted combination of arguments."""
 
-  def __init__(self, published: Published):
-    self._published = published
+  def __init__(self, published: Published, parent: _Traces | None = None):
+    self.published = published
+    self._parent = parent
     flags = (False, True) if published.training else (False,)
     self.combinations = [
       (inputs, training)
@@ -83,10 +87,14 @@ class _Traces:
     ]
 
   def _trace(self, inputs: Any, training: bool):
-    published = self._published
+    published = self.published
 
     def call(inputs, hyperparameters):
       keywords = published.arguments(training)
+      if published.parent:
+        keywords[published.parent] = functools.partial(
+          self._call_parent, hyperparameters=hyperparameters
+        )
       with contextlib.ExitStack() as stack:
         for name, value in hyperparameters.items():
           hyperparameter = published.hyperparameters[name]
@@ -102,6 +110,12 @@ class _Traces:
     specs = {name: h.spec for name, h in published.hyperparameters.items()}
     return tf.function(call, autograph=False).get_concrete_function(
       inputs, specs
+    )
+
+  def _call_parent(self, inputs: Any, training: bool, *, hyperparameters):
+    names = self._parent.published.hyperparameters
+    return self._parent(
+      inputs, training, {name: hyperparameters[name] for name in names}
     )
 
   def __call__(self, inputs: Any, training: bool, hyperparameters):
@@ -138,13 +152,16 @@ def accepts(specs: Any, inputs: Any) -> bool:
 
 
 def _reusable(
-  published: Published, made: dict[int, tf.train.Checkpoint]
+  published: Published,
+  made: dict[int, tf.train.Checkpoint],
+  parent: _Traces | None = None,
 ) -> tuple[tf.train.Checkpoint, _Traces]:
   """Returns the object to save and the traces that its functions call.
 
   Args:
     published: What it is.
     made: The sub-objects so far; what has two names is one object.
+    parent: The traces of what it is a sub-object of.
   """
   root = tf.train.Checkpoint()
   attach(root, published)
@@ -154,11 +171,11 @@ def _reusable(
     tf.function(loss, input_signature=[], autograph=False)
     for loss in published.regularization_losses
   ]
-  traces = _Traces(published)
+  traces = _Traces(published, parent)
   root.__call__ = _callable(published, traces)
   for name, sub_object in published.sub_objects.items():
     if id(sub_object) not in made:
-      made[id(sub_object)], _ = _reusable(sub_object, made)
+      made[id(sub_object)], _ = _reusable(sub_object, made, traces)
     setattr(root, name, made[id(sub_object)])
   return root, traces
 

@@ -1,11 +1,11 @@
 """A consumer's process: `python -I exporters/checks`.
 
 It imports what a consumer has, and reads jobs from its standard input, one JSON
-object a line. For each it looks at the files, and then forks processes that
-load the model: they begin with what is imported here and nothing else, so no
-job leaves traces for the next one, and TensorFlow is imported once for all. An
-empty line says that the source's own outputs are on the disk, and a line on
-standard output that the results are.
+object a line. For each it looks at the operations, forks processes that load
+the model, and looks at the files meanwhile. The forks begin with what is
+imported here and nothing else, so no job leaves traces for the next one, and
+TensorFlow is imported once for all. An empty line says that the source's own
+outputs are on the disk, and a line on standard output that the results are.
 
 It refuses to import `official` and `exporters`, the wheel's too: what passes
 here needs neither. So this package is loaded under another name, and its
@@ -73,7 +73,8 @@ def main() -> None:
 
 
 def _results(checks, job) -> list:
-  made = checks.run(_subject(checks, job, None), job["level"], checks.FILES, {})
+  subject = _subject(checks, job, None)
+  made = checks.run(subject, job["level"], checks.OPERATIONS, {})
   ready, told = os.pipe()
   processes = []
   # What is made of operations outside the list is not even loaded.
@@ -89,6 +90,7 @@ def _results(checks, job) -> list:
         _work(checks, job, made, f"{job['results']}.{i}", queue, ready)
       processes.append(process)
     os.close(queue)
+  made = checks.run(subject, job["level"], checks.FILES, made)
   sys.stdin.readline()
   # The end of this pipe is what all of them wait for.
   os.close(told)
@@ -141,7 +143,11 @@ def _subject(checks, job, ready: int | None):
       return source, [arrays[f"arr_{i}"] for i in range(len(arrays.files))]
 
   return checks.Subject(
-    path=job["path"], scratch=job["scratch"], private=job["private"], ask=ask
+    path=job["path"],
+    scratch=job["scratch"],
+    private=job["private"],
+    level=job["level"],
+    ask=ask,
   )
 
 

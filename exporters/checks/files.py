@@ -59,7 +59,7 @@ SAVER_OPERATIONS = frozenset(
 SAVER_FUNCTIONS = ("__inference__traced_save", "__inference__traced_restore")
 
 
-@check(OPERATIONS, level=BASIC, needs=None, unit=FILES)
+@check(OPERATIONS, level=BASIC, needs=None, unit=OPERATIONS)
 def _operations(subject: Subject) -> Finding:
   refused = refused_operations(subject.proto.meta_graphs[0].graph_def)
   return Finding(

@@ -12,7 +12,6 @@ from .harness import Finding
 from .harness import check
 from .numbers import flatten
 from .subject import Subject
-from .subject import once
 
 # Later ones use the gradients of the first, or its traces.
 _UNIT = "gradients"
@@ -67,7 +66,7 @@ def _gradients(subject: Subject) -> Finding:
   rates = {k: v for k, v in keywords.items() if k != "training"}
   layer = hub.KerasLayer(loaded, trainable=True, arguments=rates)
   weights = layer.trainable_weights
-  with once(), tf.GradientTape() as tape:
+  with subject.once(), tf.GradientTape() as tape:
     loss = _loss(layer(*arguments, training=True))
     gradients = tape.gradient(loss, weights)
   subject.memo["gradients"] = gradients

@@ -21,7 +21,6 @@ from .numbers import flatten
 from .numbers import histogram
 from .numbers import worst
 from .subject import Subject
-from .subject import once
 
 
 @check("loads", level=BASIC, needs=OPERATIONS)
@@ -202,7 +201,7 @@ def _dropout(subject: Subject) -> Finding:
     loaded = subject.find(name)
     (small, _), *_, (large, _) = subject.cases(name) * 2
     off = dict.fromkeys(subject.hyperparameters(name, "rate"), 0.0)
-    with once():
+    with subject.once():
       # The largest, in which two draws are least likely to be the same.
       default = [loaded(*large, training=True) for _ in range(2)]
       silent = [loaded(*small, training=True, **off) for _ in range(2)]

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from .harness import BASIC
 from .harness import NotApplicable
 
 
@@ -23,6 +24,7 @@ class Subject:
     path: The SavedModel's directory.
     scratch: A directory for what a check writes.
     private: Strings that must not stand in the model, such as local paths.
+    level: The level of the checks that are made.
     ask: Returns `source` and `arrays`, when the source is done with them.
     memo: What a check leaves for a later one.
   """
@@ -30,6 +32,7 @@ class Subject:
   path: str
   scratch: str
   private: Sequence[str]
+  level: str
   ask: Callable[[], tuple[Mapping[str, Mapping[str, Any]] | None, list[Any]]]
   memo: dict[str, Any] = dataclasses.field(default_factory=dict)
 
@@ -138,6 +141,24 @@ class Subject:
     signature = self.model.signatures["serving_default"]
     return signature.structured_input_signature[1]
 
+  @contextlib.contextmanager
+  def once(self) -> Iterator[None]:
+    """Leaves graphs as they are, where optimizing them never pays.
+
+    For calls whose numbers are not compared with others. Where more checks
+    follow, these call the same graphs again, and start anew after this.
+    """
+    if self.level != BASIC:
+      yield
+      return
+    key = "disable_meta_optimizer"
+    before = tf.config.optimizer.get_experimental_options().get(key, False)
+    tf.config.optimizer.set_experimental_options({key: True})
+    try:
+      yield
+    finally:
+      tf.config.optimizer.set_experimental_options({key: before})
+
   def named(self, inputs: Any) -> Mapping[str, tf.Tensor]:
     """Returns a call's inputs by the names that the signature has for them."""
     if isinstance(inputs, Mapping):
@@ -169,21 +190,6 @@ class Subject:
     if not names:
       raise NotApplicable("no callable has variables to train")
     return names
-
-
-@contextlib.contextmanager
-def once() -> Iterator[None]:
-  """Leaves graphs as they are, where what optimizing takes is never regained.
-
-  For calls that are made once and whose numbers are not compared with others.
-  """
-  key = "disable_meta_optimizer"
-  before = tf.config.optimizer.get_experimental_options().get(key, False)
-  tf.config.optimizer.set_experimental_options({key: True})
-  try:
-    yield
-  finally:
-    tf.config.optimizer.set_experimental_options({key: before})
 
 
 def encode(nest: Any, arrays: list[Any]) -> Any:
