@@ -167,19 +167,21 @@ class TestHuggingFace:
       restored(tmp_path / "bert")
 
 
+@pytest.fixture(scope="module")
+def want(directory):
+  return restored(directory / "bert")
+
+
+@pytest.fixture(scope="module")
+def model(want):
+  model = small_bert.encoder()
+  for variable in model.variables:
+    variable.assign(want[variable.name])
+  return model
+
+
 class TestWaysIn:
   """The same weights in other files give the same variables."""
-
-  @pytest.fixture(scope="class")
-  def want(self, directory):
-    return restored(directory / "bert")
-
-  @pytest.fixture(scope="class")
-  def model(self, want):
-    model = small_bert.encoder()
-    for variable in model.variables:
-      variable.assign(want[variable.name])
-    return model
 
   def test_tf1(self, directory, want):
     assert_same(restored(directory / "bert_model.ckpt"), want)
