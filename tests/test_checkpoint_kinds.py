@@ -429,6 +429,13 @@ class TestIdentified:
     )
     assert_close(loaded.mlm(inputs)["mlm_logits"], want["mlm_logits"])
 
+  def test_an_image_model_has_a_gin_file_of_as_many_parameters(self):
+    path = "tests/testdata/digits_resnet"
+    assert identification.identify(path).architecture == "resnet"
+    shown = command.run("scripts.inspect", "--gin", path).stdout
+    assert "\ninclude 'configs/resnet/digits_resnet.gin'\n" in shown
+    assert f"\nCHECKPOINT = '{path}'\n" in shown
+
   def test_for_a_person(self, directory):
     shown = command.run("scripts.inspect", str(directory / "bert_model.ckpt"))
     for line in (
