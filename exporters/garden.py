@@ -62,6 +62,16 @@ def require(**values: Any) -> None:
       raise ExportError(f"Set --{name}; see --help.")
 
 
+def require_one(**values: Any) -> Any:
+  """Returns the value that is set; raises `ExportError` unless one is."""
+  found = [value for value in values.values() if value]
+  if len(found) != 1:
+    raise ExportError(
+      f"Set one of {' and '.join(f'--{name}' for name in values)}."
+    )
+  return found[0]
+
+
 def lower_case_of(vocab_file: str) -> bool:
   """Returns whether a vocabulary is of lower-cased text, told by its tokens."""
   with tf.io.gfile.GFile(vocab_file) as f:

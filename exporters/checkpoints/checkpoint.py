@@ -33,6 +33,21 @@ class Match:
   mismatch: mismatch.Mismatch
   ignored: int = 0
 
+  @classmethod
+  def of(
+    cls,
+    pairs: Sequence[tuple[tf.Variable, Callable[[], Any]]],
+    *,
+    ignored: int,
+    **differences: Any,
+  ) -> Match:
+    """Returns a match of these pairs; `differences` are `Mismatch`'s own."""
+    return cls(
+      pairs=pairs,
+      mismatch=mismatch.Mismatch(restorable=len(pairs), **differences),
+      ignored=ignored,
+    )
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Tensor:

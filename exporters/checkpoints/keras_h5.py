@@ -7,6 +7,7 @@ is restored unless everything fits.
 
 from collections.abc import Callable, Iterator, Mapping
 import contextlib
+import functools
 from typing import Any
 
 import h5py
@@ -16,7 +17,7 @@ import tensorflow as tf
 from exporters.checkpoints.checkpoint import Checkpoint
 from exporters.checkpoints.checkpoint import Match
 from exporters.checkpoints.checkpoint import Tensor
-from exporters.checkpoints.mismatch import Mismatch
+from exporters.checkpoints.mismatch import shape_difference
 from exporters.errors import ExportError
 from exporters.published import variable_name
 
@@ -48,7 +49,7 @@ class H5File(Checkpoint):
     with self.readable():
       self.file = h5py.File(local, "r")
 
-  @property
+  @functools.cached_property
   def tensors(self) -> Mapping[str, Tensor]:
     found = {}
     self.file.visititems(
@@ -132,17 +133,13 @@ class KerasH5(H5File):
           pairs.append((variable, self.reader(tensors[name])))
         else:
           shapes.append(
-            f"{variable_name(variable)}: checkpoint {shape}, model "
-            f"{tuple(variable.shape)}"
+            shape_difference(variable_name(variable), shape, variable.shape)
           )
-    return Match(
-      pairs=pairs,
-      mismatch=Mismatch(
-        missing=missing,
-        unexpected=unexpected,
-        shapes=shapes,
-        restorable=len(pairs),
-      ),
+    return Match.of(
+      pairs,
+      missing=missing,
+      unexpected=unexpected,
+      shapes=shapes,
       ignored=self._others,
     )
 

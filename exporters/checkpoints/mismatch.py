@@ -9,6 +9,13 @@ from exporters.errors import ExportError
 _SHOWN = 20
 
 
+def shape_difference(
+  name: str, checkpoint: Sequence[int], model: Sequence[int]
+) -> str:
+  """Returns a line of `Mismatch.shapes`."""
+  return f"{name}: checkpoint {tuple(checkpoint)}, model {tuple(model)}"
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Mismatch:
   """How a checkpoint and a model differ.

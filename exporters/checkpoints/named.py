@@ -11,7 +11,7 @@ from exporters.checkpoints import weight_maps
 from exporters.checkpoints.checkpoint import Checkpoint
 from exporters.checkpoints.checkpoint import Match
 from exporters.checkpoints.checkpoint import Tensor
-from exporters.checkpoints.mismatch import Mismatch
+from exporters.checkpoints.mismatch import shape_difference
 from exporters.published import variable_name
 
 # What is restored under these names is the whole of what a checkpoint has;
@@ -53,19 +53,16 @@ class Named(Checkpoint):
       if _fits(tensor.shape, shape):
         pairs.append((variable, _reshaped(tensor, shape)))
       else:
-        shapes.append(f"{name}: checkpoint {tensor.shape}, model {shape}")
+        shapes.append(shape_difference(name, tensor.shape, shape))
     rest = [name for name in self.tensors if name not in used]
     unexpected = [name for name in rest if self.is_missed(name)]
     if not items.keys() & _WHOLE:
       unexpected = []
-    return Match(
-      pairs=pairs,
-      mismatch=Mismatch(
-        missing=missing,
-        unexpected=unexpected,
-        shapes=shapes,
-        restorable=len(pairs),
-      ),
+    return Match.of(
+      pairs,
+      missing=missing,
+      unexpected=unexpected,
+      shapes=shapes,
       ignored=len(rest) - len(unexpected),
     )
 

@@ -28,7 +28,7 @@ from exporters.checkpoints.checkpoint import Checkpoint
 from exporters.checkpoints.checkpoint import Match
 from exporters.checkpoints.checkpoint import Tensor
 from exporters.checkpoints.checkpoint import shards
-from exporters.checkpoints.mismatch import Mismatch
+from exporters.checkpoints.mismatch import shape_difference
 from exporters.errors import ExportError
 from exporters.published import variable_name
 
@@ -100,7 +100,7 @@ class ObjectBased(Checkpoint):
   def parts(self) -> frozenset[str]:
     return frozenset(child.local_name for child in self._nodes[0].children)
 
-  @property
+  @functools.cached_property
   def tensors(self) -> Mapping[str, Tensor]:
     found = {}
     for node_id in range(len(self._nodes)):
@@ -133,28 +133,25 @@ class ObjectBased(Checkpoint):
           pairs.append((trackable, lambda key=key: self._read(key)))
         else:
           shapes.append(
-            f"{variable_name(trackable)}: "
-            f"checkpoint {tuple(self._shapes[key])}, "
-            f"model {tuple(trackable.shape)}"
+            shape_difference(
+              variable_name(trackable), self._shapes[key], trackable.shape
+            )
           )
     below = {
       node_id: attribute.full_name or attribute.checkpoint_key
       for node_id in self._descendants(roots)
       for attribute in self._values(node_id)
     }
-    return Match(
-      pairs=pairs,
-      mismatch=Mismatch(
-        missing=[
-          variable_name(variable)
-          for variable in _variables(items)
-          if variable.ref() not in found
-        ],
-        unexpected=[n for id_, n in below.items() if id_ not in bound],
-        shapes=shapes,
-        restorable=len(pairs),
-        parts=self.parts & items.keys(),
-      ),
+    return Match.of(
+      pairs,
+      missing=[
+        variable_name(variable)
+        for variable in _variables(items)
+        if variable.ref() not in found
+      ],
+      unexpected=[n for id_, n in below.items() if id_ not in bound],
+      shapes=shapes,
+      parts=self.parts & items.keys(),
       ignored=len(self._shapes) - 1 - len(below),
     )
 

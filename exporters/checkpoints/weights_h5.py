@@ -16,7 +16,7 @@ from tf_keras.src.utils import generic_utils
 from exporters.checkpoints.checkpoint import Match
 from exporters.checkpoints.keras_h5 import H5File
 from exporters.checkpoints.keras_h5 import hard
-from exporters.checkpoints.mismatch import Mismatch
+from exporters.checkpoints.mismatch import shape_difference
 from exporters.published import variable_name
 
 # The group below each object's path.
@@ -52,19 +52,16 @@ class WeightsH5(H5File):
       with self.readable():
         dataset = hard(self.file, path)
       if dataset.shape != shape:
-        shapes.append(f"{name}: checkpoint {dataset.shape}, model {shape}")
+        shapes.append(shape_difference(name, dataset.shape, shape))
       else:
         pairs.append((variable, self.reader(dataset)))
     rest = self._paths - ours.keys()
     unexpected = [p for p in rest if p.partition("/")[0] not in _TRAINING]
-    return Match(
-      pairs=pairs,
-      mismatch=Mismatch(
-        missing=missing,
-        unexpected=unexpected,
-        shapes=shapes,
-        restorable=len(pairs),
-      ),
+    return Match.of(
+      pairs,
+      missing=missing,
+      unexpected=unexpected,
+      shapes=shapes,
       ignored=len(rest) - len(unexpected),
     )
 

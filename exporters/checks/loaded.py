@@ -199,7 +199,8 @@ def _dropout(subject: Subject) -> Finding:
   fixed = []
   for name in names:
     loaded = subject.find(name)
-    (small, _), *_, (large, _) = subject.cases(name) * 2
+    cases = subject.cases(name)
+    (small, _), (large, _) = cases[0], cases[-1]
     off = dict.fromkeys(subject.hyperparameters(name, "rate"), 0.0)
     with subject.once():
       # The largest, in which two draws are least likely to be the same.

@@ -75,18 +75,16 @@ def main() -> None:
   command.prepare_tensorflow()
   from exporters import encoder_file
   from exporters import garden
-  from exporters.errors import ExportError
 
   garden.require(
     model_checkpoint_path=_CHECKPOINT.value,
     converted_checkpoint_path=_CONVERTED.value,
   )
-  files = (_BERT_CONFIG_FILE.value, _ENCODER_CONFIG_FILE.value)
-  if all(files) or not any(files):
-    raise ExportError(
-      "Set one of --bert_config_file and --encoder_config_file."
-    )
-  config = encoder_file.read_encoder_file(files[0] or files[1]).config()
+  file = garden.require_one(
+    bert_config_file=_BERT_CONFIG_FILE.value,
+    encoder_config_file=_ENCODER_CONFIG_FILE.value,
+  )
+  config = encoder_file.read_encoder_file(file).config()
   convert(config, _CHECKPOINT.value, _CONVERTED.value, with_mlm=_WITH_MLM.value)
 
 

@@ -84,16 +84,14 @@ def main() -> None:
   from official.nlp.tools import export_tfhub_lib
 
   from exporters import garden
-  from exporters.errors import ExportError
 
   gin.parse_config_files_and_bindings(_GIN_FILE.value, _GIN_PARAMS.value)
   garden.require(export_path=_EXPORT_PATH.value)
-  if bool(_VOCAB_FILE.value) == bool(_SP_MODEL_FILE.value):
-    raise ExportError("Set one of --vocab_file and --sp_model_file.")
   tokens = {
     "vocab_file": _VOCAB_FILE.value,
     "sp_model_file": _SP_MODEL_FILE.value,
   }
+  garden.require_one(**tokens)
   do_lower_case = export_tfhub_lib.get_do_lower_case(
     _DO_LOWER_CASE.value, **tokens
   )
@@ -126,16 +124,15 @@ def _config():
   from official.legacy.bert import configs
 
   from exporters import encoder_file
-  from exporters.errors import ExportError
+  from exporters import garden
 
-  files = (_BERT_CONFIG_FILE.value, _ENCODER_CONFIG_FILE.value)
-  if all(files) or not any(files):
-    raise ExportError(
-      "Set one of --bert_config_file and --encoder_config_file."
-    )
-  if files[0]:
-    return {"bert_config": configs.BertConfig.from_json_file(files[0])}
-  return {"encoder_config": encoder_file.read_encoder_file(files[1]).config()}
+  file = garden.require_one(
+    bert_config_file=_BERT_CONFIG_FILE.value,
+    encoder_config_file=_ENCODER_CONFIG_FILE.value,
+  )
+  if _BERT_CONFIG_FILE.value:
+    return {"bert_config": configs.BertConfig.from_json_file(file)}
+  return {"encoder_config": encoder_file.read_encoder_file(file).config()}
 
 
 if __name__ == "__main__":
