@@ -287,7 +287,7 @@ def _with_parent(path: str) -> str:
 
 def _initial_values(exporter: Exporter) -> contextlib.AbstractContextManager:
   if isinstance(exporter, CheckpointExporter):
-    return checkpoints.zeros_to_restore()
+    return checkpoints.uninitialized()
   return contextlib.nullcontext()
 
 

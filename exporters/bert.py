@@ -39,10 +39,13 @@ if __name__ == "__main__":
 
   cli.run()
 
+from collections.abc import Sequence
 import dataclasses
+from typing import ClassVar
 
 from official.modeling import tf_utils
 from official.nlp.configs import encoders as encoder_configs
+from official.nlp.modeling import layers
 from official.nlp.modeling import models
 import tensorflow as tf
 import tf_keras
@@ -63,6 +66,7 @@ class BertExporter(base.CheckpointExporter):
     encoder: The architecture. None: as `encoder_file` says.
     encoder_file: A `bert_config.json` or a Model Garden YAML that describes the
       architecture too; where both do, they must agree.
+    masked_lm_layer: Model Garden's head of `.mlm`, for subclasses to replace.
     do_lower_case: Whether text was lower-cased for training. Stated, because a
       wrong guess gives a model that works, only worse.
     vocab_file: The WordPiece vocabulary. None: the one in the checkpoint's
@@ -74,6 +78,7 @@ class BertExporter(base.CheckpointExporter):
       encoder's own, which such a pretrainer leaves as it was drawn.
   """
 
+  masked_lm_layer: ClassVar[type[tf_keras.layers.Layer]] = layers.MaskedLM
   do_lower_case: bool
   encoder: encoder_configs.EncoderConfig | None = None
   encoder_file: str | None = None
@@ -107,16 +112,15 @@ class BertExporter(base.CheckpointExporter):
     restored = {"encoder": model, "model": model}
     sub_objects = {}
     if self.with_mlm:
-      pretrainer = self._pretrainer(encoder)
-      restored |= pretrainer.checkpoint_items
-      sub_objects["mlm"] = _masked_lm(pretrainer, encoder)
+      restored["masked_lm"] = head = _head(self.masked_lm_layer, encoder)
+      sub_objects["mlm"] = _masked_lm(head, encoder)
     restores = [restored]
     if self.copy_pooler_dense_to_encoder:
       restores.append({"next_sentence.pooler_dense": self._pooler(encoder)})
     published = base.Published(
       function=core,
       inputs=encoder.input_specs(),
-      hyperparameters=encoder.hyperparameters(model),
+      hyperparameters=encoder.hyperparameters(),
       variables=model.variables,
       trainable_variables=model.trainable_variables,
       constants={"do_lower_case": self.do_lower_case},
@@ -152,19 +156,6 @@ class BertExporter(base.CheckpointExporter):
       )
     return "vocab_file", vocabulary.read_vocabulary(vocab_file)
 
-  def _pretrainer(self, encoder: encoders.Encoder) -> models.BertPretrainerV2:
-    try:
-      return models.BertPretrainerV2(
-        encoder.model,
-        mlm_activation=tf_utils.get_activation(encoder.activation),
-      )
-    except (AttributeError, RuntimeError) as e:
-      raise ExportError(
-        f"An encoder of type '{encoder.type}' cannot have `.mlm`: it does "
-        "not tell its embedding table, which the head shares. Leave with_mlm "
-        "out."
-      ) from e
-
   def _pooler(self, encoder: encoders.Encoder) -> tf_keras.layers.Layer:
     pooler = getattr(encoder.model, "pooler_layer", None)
     if pooler is None:
@@ -175,41 +166,77 @@ class BertExporter(base.CheckpointExporter):
     return pooler
 
 
+def _head(
+  layer: type[tf_keras.layers.Layer], encoder: encoders.Encoder
+) -> tf_keras.layers.Layer:
+  """Returns the head as a `BertPretrainerV2` has it, without the time of one.
+
+  Raises:
+    ExportError: The encoder can't have such a head.
+  """
+  try:
+    embedding_table = encoder.model.get_embedding_table()
+  except (AttributeError, RuntimeError) as e:
+    raise ExportError(
+      f"An encoder of type '{encoder.type}' cannot have `.mlm`: it does "
+      "not tell its embedding table, which the head shares. Leave with_mlm "
+      "out."
+    ) from e
+  head = layer(
+    embedding_table=embedding_table,
+    activation=tf_utils.get_activation(encoder.activation),
+    name="cls/predictions",
+  )
+  # The first call builds it, under the names of a pretrainer's variables.
+  with tf.name_scope("bert"):
+    head(
+      tf.zeros([1, 1, encoder.width]),
+      masked_positions=tf.zeros([1, 1], tf.int32),
+    )
+  return head
+
+
 def _masked_lm(
-  pretrainer: models.BertPretrainerV2, encoder: encoders.Encoder
+  head: tf_keras.layers.Layer, encoder: encoders.Encoder
 ) -> base.Published:
   """Returns `.mlm`: the encoder's outputs and `mlm_logits`."""
-  inputs = encoder.input_specs("masked_lm_positions")
-  # The first call builds the head.
-  pretrainer(
-    {
-      name: tf.zeros([1, spec.shape[1] or 1], tf.int32)
-      for name, spec in inputs[-1].items()
-    }
-  )
 
   def masked_lm(inputs, training, core=encoder):
     inputs = dict(inputs)
     positions = inputs.pop("masked_lm_positions")
     outputs = dict(core(inputs, training))
     outputs.pop("default", None)
-    outputs["mlm_logits"] = pretrainer.masked_lm(
+    outputs["mlm_logits"] = head(
       outputs["sequence_output"], masked_positions=positions
     )
     return outputs
 
   def source(inputs, training):
+    # Model Garden's own, made where no graph is in the making.
+    with tf.init_scope():
+      pretrainer = models.BertPretrainerV2(
+        encoder.model, customized_masked_lm=head
+      )
     outputs = pretrainer(inputs, training=training)
     published = encoder.published_outputs(outputs)
     return published | {"mlm_logits": outputs["mlm_logits"]}
 
   return base.Published(
     function=masked_lm,
-    inputs=inputs,
-    hyperparameters=encoder.hyperparameters(pretrainer),
-    variables=pretrainer.variables,
-    trainable_variables=pretrainer.trainable_variables,
+    inputs=encoder.input_specs("masked_lm_positions"),
+    hyperparameters=encoder.hyperparameters(),
+    variables=_union(encoder.model.variables, head.variables),
+    trainable_variables=_union(
+      encoder.model.trainable_variables, head.trainable_variables
+    ),
     parent="core",
     samples=encoder.samples(positions=True),
     source=source,
   )
+
+
+def _union(
+  variables: Sequence[tf.Variable], more: Sequence[tf.Variable]
+) -> list[tf.Variable]:
+  """Returns both, each variable once: the head shares the embedding table."""
+  return list({v.ref(): v for v in (*variables, *more)}.values())

@@ -5,7 +5,9 @@ flags are read first, `--help` is quick, and TensorFlow is imported once the
 environment is as it needs it.
 """
 
-from collections.abc import Callable, Sequence
+import atexit
+from collections.abc import Callable, Iterator, Sequence
+import contextlib
 import gc
 import os
 import signal
@@ -49,8 +51,10 @@ def _main(
   main: Callable[..., None], given: Sequence[str], arguments: Sequence[str]
 ) -> None:
   # Nearly all that TensorFlow and Keras make lives until the end: to look
-  # through it for cycles, again and again, takes an eighth of an export.
+  # through it for cycles, again and again, takes an eighth of an export, and as
+  # much once more as the interpreter ends.
   gc.disable()
+  atexit.register(gc.freeze)
   # Keras 3 stays out: Model Garden is tf_keras, and the import costs seconds.
   os.environ.setdefault("TF_USE_LEGACY_KERAS", "1")
   # No remarks on processors and drivers between the lines that a person reads.
@@ -74,13 +78,29 @@ def _main(
 
 def prepare_tensorflow() -> None:
   """Imports TensorFlow, and silences what is not for the person who waits."""
-  import tensorflow as tf
+  with _absent("pandas", "googleapiclient"):
+    import tensorflow as tf
 
   _say_if_overlay_is_not_first()
   warnings.filterwarnings("ignore", module="tf_keras")
   logging.set_verbosity(logging.ERROR)
   # It remarks on every Assert in a loop, at a level that nothing else silences.
   tf.config.optimizer.set_experimental_options({"loop_optimization": False})
+
+
+@contextlib.contextmanager
+def _absent(*modules: str) -> Iterator[None]:
+  """Hides what TensorFlow and Keras import if it is there, and no export needs.
+
+  These two are a twentieth of an export's memory, and seconds of a slow disk.
+  """
+  hidden = [module for module in modules if module not in sys.modules]
+  sys.modules.update(dict.fromkeys(hidden))
+  try:
+    yield
+  finally:
+    for module in hidden:
+      del sys.modules[module]
 
 
 def _say_if_overlay_is_not_first() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 import time
+from typing import TYPE_CHECKING
 
 from rich import box
 from rich.console import Console as RichConsole
@@ -12,8 +13,10 @@ from rich.live import Live
 from rich.spinner import Spinner
 from rich.table import Table
 
-from exporters import base
-from exporters import checks
+if TYPE_CHECKING:
+  # Below the clock only, because with them comes TensorFlow.
+  from exporters import base
+  from exporters import checks
 
 
 class Console:
@@ -66,6 +69,8 @@ class Console:
       done: The export.
       more: Further rows of the summary.
     """
+    from exporters import checks
+
     table = Table(box=box.SIMPLE, show_header=False, pad_edge=False)
     table.add_column(style="bold", no_wrap=True)
     table.add_column(overflow="fold")
@@ -96,6 +101,8 @@ class Console:
 
 
 def _checks(results: list[checks.Result]) -> str:
+  from exporters import checks
+
   if not results:
     return "none were made"
   passed = sum(result.status == checks.PASSED for result in results)

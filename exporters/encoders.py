@@ -58,6 +58,7 @@ class Encoder:
     rates: Its dropout rates, as objects that its layers hold too.
     activation: The name of its activation.
     vocab_size: How many tokens it has embeddings for.
+    width: Numbers in the vector of a token.
     num_layers: How many outputs `encoder_outputs` has.
     seq_lengths: The lengths that it takes, the longest first. Empty: any.
     extra_outputs: What it returns on request, beside what every encoder does.
@@ -68,10 +69,12 @@ class Encoder:
   rates: Mapping[str, float]
   activation: str
   vocab_size: int
+  width: int
   num_layers: int
   seq_lengths: Sequence[int]
   extra_outputs: Sequence[str]
 
+  @tf.autograph.experimental.do_not_convert
   def __call__(self, inputs: Any, training: bool) -> dict[str, Any]:
     """Calls the model on a dict of int32 [batch, seq_length]."""
     return self.published_outputs(self.model(inputs, training=training))
@@ -107,15 +110,15 @@ class Encoder:
       for seq_length in self.seq_lengths or (None,)
     ]
 
-  def hyperparameters(self, model: tf_keras.Model) -> dict[str, Hyperparameter]:
-    """Returns the dropout rates that a call of `model` may override.
+  def hyperparameters(self) -> dict[str, Hyperparameter]:
+    """Returns the dropout rates that a call may override.
 
     Layers trained without dropout stay without, and a rate that no layer has is
     not offered.
     """
     dropouts = [
       layer
-      for layer in model.submodules
+      for layer in self.model.submodules
       if isinstance(layer, tf_keras.layers.Dropout) and layer.rate
     ]
     offered = {}
@@ -192,7 +195,10 @@ def build(
   seq_lengths = (
     encoder_types.block_lengths(config) if "block_size" in names else ()
   )
-  model = encoders.build_encoder(config)
+  # No encoder needs AutoGraph, which first rewrites the code of its layers.
+  model = tf.autograph.experimental.do_not_convert(encoders.build_encoder)(
+    config
+  )
   for layer in model.submodules:
     # No statistics of routing, which a call would write into variables.
     if isinstance(layer, moe.MaskedRouter):
@@ -207,6 +213,7 @@ def build(
     rates=rates,
     activation=values.get("hidden_activation", "gelu"),
     vocab_size=values["vocab_size"],
+    width=values["hidden_size"],
     num_layers=values["num_layers"],
     seq_lengths=seq_lengths,
     extra_outputs=[

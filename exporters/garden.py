@@ -12,10 +12,8 @@ import sys
 from typing import Any
 
 import numpy as np
-from official.modeling import tf_utils
 from official.nlp.configs import encoders
 from official.nlp.modeling import layers
-from official.nlp.modeling import models
 import tensorflow as tf
 import tf_keras
 
@@ -133,15 +131,7 @@ class GardenBertExporter(bert.BertExporter):
 class MobileBertExporter(GardenBertExporter):
   """Publishes a MobileBERT whose head is as wide as its layers."""
 
-  def _pretrainer(self, encoder):
-    return models.BertPretrainerV2(
-      encoder.model,
-      customized_masked_lm=layers.MobileBertMaskedLM(
-        embedding_table=encoder.model.get_embedding_table(),
-        activation=tf_utils.get_activation(encoder.activation),
-        name="cls/predictions",
-      ),
-    )
+  masked_lm_layer = layers.MobileBertMaskedLM
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -199,7 +199,7 @@ def test_builds_as_many_parameters_as_published(leaf, user_files, minilm):
   if isinstance(exporter, bert.BertExporter):
     assert _encoder_parameters(exporter.encoder) == GOLDEN[leaf]
     return
-  with checkpoints.zeros_to_restore():
+  with checkpoints.uninitialized():
     build = exporter.build()
   # The first artifact is the whole model.
   published = next(iter(build.published.values()))
@@ -221,7 +221,7 @@ def _shallow_parameters(config: str, num_layers: int) -> int:
   """Counts an encoder of fewer layers; several leaves differ in these alone."""
   shallow = encoder_configs.EncoderConfig(**ast.literal_eval(config))
   encoder_types.override(shallow, {"num_layers": num_layers})
-  with checkpoints.zeros_to_restore():
+  with checkpoints.uninitialized():
     return _parameters(encoders.build(shallow, {}).model)
 
 

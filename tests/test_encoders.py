@@ -175,7 +175,7 @@ class TestPublished:
 @pytest.mark.parametrize("name", small_encoders.TYPES)
 def test_rates_set_the_layers_that_have_them(name):
   encoder = encoders.build(small_encoders.config(name), {})
-  offered = encoder.hyperparameters(encoder.model)
+  offered = encoder.hyperparameters()
   counts = {key: len(value.layers) for key, value in offered.items()}
   assert counts == RATES.get(name, RATES_OF_BERT)
 

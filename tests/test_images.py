@@ -336,6 +336,6 @@ def test_other_depths_are_of_the_size_that_arithmetic_says(depth, blocks):
     ["CHECKPOINT = ''", f"backbones.ResNet.model_id = {depth}"],
   ).exporter
   gin.clear_config()
-  with checkpoints.zeros_to_restore():
+  with checkpoints.uninitialized():
     model = exporter.classifier().model
   assert model.count_params() == _parameters(blocks, bottleneck=depth > 34)

@@ -12,9 +12,7 @@ from exporters.checkpoints import weights_h5
 from exporters.checkpoints.checkpoint import Checkpoint as Checkpoint
 from exporters.checkpoints.checkpoint import readable
 from exporters.checkpoints.checkpoint import restore as restore
-from exporters.checkpoints.checkpoint import (
-  zeros_to_restore as zeros_to_restore,
-)
+from exporters.checkpoints.checkpoint import uninitialized as uninitialized
 from exporters.checkpoints.object_based import ObjectBased
 from exporters.checkpoints.object_based import is_object_based
 from exporters.checkpoints.tf1 import Tf1

@@ -139,20 +139,23 @@ class Checkpoint(abc.ABC):
 
 
 @contextlib.contextmanager
-def zeros_to_restore() -> Iterator[None]:
-  """Creates variables as zeros: drawing what is about to be overwritten costs.
+def uninitialized() -> Iterator[None]:
+  """Creates variables without values: a restore is about to give them theirs.
 
-  Drawing the weights of BERT-base at random takes longer than reading them.
+  Drawing the weights of BERT-base at random takes longer than reading them, and
+  memory that nothing has written to takes no room.
   """
 
-  def zeros(next_creator, **kwargs):
+  def empty(next_creator, **kwargs):
     initial_value = kwargs.get("initial_value")
     shape, dtype = kwargs.get("shape"), kwargs.get("dtype")
     if callable(initial_value) and shape is not None and dtype is not None:
-      kwargs["initial_value"] = lambda: tf.zeros(shape, dtype)
+      kwargs["initial_value"] = lambda: tf.raw_ops.Empty(
+        shape=shape, dtype=dtype, init=not tf.as_dtype(dtype).is_floating
+      )
     return next_creator(**kwargs)
 
-  with tf.variable_creator_scope(zeros):
+  with tf.variable_creator_scope(empty):
     yield
 
 
@@ -174,9 +177,7 @@ def restore(checkpoint: Checkpoint, items: Mapping[str, Any]) -> Match:
     not_finite = []
     for variable, read in match.pairs:
       value = tf.cast(read(), variable.dtype)
-      if value.dtype.is_floating and not bool(
-        tf.reduce_all(tf.math.is_finite(value))
-      ):
+      if not _is_finite(value):
         not_finite.append(f"  {variable_name(variable)}")
       variable.assign(value)
   if not_finite:
@@ -187,6 +188,16 @@ def restore(checkpoint: Checkpoint, items: Mapping[str, Any]) -> Match:
       "earlier checkpoint."
     )
   return match
+
+
+def _is_finite(value: tf.Tensor) -> bool:
+  """Whether no number in `value` is NaN or infinite; needs no memory."""
+  if value.dtype.is_floating:
+    try:
+      tf.debugging.check_numerics(value, "")
+    except tf.errors.InvalidArgumentError:
+      return False
+  return True
 
 
 @contextlib.contextmanager

@@ -57,7 +57,7 @@ def convert(
   from exporters import encoders
 
   opened = checkpoints.open_checkpoint(checkpoint_path)
-  with checkpoints.zeros_to_restore():
+  with checkpoints.uninitialized():
     encoder = encoders.build(config, {"the checkpoint": opened.declared})
     items = {"encoder": encoder.model}
     if with_mlm:
