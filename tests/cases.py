@@ -7,11 +7,17 @@ from collections.abc import Callable
 import dataclasses
 import pathlib
 
+from official.modeling import tf_utils
+from official.nlp.configs import encoders
+from official.nlp.modeling import models
+import sentencepiece
 import tensorflow as tf
 import tf_keras
 
 from tests import small_bert
+from tests import small_encoders
 from tests import small_images
+from tests import small_sentencepiece
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -45,6 +51,32 @@ def _bert(folder: pathlib.Path) -> list[str]:
     f"VOCAB_FILE = '{vocab_file}'",
     "bert.BertExporter.with_mlm = True",
   ]
+
+
+def _albert(folder: pathlib.Path) -> list[str]:
+  model_file = small_sentencepiece.write(folder / "30k-clean.model")
+  pieces = sentencepiece.SentencePieceProcessor(model_file=str(model_file))
+  config = small_encoders.config("albert", vocab_size=len(pieces))
+  encoder = encoders.build_encoder(config)
+  pretrainer = models.BertPretrainerV2(
+    encoder, mlm_activation=tf_utils.get_activation("gelu")
+  )
+  pretrainer(small_bert.inputs(positions=True))
+  small_bert.randomize(pretrainer, seed=2)
+  prefix = tf.train.Checkpoint(**pretrainer.checkpoint_items).write(
+    str(folder / "bert_model.ckpt")
+  )
+  sizes = config.albert.as_dict()
+  return [
+    f"CHECKPOINT = '{prefix}'",
+    f"SP_MODEL_FILE = '{model_file}'",
+    *(f"encoders.AlbertEncoderConfig.{k} = {sizes[k]!r}" for k in sizes),
+  ]
+
+
+def _sentencepiece(folder: pathlib.Path) -> list[str]:
+  model_file = small_sentencepiece.write(folder / "30k-clean.model")
+  return [f"SP_MODEL_FILE = '{model_file}'"]
 
 
 def _vocabulary(folder: pathlib.Path) -> list[str]:
@@ -82,6 +114,13 @@ _NO_IMAGES = ("image API", "specification: images")
 _NO_TEXT_ENCODER = ("specification: text encoder",)
 _NO_TEXT_PREPROCESSOR = ("specification: text preprocessor",)
 _NO_BATCH_NORM = ("batch statistics", "batch_norm_momentum")
+_OF_TEXT_ENCODERS = (
+  *_NO_IMAGES,
+  *_NO_BATCH_NORM,
+  *_NO_TEXT_PREPROCESSOR,
+  "regularization losses",
+  "Dataset.map",
+)
 _WITHOUT_TRAINING = (
   *_NO_IMAGES,
   *_NO_BATCH_NORM,
@@ -119,18 +158,27 @@ CASES = {
     gin_file=small_bert.GIN_FILE,
     write_inputs=_bert,
     trainable=5 + 2 * 16 + 2,
-    not_applicable=(
-      "regularization losses",
-      "Dataset.map",
-      *_NO_IMAGES,
-      *_NO_BATCH_NORM,
-      *_NO_TEXT_PREPROCESSOR,
-    ),
+    not_applicable=_OF_TEXT_ENCODERS,
   ),
   "bert_preprocessor": Case(
     module="exporters.bert_preprocessor",
     gin_file="tests/testdata/small_bert_preprocess.gin",
     write_inputs=_vocabulary,
+    trainable=0,
+    not_applicable=_WITHOUT_TRAINING,
+  ),
+  # The two layers are one, called twice.
+  "albert": Case(
+    module="exporters.bert",
+    gin_file="configs/albert/albert_en_base.gin",
+    write_inputs=_albert,
+    trainable=5 + 2 + 16 + 2,
+    not_applicable=_OF_TEXT_ENCODERS,
+  ),
+  "albert_preprocessor": Case(
+    module="exporters.bert_preprocessor",
+    gin_file="configs/albert/albert_en_preprocess.gin",
+    write_inputs=_sentencepiece,
     trainable=0,
     not_applicable=_WITHOUT_TRAINING,
   ),

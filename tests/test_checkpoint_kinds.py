@@ -22,6 +22,7 @@ from tests import checkpoint_files
 from tests import command
 from tests import numpy_bert
 from tests import small_bert
+from tests import wheels
 
 
 def config(kind: str) -> encoders.EncoderConfig:
@@ -300,6 +301,23 @@ class TestWaysIn:
     tf.saved_model.save(model, str(tmp_path / "second"))
     tuned = {name: value + 1 for name, value in want.items()}
     assert_same(restored(tmp_path / "second"), tuned)
+
+  def test_saved_model_of_model_gardens_own_exporter(
+    self, directory, model, want, tmp_path
+  ):
+    """The only form in which the BERT experts were published."""
+    garden = wheels.module("official.nlp.tools.export_tfhub_lib")
+    garden.export_model(
+      str(tmp_path / "garden"),
+      encoder_config=small_bert.config(),
+      model_checkpoint_path=tf.train.Checkpoint(encoder=model).save(
+        str(tmp_path / "ckpt")
+      ),
+      with_mlm=False,
+      vocab_file=str(directory / "vocab.txt"),
+      do_lower_case=True,
+    )
+    assert_same(restored(tmp_path / "garden"), want)
 
   def test_five_ways_to_the_same_bytes(self, directory, model, tmp_path):
     tf.train.Checkpoint(encoder=model).write(str(tmp_path / "object_based"))
