@@ -1,17 +1,16 @@
 """Writes a `Published` as a Reusable SavedModel, the same bytes every time.
 
 Two things differ from a plain `tf.saved_model.save`. Each permitted combination
-of arguments is traced once: saving traces every `tf.function` again, because
-its save context is part of the functions' cache key, so the functions that are
-saved here are thin ones that do nothing but call a trace made before. And what
-is not of the contents is not in the bytes: functions are numbered from a round
-number, and the random uuid of `fingerprint.pb` is replaced by one derived from
-the contents.
+of arguments is traced once: saving traces every `tf.function` again, unless it
+was traced in the context of saving, which is part of the key under which traces
+are kept. And what is not of the contents is not in the bytes: functions are
+numbered from a round number, and the random uuid of `fingerprint.pb` is
+replaced by one derived from the contents.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 import contextlib
 import functools
 import hashlib
@@ -23,6 +22,7 @@ import uuid
 import tensorflow as tf
 from tensorflow.core.protobuf import fingerprint_pb2
 from tensorflow.python.framework import ops
+from tensorflow.python.saved_model import save_context
 
 from exporters.published import Published
 
@@ -32,11 +32,12 @@ SERVING_DEFAULT = tf.saved_model.DEFAULT_SERVING_SIGNATURE_DEF_KEY
 def write(published: Published, path: str) -> None:
   """Writes `published` to the new directory `path`."""
   _round_up_numbers()
-  root, traces = _reusable(published, {})
-  signatures = {}
-  if published.inputs:
-    root.serve = _serve(published, traces)
-    signatures[SERVING_DEFAULT] = _serving_default(published, traces)
+  with save_context.save_context(tf.saved_model.SaveOptions()):
+    root, call = _reusable(published, {})
+    signatures = {}
+    if published.inputs:
+      root.serve = _serve(call)
+      signatures[SERVING_DEFAULT] = _serving_default(call)
   tf.saved_model.save(root, path, signatures=signatures)
   _write_fingerprint(path)
 
@@ -70,61 +71,108 @@ def flatten_outputs(outputs: Any, names: tuple[str, ...]) -> dict[str, Any]:
   return flat
 
 
-class _Traces:
-  """One concrete function for each permitted combination of arguments."""
+class _Call:
+  """The `tf.function` that a consumer calls, traced completely.
 
-  def __init__(self, published: Published, parent: _Traces | None = None):
+  Attributes:
+    published: What it calls.
+    function: The `tf.function`.
+  """
+
+  def __init__(self, published: Published, parent: _Call | None = None):
     self.published = published
     self._parent = parent
+    self._signature = _signature(published)
+
+    def call(*args, **kwargs):
+      return self._compute(*args, **kwargs)
+
+    # `tf.function` reads it, and a consumer's `inspect` after it.
+    call.__signature__ = self._signature
+    self.function = tf.function(call, autograph=False)
     flags = (False, True) if published.training else (False,)
-    self.combinations = [
-      (inputs, training)
+    self._traces = [
+      (inputs, training, self._trace(inputs, training))
       for training in flags
       for inputs in (published.inputs or [None])
-    ]
-    self._concrete = [
-      self._trace(inputs, training) for inputs, training in self.combinations
     ]
 
   def _trace(self, inputs: Any, training: bool):
     published = self.published
-
-    def call(inputs, hyperparameters):
-      keywords = published.arguments(training)
-      if published.parent:
-        keywords[published.parent] = functools.partial(
-          self._call_parent, hyperparameters=hyperparameters
-        )
-      with contextlib.ExitStack() as stack:
-        for name, value in hyperparameters.items():
-          hyperparameter = published.hyperparameters[name]
-          for layer in hyperparameter.layers:
-            stack.enter_context(
-              _assigned(layer, hyperparameter.attribute, value)
-            )
-          if not hyperparameter.layers:
-            keywords[name] = value
-        args = () if inputs is None else (inputs,)
-        return published.function(*args, **keywords)
-
-    specs = {name: h.spec for name, h in published.hyperparameters.items()}
-    return tf.function(call, autograph=False).get_concrete_function(
-      inputs, specs
+    args = () if inputs is None else (inputs,)
+    # With the names that saving looks for.
+    specs = {
+      name: tf.TensorSpec([], h.spec.dtype, name)
+      for name, h in published.hyperparameters.items()
+    }
+    return self.function.get_concrete_function(
+      *args, **published.arguments(training) | specs
     )
+
+  def _compute(self, *args, **kwargs):
+    published = self.published
+    arguments = self._signature.bind(*args, **kwargs)
+    arguments.apply_defaults()
+    given = dict(arguments.arguments)
+    hyperparameters = {
+      name: tf.convert_to_tensor(given[name], hyperparameter.spec.dtype)
+      for name, hyperparameter in published.hyperparameters.items()
+    }
+    keywords = published.arguments(given.get("training", False))
+    if published.parent:
+      keywords[published.parent] = functools.partial(
+        self._call_parent, hyperparameters=hyperparameters
+      )
+    with contextlib.ExitStack() as stack:
+      for name, value in hyperparameters.items():
+        hyperparameter = published.hyperparameters[name]
+        for layer in hyperparameter.layers:
+          stack.enter_context(_assigned(layer, hyperparameter.attribute, value))
+        if not hyperparameter.layers:
+          keywords[name] = value
+      args = (given["inputs"],) if published.inputs else ()
+      return published.function(*args, **keywords)
 
   def _call_parent(self, inputs: Any, training: bool, *, hyperparameters):
     names = self._parent.published.hyperparameters
     return self._parent(
-      inputs, training, {name: hyperparameters[name] for name in names}
+      inputs,
+      training=training,
+      hyperparameters={name: hyperparameters[name] for name in names},
     )
 
-  def __call__(self, inputs: Any, training: bool, hyperparameters):
-    for (specs, flag), concrete in zip(
-      self.combinations, self._concrete, strict=True
-    ):
+  def __call__(
+    self,
+    inputs: Any,
+    *,
+    training: bool = False,
+    hyperparameters: Mapping[str, tf.Tensor] | None = None,
+  ) -> Any:
+    """Calls the trace for such inputs, within another."""
+    keywords = self.published.arguments(training) | {
+      name: tf.constant(h.default, h.spec.dtype)
+      for name, h in self.published.hyperparameters.items()
+    }
+    keywords |= hyperparameters or {}
+    for specs, flag, concrete in self._traces:
       if flag == training and accepts(specs, inputs):
-        return concrete(inputs, hyperparameters)
+        return concrete(inputs, **keywords)
     raise TypeError(f"No trace accepts the inputs {inputs}.")
+
+
+def _signature(published: Published) -> inspect.Signature:
+  """Returns the arguments of a call, with their defaults."""
+  keyword = inspect.Parameter.POSITIONAL_OR_KEYWORD
+  parameters = []
+  if published.inputs:
+    parameters.append(inspect.Parameter("inputs", keyword))
+  if published.training:
+    parameters.append(inspect.Parameter("training", keyword, default=False))
+  for name, hyperparameter in published.hyperparameters.items():
+    parameters.append(
+      inspect.Parameter(name, keyword, default=hyperparameter.default)
+    )
+  return inspect.Signature(parameters)
 
 
 @contextlib.contextmanager
@@ -154,14 +202,14 @@ def accepts(specs: Any, inputs: Any) -> bool:
 def _reusable(
   published: Published,
   made: dict[int, tf.train.Checkpoint],
-  parent: _Traces | None = None,
-) -> tuple[tf.train.Checkpoint, _Traces]:
-  """Returns the object to save and the traces that its functions call.
+  parent: _Call | None = None,
+) -> tuple[tf.train.Checkpoint, _Call]:
+  """Returns the object to save and its call.
 
   Args:
     published: What it is.
     made: The sub-objects so far; what has two names is one object.
-    parent: The traces of what it is a sub-object of.
+    parent: The call of what it is a sub-object of.
   """
   root = tf.train.Checkpoint()
   attach(root, published)
@@ -171,13 +219,13 @@ def _reusable(
     tf.function(loss, input_signature=[], autograph=False)
     for loss in published.regularization_losses
   ]
-  traces = _Traces(published, parent)
-  root.__call__ = _callable(published, traces)
+  call = _Call(published, parent)
+  root.__call__ = call.function
   for name, sub_object in published.sub_objects.items():
     if id(sub_object) not in made:
-      made[id(sub_object)], _ = _reusable(sub_object, made, traces)
+      made[id(sub_object)], _ = _reusable(sub_object, made, call)
     setattr(root, name, made[id(sub_object)])
-  return root, traces
+  return root, call
 
 
 def attach(root: Any, published: Published) -> None:
@@ -190,61 +238,20 @@ def attach(root: Any, published: Published) -> None:
     setattr(root, name, tf.saved_model.Asset(asset))
 
 
-def _callable(published: Published, traces: _Traces) -> Callable[..., Any]:
-  """Returns the `tf.function` that a consumer calls, traced completely."""
-  keyword = inspect.Parameter.POSITIONAL_OR_KEYWORD
-  parameters = []
-  if published.inputs:
-    parameters.append(inspect.Parameter("inputs", keyword))
-  if published.training:
-    parameters.append(inspect.Parameter("training", keyword, default=False))
-  for name, hyperparameter in published.hyperparameters.items():
-    parameters.append(
-      inspect.Parameter(name, keyword, default=hyperparameter.default)
-    )
-  signature = inspect.Signature(parameters)
-
-  def call(*args, **kwargs):
-    arguments = signature.bind(*args, **kwargs)
-    arguments.apply_defaults()
-    values = dict(arguments.arguments)
-    inputs = values.pop("inputs", None)
-    training = values.pop("training", False)
-    return traces(inputs, training, values)
-
-  # `tf.function` reads it, and a consumer's `inspect` after it.
-  call.__signature__ = signature
-  function = tf.function(call, autograph=False)
-  specs = {name: h.spec for name, h in published.hyperparameters.items()}
-  for inputs, training in traces.combinations:
-    args = () if inputs is None else (inputs,)
-    function.get_concrete_function(
-      *args, **published.arguments(training) | specs
-    )
-  return function
-
-
-def _defaults(published: Published) -> dict[str, tf.Tensor]:
-  return {
-    name: tf.constant(hyperparameter.default, hyperparameter.spec.dtype)
-    for name, hyperparameter in published.hyperparameters.items()
-  }
-
-
-def _serve(published: Published, traces: _Traces) -> Callable[..., Any]:
+def _serve(call: _Call) -> Callable[..., Any]:
   """Returns an endpoint of one nest, which Keras 3's `TFSMLayer` calls."""
 
   def serve(inputs):
-    return traces(inputs, False, _defaults(published))
+    return call(inputs)
 
   return tf.function(
-    serve, input_signature=[published.inputs[0]], autograph=False
+    serve, input_signature=[call.published.inputs[0]], autograph=False
   )
 
 
-def _serving_default(published: Published, traces: _Traces):
+def _serving_default(call: _Call):
   """Returns the signature: named tensors in, named tensors out."""
-  specs = published.inputs[0]
+  specs = call.published.inputs[0]
   named = specs
   if not isinstance(specs, dict):
     named = {spec.name: spec for spec in tf.nest.flatten(specs)}
@@ -254,8 +261,7 @@ def _serving_default(published: Published, traces: _Traces):
     if not isinstance(specs, dict):
       tensors = [inputs[spec.name] for spec in tf.nest.flatten(specs)]
       nest = tf.nest.pack_sequence_as(specs, tensors)
-    outputs = traces(nest, False, _defaults(published))
-    return flatten_outputs(outputs, tuple(published.outputs))
+    return flatten_outputs(call(nest), tuple(call.published.outputs))
 
   return tf.function(serving_default, autograph=False).get_concrete_function(
     **named

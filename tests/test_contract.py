@@ -8,6 +8,7 @@ import shutil
 
 import pytest
 import tensorflow as tf
+from tensorflow.core.protobuf import saved_model_pb2
 import tensorflow_hub as hub
 import tensorflow_text  # noqa: F401 - preprocessors' operations.
 
@@ -92,6 +93,19 @@ def test_holds_what_tf_hub_allows_and_nothing_else(exported):
       or file.startswith("assets/")
       or file.startswith("variables/variables.")
     )
+
+
+def test_each_combination_of_arguments_is_traced_once(exported):
+  """A trace that no consumer can call would be one that was made again."""
+  content = (exported.path / "saved_model.pb").read_bytes()
+  (graph,) = saved_model_pb2.SavedModel.FromString(content).meta_graphs
+  traces = {
+    function.signature.name
+    for function in graph.graph_def.library.function
+    if function.signature.name.startswith("__inference_call_")
+  }
+  assert traces
+  assert traces <= graph.object_graph_def.concrete_functions.keys()
 
 
 def test_has_the_reusable_interface(exported):
