@@ -186,7 +186,7 @@ def export(
     checker.Checker(level) as fresh_process,
   ):
     with stages("build"), _initial_values(exporter):
-      build = exporter.build()
+      build = _build(exporter)
     ignored = 0
     if isinstance(exporter, CheckpointExporter):
       with stages("restore", exporter.checkpoint):
@@ -227,6 +227,25 @@ def export(
         )
       )
   return Export(artifacts=artifacts, seconds=stages.seconds, ignored=ignored)
+
+
+def _build(exporter: Exporter) -> Build:
+  """Builds; what Model Garden raises over a value is about the gin file."""
+  try:
+    return exporter.build()
+  except (
+    ArithmeticError,
+    LookupError,
+    TypeError,
+    ValueError,
+    tf.errors.OpError,
+  ) as e:
+    message = getattr(e, "message", str(e)).partition("\n")[0].rstrip(".")
+    raise ExportError(
+      "Cannot build the model that the gin file describes: "
+      f"{type(e).__name__}: {message}. Mend the gin file; --traceback shows "
+      "where in the code this was raised."
+    ) from e
 
 
 def _export_remote(

@@ -39,7 +39,8 @@ def run(
   Args:
     main: Gets the arguments that are no flags.
     modules: Those whose flags `--help` shows.
-    arguments: Names of the arguments that must be given.
+    arguments: Names of the arguments that must be given; if the last one ends
+      in `...`, any number of it.
   """
   for module in (*modules, __name__):
     for flag in FLAGS.flags_by_module_dict().get(module, ()):
@@ -64,7 +65,8 @@ def _main(
   try:
     if len(given) < len(arguments):
       raise ExportError(f"Say {' '.join(arguments)}; see --help.")
-    if len(given) > len(arguments):
+    repeated = bool(arguments) and arguments[-1].endswith("...")
+    if len(given) > len(arguments) and not repeated:
       raise ExportError(
         f"What is '{given[len(arguments)]}'? Everything "
         f"{'else ' if arguments else ''}is said by flags; see --help."

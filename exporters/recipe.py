@@ -115,7 +115,9 @@ def _attribute(module: str, name: str) -> str:
 
 
 def _unknown(name: str) -> str:
-  return f"The gin file knows no '{name}'; it must import the module first."
+  bound = re.findall(r"^([\w.]+)\.\w+ =", gin.config_str(), re.M)
+  hint = _nearest(name, bound) or " A gin file must import its module first."
+  return f"The gin file knows no '{name}'.{hint}"
 
 
 def _missing_file(path: str) -> str:

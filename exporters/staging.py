@@ -62,24 +62,64 @@ def workspace(target: str, *, overwrite: bool = True) -> Iterator[str]:
   """
   target = os.path.abspath(target)
   parent = os.path.dirname(target)
+  absent = _absent(parent)
   try:
-    os.makedirs(parent, exist_ok=True)
     _clear_up(target)
     refuse_existing(target, overwrite=overwrite)
-    directory = tempfile.mkdtemp(
-      prefix=f"{_prefix(target)}{os.getpid()}-", dir=parent
-    )
+    directory, lock = _make_locked(target)
   except OSError as e:
+    _remove_empty(absent)
     raise ExportError(
       f"Cannot write to '{parent}': {e.strerror}. Choose another export path."
     ) from e
-  lock = os.open(directory, os.O_RDONLY)
   try:
-    fcntl.flock(lock, fcntl.LOCK_EX)
     yield directory
   finally:
     shutil.rmtree(directory, ignore_errors=True)
     os.close(lock)
+    _remove_empty(absent)
+
+
+def _absent(folder: str) -> list[str]:
+  """Returns those of a folder and its parents that are not there, upwards."""
+  found = []
+  while not os.path.lexists(folder):
+    found.append(folder)
+    folder = os.path.dirname(folder)
+  return found
+
+
+def _make_locked(target: str) -> tuple[str, int]:
+  """Makes a staging directory, its parents too; returns it and its lock.
+
+  Until it is locked, a run beside this one may take it for left behind and
+  clear it up; then there is another.
+  """
+  parent = os.path.dirname(target)
+  while True:
+    os.makedirs(parent, exist_ok=True)
+    try:
+      directory = tempfile.mkdtemp(
+        prefix=f"{_prefix(target)}{os.getpid()}-", dir=parent
+      )
+      lock = os.open(directory, os.O_RDONLY)
+    except FileNotFoundError:
+      continue
+    fcntl.flock(lock, fcntl.LOCK_EX)
+    if os.path.isdir(directory):
+      return directory, lock
+    os.close(lock)
+
+
+def _remove_empty(folders: list[str]) -> None:
+  """Removes folders, up to one in which there is something by now."""
+  for folder in folders:
+    try:
+      os.rmdir(folder)
+    except OSError as e:
+      if e.errno not in (errno.ENOTEMPTY, errno.EEXIST, errno.ENOENT):
+        raise
+      return
 
 
 def refuse_existing(target: str, *, overwrite: bool) -> None:

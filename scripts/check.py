@@ -8,13 +8,15 @@ and against TF Hub's specifications, whose sentences are quoted. The exit code
 is 1 if a check fails.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 import os
 import sys
 import tempfile
 
-from absl import app
 from absl import flags
+
+from exporters import command
+from exporters.errors import ExportError
 
 _CHECKS = flags.DEFINE_enum(
   "checks", "all", ["all", "basic"], "Which checks a fresh process makes."
@@ -32,21 +34,13 @@ _SIGNS = {
 }
 
 
-def main(argv: Sequence[str]) -> None:
-  os.environ.setdefault("TF_USE_LEGACY_KERAS", "1")
-  os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-  paths = [os.path.normpath(path) for path in argv[1:]]
-  if not paths:
-    raise app.UsageError("Name the directory of a SavedModel.")
+def main(*given: str) -> None:
+  paths = [os.path.normpath(path) for path in given]
   for path in paths:
     if not os.path.exists(os.path.join(path, "saved_model.pb")):
-      sys.exit(f"error: '{path}' is no SavedModel: it has no saved_model.pb.")
-  from exporters.errors import ExportError
-
-  try:
-    results = {path: _check(path) for path in paths}
-  except ExportError as e:
-    sys.exit(f"error: {e}")
+      raise ExportError(f"'{path}' is no SavedModel: it has no saved_model.pb.")
+  command.prepare_tensorflow()
+  results = {path: _check(path) for path in paths}
   if _TABLE.value:
     _print_table(results)
   else:
@@ -89,4 +83,4 @@ def _print_table(results: Mapping[str, list]) -> None:
 
 
 if __name__ == "__main__":
-  app.run(main)
+  command.run(main, modules=[], arguments=["SAVED_MODEL..."])

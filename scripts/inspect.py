@@ -8,38 +8,31 @@ variables as a tree with shapes, and the gin file that would export it. With
 `--gin`, that file alone.
 """
 
-from collections.abc import Mapping, Sequence
-import os
+from collections.abc import Mapping
 import re
-import sys
 
-from absl import app
 from absl import flags
+
+from exporters import command
+from exporters.errors import ExportError
 
 _GIN = flags.DEFINE_bool("gin", False, "Print nothing but the gin file.")
 
 _NUMBER = re.compile(r"\d+")
 
 
-def main(argv: Sequence[str]) -> None:
-  os.environ.setdefault("TF_USE_LEGACY_KERAS", "1")
-  os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-  if len(argv) != 2:
-    raise app.UsageError("Name one checkpoint or SavedModel.")
+def main(path: str) -> None:
+  command.prepare_tensorflow()
   from exporters import identification
-  from exporters.errors import ExportError
 
-  try:
-    identity = identification.identify(argv[1].rstrip("/"))
-  except ExportError as e:
-    sys.exit(f"error: {e}")
+  identity = identification.identify(path.rstrip("/"))
   leaf = identification.leaf(identity) or _of_as_many_parameters(identity)
   if _GIN.value:
     if leaf is None:
-      sys.exit(
-        f"error: '{argv[1]}' is no text encoder that is known here, and no gin "
-        f"file is of a model of {identity.parameters:,} parameters; take the "
-        "nearest one below configs/."
+      raise ExportError(
+        f"'{path}' is no text encoder that is known here, and no gin file is "
+        f"of a model of {identity.parameters:,} parameters; take the nearest "
+        "one below configs/."
       )
     print(leaf, end="")
     return
@@ -138,4 +131,4 @@ def _add(tree, node: Mapping) -> None:
 
 
 if __name__ == "__main__":
-  app.run(main)
+  command.run(main, modules=[], arguments=["CHECKPOINT"])

@@ -148,6 +148,26 @@ class TestSmall:
         hyperparameter_defaults={"dropout_rat": 0.0},
       )
 
+  @pytest.mark.parametrize(
+    ("fields", "reason"),
+    [
+      ({"hidden_activation": "gelo"}, "ValueError: .*gelo"),
+      ({"num_attention_heads": 0}, "ZeroDivisionError"),
+      ({"num_layers": "two"}, "TypeError: .*str"),
+    ],
+  )
+  def test_an_architecture_that_cannot_be(
+    self, checkpoint, vocab_file, tmp_path, fields, reason
+  ):
+    """Model Garden's own words, and what they are about."""
+    with pytest.raises(ExportError, match=f"gin file describes: {reason}"):
+      export(
+        tmp_path,
+        checkpoint=checkpoint,
+        vocab_file=vocab_file,
+        encoder=small_bert.config(**fields),
+      )
+
   def test_needs_a_vocabulary(self, checkpoint, tmp_path):
     with pytest.raises(ExportError, match="VOCAB_FILE"):
       export(tmp_path, checkpoint=checkpoint)

@@ -35,7 +35,30 @@ def test_nothing_is_left_of_a_failure(target):
   with pytest.raises(KeyError), staging.stage(str(target)) as directory:
     write(directory, "new")
     raise KeyError
-  assert os.listdir(target.parent) == []
+  assert not target.parent.exists()
+
+
+def test_folders_that_others_use_meanwhile_stay(target):
+  with pytest.raises(KeyError), staging.stage(str(target)):
+    target.with_name("theirs").touch()
+    raise KeyError
+  assert os.listdir(target.parent) == ["theirs"]
+
+
+def test_is_made_again_if_cleared_up_before_it_was_locked(target, monkeypatch):
+  opened = []
+
+  def open_late(path, *args, open_=os.open, **kwargs):
+    if not opened:
+      opened.append(path)
+      staging._clear_up(str(target))
+    return open_(path, *args, **kwargs)
+
+  monkeypatch.setattr(os, "open", open_late)
+  with staging.stage(str(target)) as directory:
+    assert not os.path.exists(opened[0])
+    write(directory, "new")
+  assert (target / "file").read_text() == "new"
 
 
 def test_existing_is_refused_before_any_work(target):

@@ -74,8 +74,8 @@ def _draw(points: Sequence[Mapping[str, float]], path: str) -> None:
   import matplotlib
 
   matplotlib.use("svg")
-  # The same bytes for the same figures.
-  matplotlib.rcParams["svg.hashsalt"] = "growth"
+  # The same bytes for the same figures, and letters as letters.
+  matplotlib.rcParams |= {"svg.hashsalt": "growth", "svg.fonttype": "none"}
   from matplotlib import pyplot
 
   figure, axes = pyplot.subplots(1, 2, figsize=(7, 2.6), layout="constrained")
