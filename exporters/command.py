@@ -28,6 +28,16 @@ _TRACEBACK = flags.DEFINE_bool(
 )
 
 
+def define_checks() -> flags.FlagHolder:
+  """Defines the flag of every command that tries what it has before it."""
+  return flags.DEFINE_enum(
+    "checks",
+    "all",
+    ["all", "basic", "none"],
+    "What a fresh process tries on the model; with none it is not loaded.",
+  )
+
+
 def run(
   main: Callable[..., None],
   *,

@@ -8,15 +8,6 @@ LOGITS = (
 )
 
 
-def define_checks() -> flags.FlagHolder:
-  return flags.DEFINE_enum(
-    "checks",
-    "all",
-    ["all", "basic", "none"],
-    "What a fresh process tries on the model before it appears.",
-  )
-
-
 def define_probabilities() -> flags.FlagHolder:
   return flags.DEFINE_bool(
     "probabilities",

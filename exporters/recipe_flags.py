@@ -2,6 +2,8 @@
 
 from absl import flags
 
+from exporters import command
+
 _GIN_FILE = flags.DEFINE_multi_string(
   "gin_file",
   [],
@@ -16,12 +18,7 @@ _GIN_BINDINGS = flags.DEFINE_multi_string(
 _GIN_PARAMS = flags.DEFINE_multi_string(
   "gin_params", [], "The same as --gin_bindings, as Model Garden spells it."
 )
-CHECKS = flags.DEFINE_enum(
-  "checks",
-  "all",
-  ["all", "basic", "none"],
-  "What a fresh process tries on the model before it appears.",
-)
+CHECKS = command.define_checks()
 
 
 def load():

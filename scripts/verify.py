@@ -20,12 +20,7 @@ _PROVENANCE = flags.DEFINE_string(
 _PUBLIC_KEY = flags.DEFINE_string(
   "public_key", None, "The publisher's public key (PEM)."
 )
-_CHECKS = flags.DEFINE_enum(
-  "checks",
-  "all",
-  ["all", "basic", "none"],
-  "What a fresh process tries on the model; with none it is not loaded.",
-)
+_CHECKS = command.define_checks()
 
 
 def main(archive: str) -> None:

@@ -18,7 +18,6 @@ import tf_keras
 
 from exporters import command
 from exporters import garden
-from exporters import garden_flags
 from exporters.encoder_types import INPUTS
 
 _BERT_CONFIG_FILE = flags.DEFINE_string(
@@ -40,7 +39,7 @@ _DO_LOWER_CASE = flags.DEFINE_bool(
 _MODEL_TYPE = flags.DEFINE_enum(
   "model_type", "encoder", ["encoder", "squad"], "What to export."
 )
-_CHECKS = garden_flags.define_checks()
+_CHECKS = command.define_checks()
 
 
 def create_bert_model(
@@ -170,4 +169,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-  command.run(main, modules=[__name__, garden_flags.__name__])
+  command.run(main, modules=[__name__])

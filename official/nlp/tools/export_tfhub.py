@@ -13,7 +13,6 @@ The models are those of `exporters.bert` and `exporters.bert_preprocessor`.
 from absl import flags
 
 from exporters import command
-from exporters import garden_flags
 
 _EXPORT_TYPE = flags.DEFINE_enum(
   "export_type",
@@ -75,7 +74,7 @@ _DISABLE_ASSERT = flags.DEFINE_bool(
   "Leave Assert operations out of a preprocessor, for TPU workers of "
   "TensorFlow 2.4.",
 )
-_CHECKS = garden_flags.define_checks()
+_CHECKS = command.define_checks()
 
 
 def main() -> None:
@@ -136,4 +135,4 @@ def _config():
 
 
 if __name__ == "__main__":
-  command.run(main, modules=[__name__, garden_flags.__name__])
+  command.run(main, modules=[__name__])

@@ -13,7 +13,6 @@ from typing import Any
 from absl import flags
 
 from exporters import command
-from exporters import garden_flags
 
 _BERT_CONFIG_FILE = flags.DEFINE_string(
   "bert_config_file", None, "The JSON file of the architecture."
@@ -28,7 +27,7 @@ _VOCAB_FILE = flags.DEFINE_string("vocab_file", None, "The vocabulary.")
 _DO_LOWER_CASE = flags.DEFINE_bool(
   "do_lower_case", True, "Whether text was lower-cased for training."
 )
-_CHECKS = garden_flags.define_checks()
+_CHECKS = command.define_checks()
 
 # `BertConfig`'s name of a field, `MobileBertEncoderConfig`'s.
 _FIELDS = (
@@ -115,4 +114,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-  command.run(main, modules=[__name__, garden_flags.__name__])
+  command.run(main, modules=[__name__])

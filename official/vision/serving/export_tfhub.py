@@ -10,7 +10,6 @@ The model takes images in [0, 1]: Model Garden's took normalized ones.
 from absl import flags
 
 from exporters import command
-from exporters import garden_flags
 
 _EXPERIMENT = flags.DEFINE_string(
   "experiment", None, "Such as 'resnet_imagenet'."
@@ -34,7 +33,7 @@ _INPUT_IMAGE_SIZE = flags.DEFINE_string(
 _SKIP_LOGITS_LAYER = flags.DEFINE_boolean(
   "skip_logits_layer", False, "Export the feature vector."
 )
-_CHECKS = garden_flags.define_checks()
+_CHECKS = command.define_checks()
 
 
 def main() -> None:
@@ -83,4 +82,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-  command.run(main, modules=[__name__, garden_flags.__name__])
+  command.run(main, modules=[__name__])

@@ -18,7 +18,7 @@ _EXPORT_PATH = flags.DEFINE_string(
   "export_path", None, "The directory to write."
 )
 _PROBABILITIES = garden_flags.define_probabilities()
-_CHECKS = garden_flags.define_checks()
+_CHECKS = command.define_checks()
 
 
 def export_tfhub(
