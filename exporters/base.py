@@ -27,13 +27,16 @@ import tensorflow as tf
 from exporters import checker
 from exporters import checkpoints
 from exporters import checks
+from exporters import field_types
 from exporters import keras_saved_model
 from exporters import saved_model
 from exporters import staging
 from exporters import warmup
 from exporters.errors import ExportError
+from exporters.errors import explained
 from exporters.published import Hyperparameter as Hyperparameter
 from exporters.published import Published as Published
+from exporters.published import variable_name
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -73,6 +76,9 @@ class Exporter(abc.ABC):
   hyperparameter_defaults: Mapping[str, float] = dataclasses.field(
     default_factory=dict
   )
+
+  def __post_init__(self):
+    field_types.refuse_other_types(self)
 
   @abc.abstractmethod
   def build(self) -> Build:
@@ -185,12 +191,16 @@ def export(
     # The fresh process imports TensorFlow while this one builds.
     checker.Checker(level) as fresh_process,
   ):
-    with stages("build"), _initial_values(exporter):
-      build = _build(exporter)
+    with (
+      stages("build"),
+      explained("build the model that the gin file describes"),
+      _initial_values(exporter) as without_value,
+    ):
+      build = exporter.build()
     ignored = 0
     if isinstance(exporter, CheckpointExporter):
       with stages("restore", exporter.checkpoint):
-        ignored = _restore(exporter, build)
+        ignored = _restore(exporter, build, without_value)
     models = {
       name: _with_recipe(published, exporter)
       for name, published in build.published.items()
@@ -213,6 +223,7 @@ def export(
             # Keras's form speaks for itself: its interface is another.
             None if exporter.keras_saved_model else published,
             path,
+            keras=exporter.keras_saved_model,
             scratch=os.path.dirname(directory),
             private=_private(exporter, export_path),
           )
@@ -227,25 +238,6 @@ def export(
         )
       )
   return Export(artifacts=artifacts, seconds=stages.seconds, ignored=ignored)
-
-
-def _build(exporter: Exporter) -> Build:
-  """Builds; what Model Garden raises over a value is about the gin file."""
-  try:
-    return exporter.build()
-  except (
-    ArithmeticError,
-    LookupError,
-    TypeError,
-    ValueError,
-    tf.errors.OpError,
-  ) as e:
-    message = getattr(e, "message", str(e)).partition("\n")[0].rstrip(".")
-    raise ExportError(
-      "Cannot build the model that the gin file describes: "
-      f"{type(e).__name__}: {message}. Mend the gin file; --traceback shows "
-      "where in the code this was raised."
-    ) from e
 
 
 def _export_remote(
@@ -307,21 +299,48 @@ def _with_parent(path: str) -> str:
 def _initial_values(exporter: Exporter) -> contextlib.AbstractContextManager:
   if isinstance(exporter, CheckpointExporter):
     return checkpoints.uninitialized()
-  return contextlib.nullcontext()
+  return contextlib.nullcontext([])
 
 
-def _restore(exporter: CheckpointExporter, build: Build) -> int:
-  """Restores all that is published; returns how many tensors are left over."""
+def _restore(
+  exporter: CheckpointExporter,
+  build: Build,
+  without_value: Sequence[tf.Variable],
+) -> int:
+  """Restores all that is published; returns how many tensors are left over.
+
+  Args:
+    exporter: It has the checkpoint.
+    build: What it built.
+    without_value: Variables that were created to be restored.
+  """
   restored, ignored = set(), []
   for items in build.restores:
     match = checkpoints.restore(exporter.opened, items)
     restored |= {variable.ref() for variable, _ in match.pairs}
     ignored.append(match.ignored)
+  empty = {variable.ref() for variable in without_value}
   for published in build.published.values():
-    for variable in _all(published, "variables"):
-      if variable.ref() not in restored:
-        raise ValueError(f"{variable.name} is published but not restored.")
+    refs = {variable.ref() for variable in _all(published, "variables")}
+    refs |= empty & {variable.ref() for variable in _tracked(published)}
+    forgotten = sorted(variable_name(r.deref()) for r in refs - restored)
+    if forgotten:
+      raise ExportError(
+        f"'{forgotten[0]}' is published, but nothing restores it. Name the "
+        "layer that has it in Build.restores; or, if it is no weight of the "
+        "checkpoint, give it a value, tf.Variable(value), and track it among "
+        "`trackables` in place of `variables`."
+      )
   return min(ignored, default=0)
+
+
+def _tracked(published: Published) -> Iterator[tf.Variable]:
+  """Yields the variables of what a model and its sub-objects use besides."""
+  for callable_ in published.callables().values():
+    root = tf.train.Checkpoint(**callable_.trackables)
+    for trackable in tf.train.TrackableView(root).descendants():
+      if isinstance(trackable, tf.Variable):
+        yield trackable
 
 
 def _with_recipe(published: Published, exporter: Exporter) -> Published:
@@ -336,6 +355,11 @@ def _with_recipe(published: Published, exporter: Exporter) -> Published:
         f"hyperparameter_defaults names '{name}', but this model offers "
         f"{', '.join(sorted(offered)) or 'none'}.{hint}"
       )
+  if exporter.hyperparameter_defaults and exporter.keras_saved_model:
+    raise ExportError(
+      "A Keras SavedModel keeps the trained rates; leave out "
+      "hyperparameter_defaults or keras_saved_model."
+    )
   try:
     changed = _changed(published, exporter, {})
   except re.error as e:
@@ -366,9 +390,7 @@ def _changed(
     hyperparameters={
       name: dataclasses.replace(
         hyperparameter,
-        default=exporter.hyperparameter_defaults.get(
-          name, hyperparameter.default
-        ),
+        default=_default(exporter, name, hyperparameter),
       )
       for name, hyperparameter in published.hyperparameters.items()
     },
@@ -381,17 +403,42 @@ def _changed(
   return changed
 
 
+def _default(
+  exporter: Exporter, name: str, hyperparameter: Hyperparameter
+) -> float:
+  """Returns the default that the recipe gives, or the trained one."""
+  trained = hyperparameter.default
+  given = exporter.hyperparameter_defaults.get(name, trained)
+  if isinstance(given, bool) or not isinstance(given, (int, float)):
+    raise ExportError(
+      f"hyperparameter_defaults has {name} = {given!r}, which is no number."
+    )
+  rate = hyperparameter.attribute == "rate"
+  if hyperparameter.layers and (not 0 <= given <= 1 or rate and given == 1):
+    raise ExportError(
+      f"hyperparameter_defaults has {name} = {given}; a "
+      f"{hyperparameter.attribute} lies between 0 and 1."
+    )
+  # Of the trained one's type, which is that of the argument.
+  if type(trained)(given) != given:
+    raise ExportError(
+      f"hyperparameter_defaults has {name} = {given}, which must be whole."
+    )
+  return type(trained)(given)
+
+
 def _save(
   write: Callable[[Published, str], None], published: Published, path: str
 ) -> None:
-  try:
-    write(published, path)
-  except (OSError, tf.errors.OpError) as e:
-    reason = getattr(e, "strerror", None) or getattr(e, "message", str(e))
-    raise ExportError(
-      f"Cannot write the model: {reason.partition(chr(10))[0]}. Free some "
-      "space or choose another export path; nothing was left behind."
-    ) from e
+  with explained("save the model"):
+    try:
+      write(published, path)
+    except (OSError, tf.errors.OpError) as e:
+      reason = getattr(e, "strerror", None) or getattr(e, "message", str(e))
+      raise ExportError(
+        f"Cannot write the model: {reason.partition(chr(10))[0]}. Free some "
+        "space or choose another export path; nothing was left behind."
+      ) from e
 
 
 def paths(exporter: Exporter) -> Iterator[tuple[str, str]]:

@@ -79,6 +79,11 @@ class BertPreprocessorExporter(base.Exporter):
   default_seq_length: int = 128
 
   def build(self) -> base.Build:
+    if self.default_seq_length < 3:
+      raise ExportError(
+        f"default_seq_length = {self.default_seq_length} has no room for a "
+        "token between the first and the last one, which are special."
+      )
     make_tokenizer = self._tokenizers()
     tokenizer = make_tokenizer(tokenize_with_offsets=False)
     special_tokens = base.Published(

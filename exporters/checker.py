@@ -69,6 +69,7 @@ class Checker:
     *,
     scratch: str,
     private: Sequence[str],
+    keras: bool = False,
   ) -> list[checks.Result]:
     """Returns the results for the SavedModel at `path`.
 
@@ -77,6 +78,7 @@ class Checker:
       path: Its directory.
       scratch: A directory for files that nobody needs afterwards.
       private: What must not stand in it, beside this machine's own paths.
+      keras: Whether it is of the form that `tf_keras.models.load_model` reads.
 
     Raises:
       ExportError: A process died.
@@ -91,6 +93,7 @@ class Checker:
       "results": os.path.join(scratch, "results.json"),
       "private": [*private, *private_strings()],
       "level": self._level,
+      "keras": keras,
       "needs_text": not published or "tensorflow_text" in sys.modules,
     }
     self._send(json.dumps(job))

@@ -4,6 +4,7 @@ An exporter module calls `run` before it imports anything heavy; see
 `exporters.command`.
 """
 
+import os
 import sys
 
 from absl import flags
@@ -46,7 +47,8 @@ def _run(announce):
   _refuse_other_module(type(exporter).__module__)
   return base.export(
     exporter,
-    export_path=_EXPORT_PATH.value,
+    # A shell leaves the ~ of `--flag=~/folder` as it is.
+    export_path=os.path.expanduser(_EXPORT_PATH.value),
     overwrite=_OVERWRITE.value,
     level=recipe_flags.CHECKS.value,
     stages=base.Stages(announce),

@@ -84,7 +84,7 @@ class Console:
         )
       table.add_row("checks", _checks(artifact.results))
       for result in artifact.results:
-        if result.check == checks.SAME_NUMBERS:
+        if result.check == checks.SAME_NUMBERS and result.figure is not None:
           table.add_row(
             "largest difference",
             f"{result.figure:.1e} of scale from the source's own outputs "

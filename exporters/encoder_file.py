@@ -36,6 +36,23 @@ _FIELDS = {
   "hidden_dropout_prob": "dropout_rate",
   "attention_probs_dropout_prob": "attention_dropout_rate",
 }
+# What only MobileBERT has, and calls as Model Garden does.
+_MOBILEBERT_FIELDS = (
+  "intra_bottleneck_size",
+  "use_bottleneck_attention",
+  "key_query_shared_bottleneck",
+  "num_feedforward_networks",
+  "normalization_type",
+  "classifier_activation",
+)
+# What Model Garden computes one way only, with no field for it.
+_ONLY = {
+  "num_hidden_groups": 1,
+  "inner_group_num": 1,
+  "trigram_input": True,
+  "use_bottleneck": True,
+}
+_RATES = ("dropout_rate", "attention_dropout_rate")
 # The implementations that read such files compute both by tanh.
 _ACTIVATIONS = {"gelu_new": "gelu"}
 
@@ -104,29 +121,68 @@ def read_encoder_file(path: str) -> EncoderFile:
 def _legacy(content: Any, path: str) -> EncoderFile | None:
   if not isinstance(content, Mapping) or "num_hidden_layers" not in content:
     return None
-  values = {
-    name: content[key] for key, name in _FIELDS.items() if key in content
-  }
+  for key, only in _ONLY.items():
+    if content.get(key, only) != only:
+      raise ExportError(
+        f"The encoder file '{path}' says {key} = {content[key]!r}; Model "
+        f"Garden computes with {only!r}."
+      )
+  # Told by what only they have.
+  kind = None
+  if "num_hidden_groups" in content:
+    kind = "albert"
+  if "intra_bottleneck_size" in content:
+    kind = "mobilebert"
+  keys = dict(_FIELDS)
+  if kind == "mobilebert":
+    keys |= {name: name for name in _MOBILEBERT_FIELDS}
+  values = {name: content[key] for key, name in keys.items() if key in content}
   activation = values.get("hidden_activation")
-  if activation in _ACTIVATIONS:
-    values["hidden_activation"] = _ACTIVATIONS[activation]
-  # ALBERT's file is told by what only ALBERT has.
-  kind = "albert" if "num_hidden_groups" in content else None
+  if isinstance(activation, str):
+    values["hidden_activation"] = _ACTIVATIONS.get(activation, activation)
+  _refuse_other_types(values, path)
+  if kind is None and values.get("embedding_size") == values.get("hidden_size"):
+    # Model Garden has no projection then, and a gin file need not say it.
+    values.pop("embedding_size", None)
   return EncoderFile(path=path, type=kind, values=values)
+
+
+def _refuse_other_types(values: Mapping[str, Any], path: str) -> None:
+  defaults = encoders.MobileBertEncoderConfig().as_dict()
+  for name, value in values.items():
+    kinds: tuple[type, ...] = (int,)
+    if name in _RATES:
+      kinds = (int, float)
+    elif name == "hidden_activation" or name in _MOBILEBERT_FIELDS:
+      kinds = (type(defaults.get(name, "")),)
+    if type(value) not in kinds:
+      names = " or ".join(kind.__name__ for kind in kinds)
+      raise ExportError(
+        f"The encoder file '{path}' says {name} = {value!r}, which must be "
+        f"{names}."
+      )
 
 
 def _garden(content: Any, path: str) -> EncoderFile | None:
   for key in ("task", "model", "encoder"):
     if isinstance(content, Mapping) and key in content:
       content = content[key]
-  if not isinstance(content, Mapping) or "type" not in content:
+  if not isinstance(content, Mapping):
     return None
-  kind = content["type"]
-  values = content.get(kind) or {}
+  usual = encoders.EncoderConfig().type
+  kind = content.get("type", usual if usual in content else None)
+  if kind is None:
+    return None
+  values = content.get(kind) or {} if isinstance(kind, str) else {}
+  if not isinstance(values, Mapping):
+    raise ExportError(
+      f"The encoder file '{path}' has {kind}: {values!r} where the fields of "
+      "the encoder belong."
+    )
   known = {f.name for f in dataclasses.fields(encoders.EncoderConfig)} - {
     "type"
   }
-  if kind not in known:
+  if kind not in list(known):
     raise ExportError(
       f"The encoder file '{path}' is of type '{kind}'; Model Garden has "
       f"{', '.join(sorted(known))}."

@@ -238,7 +238,7 @@ def _refuse_contradictions(
   stated: Mapping[str, Any], declared: Mapping[str, Any], source: str
 ) -> None:
   lines = [
-    f"  {name}: {stated[name]} in the gin file, {value} in {source}"
+    f"  {name}: {stated[name]!r} in the gin file, {value!r} in {source}"
     for name, value in declared.items()
     if name in stated and stated[name] != value
   ]

@@ -185,6 +185,7 @@ class ImageFolders(base.CheckpointExporter):
 
   def __post_init__(self):
     object.__setattr__(self, "checkpoint", self.exporter.checkpoint)
+    super().__post_init__()
 
   @property
   def opened(self) -> checkpoints.Checkpoint:

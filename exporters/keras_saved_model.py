@@ -17,6 +17,7 @@ from exporters.errors import ExportError
 from exporters.published import Published
 from exporters.saved_model import attach
 from exporters.saved_model import flatten_outputs
+from exporters.saved_model import write_fingerprint
 
 
 def write(published: Published, path: str) -> None:
@@ -29,6 +30,7 @@ def write(published: Published, path: str) -> None:
   _refuse_unreadable(published)
   model = _KerasModel(published)
   model.save(path, include_optimizer=False, signatures=_signature(model))
+  write_fingerprint(path)
   loaded = tf_keras.models.load_model(path, compile=False)
   for sample in published.samples:
     inputs = tf.nest.map_structure(tf.convert_to_tensor, sample)
@@ -46,7 +48,9 @@ def _refuse_unreadable(published: Published) -> None:
   if published.sub_objects:
     names = ", ".join(f".{name}" for name in published.sub_objects)
     reason = f"it has {names}, which tf_keras does not read back"
-  elif len(published.inputs) != 1 or not published.training:
+  elif len(published.inputs) > 1:
+    reason = "it takes inputs of several fixed sizes, and Keras states one"
+  elif not published.inputs or not published.training:
     reason = "it is no model of one input that can be trained"
   if reason:
     raise ExportError(

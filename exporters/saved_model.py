@@ -24,6 +24,7 @@ from tensorflow.core.protobuf import fingerprint_pb2
 from tensorflow.python.framework import ops
 from tensorflow.python.saved_model import save_context
 
+from exporters.errors import explained
 from exporters.published import Published
 
 SERVING_DEFAULT = tf.saved_model.DEFAULT_SERVING_SIGNATURE_DEF_KEY
@@ -32,14 +33,17 @@ SERVING_DEFAULT = tf.saved_model.DEFAULT_SERVING_SIGNATURE_DEF_KEY
 def write(published: Published, path: str) -> None:
   """Writes `published` to the new directory `path`."""
   _round_up_numbers()
-  with save_context.save_context(tf.saved_model.SaveOptions()):
+  with (
+    explained("trace the model"),
+    save_context.save_context(tf.saved_model.SaveOptions()),
+  ):
     root, call = _reusable(published, {})
     signatures = {}
     if published.inputs:
       root.serve = _serve(call)
       signatures[SERVING_DEFAULT] = _serving_default(call)
   tf.saved_model.save(root, path, signatures=signatures)
-  _write_fingerprint(path)
+  write_fingerprint(path)
 
 
 def reusable(published: Published) -> tf.train.Checkpoint:
@@ -279,7 +283,7 @@ def _round_up_numbers() -> None:
     pass
 
 
-def _write_fingerprint(path: str) -> None:
+def write_fingerprint(path: str) -> None:
   """Replaces the random uuid by one that follows from the contents.
 
   `variables.index` stands for the weights: it holds the CRC-32C, the shape and

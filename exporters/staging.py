@@ -96,7 +96,7 @@ def _make_locked(target: str) -> tuple[str, int]:
   clear it up; then there is another.
   """
   parent = os.path.dirname(target)
-  while True:
+  for _ in range(10):
     os.makedirs(parent, exist_ok=True)
     try:
       directory = tempfile.mkdtemp(
@@ -105,10 +105,17 @@ def _make_locked(target: str) -> tuple[str, int]:
       lock = os.open(directory, os.O_RDONLY)
     except FileNotFoundError:
       continue
-    fcntl.flock(lock, fcntl.LOCK_EX)
+    try:
+      fcntl.flock(lock, fcntl.LOCK_EX)
+    except OSError:
+      os.close(lock)
+      os.rmdir(directory)
+      raise
     if os.path.isdir(directory):
       return directory, lock
     os.close(lock)
+  # Some file systems, such as /proc, have folders that take no file.
+  raise OSError(errno.ENOENT, "no directory can be made there")
 
 
 def _remove_empty(folders: list[str]) -> None:

@@ -215,7 +215,7 @@ class TestActivation:
     with pytest.raises(ExportError) as error:
       exporter.build()
     for line in (
-      "hidden_activation: gelu in the gin file, relu in the checkpoint",
+      "hidden_activation: 'gelu' in the gin file, 'relu' in the checkpoint",
       "num_attention_heads: 12 in the gin file, 6 in the checkpoint",
       "do_lower_case: False in the gin file, True in the checkpoint",
     ):

@@ -143,7 +143,9 @@ class TestHuggingFace:
     assert_close(got["pooled_output"], want[:, 0])
 
   def test_another_architecture_than_the_gin_file_says(self, directory):
-    with pytest.raises(ExportError, match="type: bert in the gin file, albert"):
+    with pytest.raises(
+      ExportError, match="type: 'bert' in the gin file, 'albert'"
+    ):
       built(directory, directory / "albert", "bert")
 
   def test_bias_under_the_decoders_name(self, directory, tmp_path):

@@ -66,6 +66,59 @@ def test_json_of_an_albert_is_told_by_its_groups(tmp_path):
   assert config.albert.hidden_activation == "gelu"
 
 
+# What google-research publishes beside MobileBERT has these.
+_MOBILEBERT = JSON | {
+  "embedding_size": 8,
+  "intra_bottleneck_size": 8,
+  "key_query_shared_bottleneck": True,
+  "normalization_type": "no_norm",
+  "num_feedforward_networks": 2,
+  "trigram_input": True,
+  "use_bottleneck": True,
+  "use_bottleneck_attention": False,
+}
+
+
+def test_json_of_a_mobilebert_is_told_by_its_bottleneck(tmp_path):
+  path = written(tmp_path, "bert_config.json", _MOBILEBERT)
+  config = encoder_file.read_encoder_file(path).config()
+  assert config.type == "mobilebert"
+  assert config.mobilebert.word_embed_size == 8
+  assert config.mobilebert.normalization_type == "no_norm"
+  assert config.mobilebert.num_feedforward_networks == 2
+
+
+@pytest.mark.parametrize(
+  "changes",
+  [
+    {"normalization_type": "layer_norm"},
+    {"num_feedforward_networks": 4},
+    {"key_query_shared_bottleneck": False},
+  ],
+)
+def test_what_changes_no_shape_is_compared_too(tmp_path, changes):
+  ((name, value),) = changes.items()
+  content = _MOBILEBERT | {"num_hidden_layers": 1, "hidden_act": "relu"}
+  path = written(tmp_path, "bert_config.json", content | changes)
+  file = encoder_file.read_encoder_file(path)
+  config = small_encoders.config("mobilebert", hidden_activation="relu")
+  with pytest.raises(ExportError, match=f"{name}: .* the gin file, {value!r}"):
+    encoders.build(config, {"it": file.declared})
+
+
+def test_a_width_that_needs_no_projection_contradicts_nothing(tmp_path):
+  path = written(tmp_path, "b.json", JSON | {"embedding_size": 16})
+  file = encoder_file.read_encoder_file(path)
+  encoders.build(small_bert.config(), {"it": file.declared})
+
+
+def test_yaml_without_a_type_is_of_model_gardens_usual_one(tmp_path):
+  content = {"bert": {"hidden_size": 32}}
+  file = encoder_file.read_encoder_file(written(tmp_path, "e.yaml", content))
+  assert file.config().type == "bert"
+  assert file.config().bert.hidden_size == 32
+
+
 @pytest.mark.parametrize("name", ["albert", "mobilebert", "bigbird", "fnet"])
 def test_yaml_describes_any_type(tmp_path, name):
   path = written(tmp_path, "params.yaml", experiment(name))
@@ -96,12 +149,12 @@ def test_yaml_may_be_the_encoder_alone(tmp_path):
     (
       "p.yaml",
       {"type": "albert", "albert": {}},
-      "type: bert in the gin file, albert",
+      "type: 'bert' in the gin file, 'albert'",
     ),
     (
       "b.json",
       JSON | {"hidden_act": "relu"},
-      "hidden_activation: gelu in the gin file, relu",
+      "hidden_activation: 'gelu' in the gin file, 'relu'",
     ),
   ],
 )
@@ -185,6 +238,12 @@ def test_something_must_say_what_the_architecture_is(user_files):
     ("p.yaml", "task: {model: {backbone: {type: resnet}}}", "describes no"),
     ("p.yaml", "type: gpt", "Model Garden has albert, any, bert"),
     ("p.yaml", "{type: bert, bert: {n_layers: 2}}", "sets n_layers, which"),
+    ("p.yaml", "bert: [1, 2]", "where the fields of the encoder belong"),
+    ("p.yaml", "type: [bert]", "Model Garden has albert, any, bert"),
+    ("b.json", '{"num_hidden_layers": "2"}', "num_layers = '2', which must be"),
+    ("b.json", '{"num_hidden_layers": null}', "None, which must be int"),
+    ("b.json", '{"num_hidden_layers": 2, "hidden_act": {}}', "must be str"),
+    ("b.json", '{"num_hidden_layers": 2, "inner_group_num": 2}', "with 1"),
   ],
 )
 def test_refuses_what_describes_no_encoder(tmp_path, name, text, reason):

@@ -1,6 +1,7 @@
 """The Keras SavedModel, for consumers who call `load_model`."""
 
 import dataclasses
+import filecmp
 import subprocess
 import sys
 import textwrap
@@ -15,7 +16,9 @@ from exporters import bert
 from exporters import bert_preprocessor
 from exporters import checks
 from exporters import keras_model
+from exporters import saved_model
 from exporters.errors import ExportError
+from tests import command
 from tests import small_bert
 
 # In a process that has neither this repository nor Model Garden.
@@ -66,6 +69,40 @@ def test_a_consumer_without_the_code_loads_and_trains_it(
   np.testing.assert_allclose(
     np.load(output), want["pooled_output"], rtol=0, atol=1e-6
   )
+
+
+@pytest.mark.parametrize("level", [checks.ALL, checks.BASIC])
+def test_passes_the_checks_that_are_of_its_form(exporter, tmp_path, level):
+  """By the command, as a user has it."""
+  path = tmp_path / "model"
+  done = command.run(
+    "exporters.bert",
+    f"--gin_file={small_bert.GIN_FILE}",
+    f"--gin_bindings=CHECKPOINT = '{exporter.checkpoint}'",
+    f"--gin_bindings=VOCAB_FILE = '{exporter.vocab_file}'",
+    "--gin_bindings=bert.BertExporter.keras_saved_model = True",
+    f"--export_path={path}",
+    f"--checks={level}",
+  )
+  assert "passed" in done.stdout
+  assert isinstance(tf_keras.models.load_model(path), tf_keras.Model)
+
+
+def test_bytes_are_the_same_each_time(tmp_path):
+  first, second = tmp_path / "first", tmp_path / "second"
+  for path in (first, second):
+    command.run(
+      "exporters.resnet",
+      "--gin_file=configs/resnet/digits_resnet.gin",
+      "--gin_bindings=resnet.ResNetExporter.keras_saved_model = True",
+      "--gin_bindings=resnet.ResNetExporter.artifacts = ['classification']",
+      f"--export_path={path}",
+      "--checks=basic",
+    )
+  files = saved_model.files(str(first))
+  assert "keras_metadata.pb" in files
+  _, different, failed = filecmp.cmpfiles(first, second, files, shallow=False)
+  assert (different, failed) == ([], [])
 
 
 def test_keeps_losses_and_what_is_frozen(tmp_path):

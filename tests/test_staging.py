@@ -138,6 +138,14 @@ def test_another_target_with_a_longer_name_is_spared(target):
   assert left.exists()
 
 
+def test_a_folder_that_takes_none():
+  with (
+    pytest.raises(ExportError, match="Cannot write to '/proc'"),
+    staging.stage("/proc/model"),
+  ):
+    pytest.fail("the work began")
+
+
 def test_parent_that_is_a_file(tmp_path):
   (tmp_path / "models").touch()
   with (

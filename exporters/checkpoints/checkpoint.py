@@ -139,24 +139,31 @@ class Checkpoint(abc.ABC):
 
 
 @contextlib.contextmanager
-def uninitialized() -> Iterator[None]:
+def uninitialized() -> Iterator[list[tf.Variable]]:
   """Creates variables without values: a restore is about to give them theirs.
 
   Drawing the weights of BERT-base at random takes longer than reading them, and
   memory that nothing has written to takes no room.
+
+  Yields:
+    A list, to which each variable so created is added. Whoever publishes one
+    sees to it that it was restored: it holds whatever was in memory before.
   """
+  created: list[tf.Variable] = []
 
   def empty(next_creator, **kwargs):
     initial_value = kwargs.get("initial_value")
     shape, dtype = kwargs.get("shape"), kwargs.get("dtype")
-    if callable(initial_value) and shape is not None and dtype is not None:
-      kwargs["initial_value"] = lambda: tf.raw_ops.Empty(
-        shape=shape, dtype=dtype, init=not tf.as_dtype(dtype).is_floating
-      )
-    return next_creator(**kwargs)
+    if not callable(initial_value) or shape is None or dtype is None:
+      return next_creator(**kwargs)
+    kwargs["initial_value"] = lambda: tf.raw_ops.Empty(
+      shape=shape, dtype=dtype, init=not tf.as_dtype(dtype).is_floating
+    )
+    created.append(next_creator(**kwargs))
+    return created[-1]
 
   with tf.variable_creator_scope(empty):
-    yield
+    yield created
 
 
 def restore(checkpoint: Checkpoint, items: Mapping[str, Any]) -> Match:

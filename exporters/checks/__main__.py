@@ -147,6 +147,7 @@ def _subject(checks, job, ready: int | None):
     scratch=job["scratch"],
     private=job["private"],
     level=job["level"],
+    keras=job["keras"],
     ask=ask,
   )
 

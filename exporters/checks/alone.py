@@ -52,6 +52,8 @@ def _saved_again(subject: Subject) -> Finding:
 def _tfsm_layer(subject: Subject) -> Finding:
   import keras
 
+  if subject.keras:
+    raise NotApplicable("a Keras SavedModel is for tf_keras")
   cases = subject.calls()
   if not cases:
     raise NotApplicable("the model takes no input")

@@ -25,6 +25,7 @@ class Subject:
     scratch: A directory for what a check writes.
     private: Strings that must not stand in the model, such as local paths.
     level: The level of the checks that are made.
+    keras: Whether it was written for `tf_keras.models.load_model`.
     ask: Returns `source` and `arrays`, when the source is done with them.
     memo: What a check leaves for a later one.
   """
@@ -33,6 +34,7 @@ class Subject:
   scratch: str
   private: Sequence[str]
   level: str
+  keras: bool
   ask: Callable[[], tuple[Mapping[str, Mapping[str, Any]] | None, list[Any]]]
   memo: dict[str, Any] = dataclasses.field(default_factory=dict)
 
