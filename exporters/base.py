@@ -458,9 +458,12 @@ def _private(exporter: Exporter, export_path: str) -> list[str]:
 
 
 def _refuse_failed(results: Sequence[checks.Result], name: str) -> None:
-  failed = [r for r in results if r.status in (checks.FAILED, checks.BLOCKED)]
-  if failed:
+  failed = [result for result in results if result.status == checks.FAILED]
+  blocked = sum(result.status == checks.BLOCKED for result in results)
+  if failed or blocked:
     lines = "".join(f"\n  {result}" for result in failed)
+    if blocked:
+      lines += f"\n  {blocked} more need one of these to pass first"
     what = name or "The model"
     raise ExportError(
       f"{what} failed its checks, so it does not appear:{lines}"

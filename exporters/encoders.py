@@ -61,6 +61,7 @@ class Encoder:
     width: Numbers in the vector of a token.
     num_layers: How many outputs `encoder_outputs` has.
     seq_lengths: The lengths that it takes, the longest first. Empty: any.
+    max_length: The longest text that it has positions for; None: any.
     extra_outputs: What it returns on request, beside what every encoder does.
   """
 
@@ -72,6 +73,7 @@ class Encoder:
   width: int
   num_layers: int
   seq_lengths: Sequence[int]
+  max_length: int | None
   extra_outputs: Sequence[str]
 
   @tf.autograph.experimental.do_not_convert
@@ -132,7 +134,7 @@ class Encoder:
 
   def samples(self, *, positions: bool = False) -> list[dict[str, Any]]:
     """Returns inputs of batch 1 and 3, with padding, of two lengths if free."""
-    lengths = (16, 24)
+    lengths = tuple(min(n, self.max_length or n) for n in (16, 24))
     if self.seq_lengths:
       lengths = (self.seq_lengths[0], self.seq_lengths[-1])
     rng = np.random.default_rng(0)
@@ -216,6 +218,7 @@ def build(
     width=values["hidden_size"],
     num_layers=values["num_layers"],
     seq_lengths=seq_lengths,
+    max_length=values.get("max_position_embeddings"),
     extra_outputs=[
       name
       for name in ("attention_scores", "word_embeddings")

@@ -13,6 +13,7 @@ import pytest
 import tensorflow_hub as hub
 
 from tests import command
+from tests import small_bert
 from tests import test_contract
 from tests.cases import CASES
 
@@ -34,10 +35,11 @@ from tests.test_contract import (
 )
 
 # `inputs * factor` becomes `inputs * factor + offset`.
-_CHANGES = {
+_AFFINE = {
   "LowLevelExporter": "AffineExporter",
   # A module of one's own stands outside the repository.
   "from exporters import low_level": "import affine",
+  "exporters.low_level": "affine",
   "low_level": "affine",
   "multiply": "affine",
   "  l2: float\n": "  l2: float\n  offset: float = 0.5\n",
@@ -48,35 +50,76 @@ _CHANGES = {
   "inputs * factor,\n": "inputs * factor + offset,\n",
   "variables=[factor]": "variables=[factor, offset]",
 }
+# The embedding of a text becomes the vector of its first token.
+_FIRST_TOKEN = {
+  "BertExporter": "FirstTokenExporter",
+  "from exporters import bert\n": "import first_token\n",
+  "exporters.bert": "first_token",
+  "bert.FirstToken": "first_token.FirstToken",
+  "include 'configs/bert/bert_base.gin'\n": "include 'first_token_base.gin'\n",
+  'else outputs["pooled_output"]': 'else outputs["sequence_output"][:, 0]',
+}
 
 
-def _copy(source: str, target: pathlib.Path) -> None:
-  text = (command.ROOT / source).read_text()
-  for old, new in _CHANGES.items():
-    text = text.replace(old, new)
-  # A module of one's own stands outside the repository.
-  target.write_text(
-    text.replace("from exporters import affine", "import affine")
-  )
+def _copy(folder: pathlib.Path, files: dict[str, str], changes) -> None:
+  for source, target in files.items():
+    text = (command.ROOT / source).read_text()
+    for old, new in changes.items():
+      text = text.replace(old, new)
+    assert text != (command.ROOT / source).read_text()
+    (folder / target).write_text(text)
 
 
-@pytest.fixture(scope="module")
-def exported(tmp_path_factory):
-  """The changed copy, exported by its command with all checks."""
-  folder = tmp_path_factory.mktemp("copied")
-  _copy("exporters/low_level.py", folder / "affine.py")
-  _copy("configs/low_level/multiply.gin", folder / "affine.gin")
+def _affine(folder: pathlib.Path):
+  files = {
+    "exporters/low_level.py": "affine.py",
+    "configs/low_level/multiply.gin": "affine.gin",
+  }
+  _copy(folder, files, _AFFINE)
   case = dataclasses.replace(
     CASES["low_level"],
     module="affine",
     gin_file=str(folder / "affine.gin"),
     trainable=2,
   )
+  return case, []
+
+
+def _first_token(folder: pathlib.Path):
+  base = str(folder / "first_token_base.gin")
+  files = {
+    "exporters/bert.py": "first_token.py",
+    "configs/bert/bert_base.gin": "first_token_base.gin",
+    "tests/testdata/small_bert.gin": "first_token.gin",
+  }
+  _copy(folder, files, _FIRST_TOKEN)
+  leaf = folder / "first_token.gin"
+  leaf.write_text(leaf.read_text().replace("first_token_base.gin", base))
+  case = dataclasses.replace(
+    CASES["bert"], module="first_token", gin_file=str(leaf)
+  )
+  bindings = CASES["bert"].write_inputs(folder)
+  return case, [
+    b.replace("bert.Bert", "first_token.FirstToken") for b in bindings
+  ]
+
+
+@pytest.fixture(scope="module", params=[_affine, _first_token])
+def exported(request, tmp_path_factory):
+  """The changed copy, exported by its command with all checks."""
+  folder = tmp_path_factory.mktemp("copied")
+  case, bindings = request.param(folder)
   with pytest.MonkeyPatch.context() as patch:
     patch.setenv("PYTHONPATH", str(folder), prepend=os.pathsep)
-    yield test_contract.export(case, folder / "model", [])
+    yield test_contract.export(case, folder / "model", bindings)
 
 
 def test_computes_what_was_changed(exported):
-  layer = hub.KerasLayer(str(exported.path))
-  np.testing.assert_array_equal(layer([10.0, 20.0]), [20.5, 40.5])
+  model = hub.load(str(exported.path))
+  if exported.case.module == "affine":
+    np.testing.assert_array_equal(model([10.0, 20.0]), [20.5, 40.5])
+  else:
+    outputs = model(small_bert.inputs())
+    np.testing.assert_array_equal(
+      outputs["default"], outputs["sequence_output"][:, 0]
+    )

@@ -22,17 +22,20 @@ from tests import small_encoders
 from tests import small_sentencepiece
 
 # Whether each has `.mlm`. The one least like a BERT gets all checks.
-THOROUGH = {"mobilebert": False}
+THOROUGH = {"mobilebert": True}
 REST = {
   name: name == "albert"
   for name in (
     "albert",
+    "bert",
     "bert_v2",
     "bigbird",
     "fnet",
+    "funnel",
     "kernel",
     "query_bert",
     "reuse",
+    "roformer",
     "sparse_mixer",
     "teams",
   )

@@ -9,6 +9,7 @@ import tf_keras
 from exporters import base
 from exporters import bert_preprocessor
 from exporters import checks
+from exporters import keras_model
 from exporters.errors import ExportError
 from tests import small_bert
 
@@ -205,3 +206,18 @@ def test_says_what_was_tried_and_what_was_raised(
 ):
   with pytest.raises(ExportError, match=reason):
     export(tmp_path, Raising(while_building=while_building))
+
+
+def test_a_model_with_recurrent_layers(tmp_path):
+  """Their graphs hold operations that no other layer has."""
+  layers = tf_keras.layers
+  model = tf_keras.Sequential(
+    [
+      tf_keras.Input([7, 5]),
+      layers.Bidirectional(layers.LSTM(4, return_sequences=True)),
+      layers.GRU(3),
+    ]
+  )
+  exporter = keras_model.KerasModelExporter(model_function=lambda: model)
+  path = str(tmp_path / "model")
+  base.export(exporter, export_path=path, level=checks.BASIC)

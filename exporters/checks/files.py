@@ -19,23 +19,24 @@ ALLOWED_OPERATIONS = frozenset(
   """
   Abs Add AddN AddV2 All Any ArgMax Assert AssignAddVariableOp
   AssignSubVariableOp AssignVariableOp AvgPool BatchMatMulV2 BiasAdd
-  BroadcastArgs BroadcastTo Bucketize Cast Ceil ClipByValue Concat ConcatV2
-  Const Conv2D Cos Cumsum DepthwiseConv2dNative DivNoNan Einsum Elu EnsureShape
-  Equal Erf Erfc Exp ExpandDims FFT2D Fill Floor FloorDiv FloorMod
-  FusedBatchNormV3 Gather GatherNd GatherV2 Greater GreaterEqual Identity
-  IdentityN If IsFinite L2Loss LeakyRelu Less LessEqual Log LogSoftmax
-  LogicalAnd LogicalNot LogicalOr MatMul Max MaxPool Maximum Mean Min Minimum
-  Mul Neg NoOp NotEqual OneHot OnesLike Pack Pad PadV2 PartitionedCall
-  Placeholder PlaceholderWithDefault Pow Prod RaggedBincount RaggedCross
-  RaggedGather RaggedRange RaggedTensorToSparse RaggedTensorToTensor
-  RandomStandardNormal RandomUniform RandomUniformInt Range Rank ReadVariableOp
-  Real RealDiv Relu Relu6 Reshape ResizeBilinear ResourceGather ReverseV2 Round
-  Rsqrt ScatterNd Select SelectV2 Selu Shape Sigmoid Sign Sin Size Slice Softmax
-  Softplus Sqrt Square SquaredDifference Squeeze StatefulPartitionedCall
-  StatelessIf StatelessWhile StopGradient StridedSlice Sub Sum Tanh
-  TensorListFromTensor TensorListGetItem TensorListReserve TensorListSetItem
-  TensorListStack TensorScatterUpdate Tile TopKV2 Transpose Unique Unpack
-  UnsortedSegmentSum VarHandleOp VarIsInitializedOp Where While ZerosLike
+  BroadcastArgs BroadcastTo Bucketize Cast Ceil ClipByValue Concat ConcatOffset
+  ConcatV2 Const Conv2D Cos CudnnRNNBackpropV3 CudnnRNNV3 Cumsum
+  DepthwiseConv2dNative DivNoNan Einsum Elu EnsureShape Equal Erf Erfc Exp
+  ExpandDims FFT2D Fill Floor FloorDiv FloorMod FusedBatchNormV3 Gather GatherNd
+  GatherV2 Greater GreaterEqual Identity IdentityN If InvertPermutation IsFinite
+  L2Loss LeakyRelu Less LessEqual Log LogSoftmax LogicalAnd LogicalNot LogicalOr
+  MatMul Max MaxPool Maximum Mean Min Minimum Mul Neg NoOp NotEqual OneHot
+  OnesLike Pack Pad PadV2 PartitionedCall Placeholder PlaceholderWithDefault Pow
+  Prod RaggedBincount RaggedCross RaggedGather RaggedRange RaggedTensorToSparse
+  RaggedTensorToTensor RandomStandardNormal RandomUniform RandomUniformInt Range
+  Rank ReadVariableOp Real RealDiv Relu Relu6 Reshape ResizeBilinear
+  ResourceGather ReverseSequence ReverseV2 Round Rsqrt ScatterNd Select SelectV2
+  Selu Shape Sigmoid Sign Sin Size Slice Softmax Softplus Split Sqrt Square
+  SquaredDifference Squeeze StatefulPartitionedCall StatelessIf StatelessWhile
+  StopGradient StridedSlice Sub Sum Tanh TensorListFromTensor TensorListGetItem
+  TensorListReserve TensorListSetItem TensorListStack TensorScatterUpdate Tile
+  TopKV2 Transpose Unique Unpack UnsortedSegmentSum VarHandleOp
+  VarIsInitializedOp Where While ZerosLike
   CaseFoldUTF8 NormalizeUTF8 NormalizeUTF8WithOffsetsMap RegexSplitWithOffsets
   SentencepieceOp SentencepieceTokenizeOp SentencepieceTokenizeWithOffsetsOp
   StaticRegexReplace StringLower StringStrip TFText>RoundRobinTrim
