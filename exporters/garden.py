@@ -54,20 +54,31 @@ def export(
 
 
 def require(**values: Any) -> None:
-  """Raises `ExportError` for flags that are not set."""
+  """Raises `ExportError` for flags that are not set, or name no file."""
   for name, value in values.items():
     if not value:
       raise ExportError(f"Set --{name}; see --help.")
+    _refuse_absent(name, value)
+
+
+def _refuse_absent(name: str, value: Any) -> None:
+  if name.endswith("_file") and not tf.io.gfile.exists(value):
+    raise ExportError(f"There is no file '{value}', which --{name} names.")
 
 
 def require_one(**values: Any) -> Any:
-  """Returns the value that is set; raises `ExportError` unless one is."""
-  found = [value for value in values.values() if value]
+  """Returns the value that is set; raises `ExportError` unless one is.
+
+  And for a file that is not there.
+  """
+  found = {name: value for name, value in values.items() if value}
   if len(found) != 1:
     raise ExportError(
       f"Set one of {' and '.join(f'--{name}' for name in values)}."
     )
-  return found[0]
+  ((name, value),) = found.items()
+  _refuse_absent(name, value)
+  return value
 
 
 def lower_case_of(vocab_file: str) -> bool:

@@ -3,6 +3,7 @@
 import importlib.util
 import json
 import pathlib
+import re
 
 import numpy as np
 from official.legacy.bert import bert_models
@@ -294,3 +295,34 @@ def test_what_is_not_set_is_said(tmp_path):
   assert done.stderr.splitlines()[-1] == (
     "error: Set --export_path; see --help."
   )
+
+
+@pytest.mark.parametrize(
+  ("module", "flags", "reason"),
+  [
+    (
+      "official.nlp.tools.export_tfhub",
+      ["--bert_config_file=no.json", "--vocab_file=no.txt"],
+      "no file 'no.txt', which --vocab_file names",
+    ),
+    (
+      "official.legacy.bert.export_tfhub",
+      ["--bert_config_file=no.json", "--vocab_file=no.txt"],
+      "no file 'no.json', which --bert_config_file names",
+    ),
+    (
+      "official.vision.serving.export_tfhub",
+      ["--experiment=no_such", "--export_dir=model", "--checkpoint_path=c"],
+      "Cannot read the experiment .* no_such",
+    ),
+  ],
+)
+def test_what_is_not_there_is_one_error(tmp_path, module, flags, reason):
+  bert = ["--model_checkpoint_path=c", f"--export_path={tmp_path / 'model'}"]
+  if "bert" in " ".join(flags):
+    flags = [*flags, *bert]
+  done = command.run(module, *flags, check=False)
+  assert done.returncode == 1
+  assert re.search(reason, done.stderr)
+  assert "Traceback" not in done.stderr
+  assert not list(tmp_path.iterdir())

@@ -10,6 +10,8 @@ The model takes images in [0, 1]: Model Garden's took normalized ones.
 from absl import flags
 
 from exporters import command
+from exporters.errors import ExportError
+from exporters.errors import explained
 
 _EXPERIMENT = flags.DEFINE_string(
   "experiment", None, "Such as 'resnet_imagenet'."
@@ -38,21 +40,41 @@ _CHECKS = command.define_checks()
 
 def main() -> None:
   command.prepare_tensorflow()
-  from official.core import exp_factory
-  from official.modeling import hyperparams
   from official.vision import registry_imports  # noqa: F401 - it registers.
   from official.vision.serving import export_tfhub_lib
 
   from exporters import garden
-  from exporters.errors import ExportError
 
   garden.require(
     experiment=_EXPERIMENT.value,
     export_dir=_EXPORT_DIR.value,
     checkpoint_path=_CHECKPOINT_PATH.value,
   )
-  overrides = [*(_CONFIG_FILE.value or []), _PARAMS_OVERRIDE.value]
+  with explained("read the experiment that the flags describe"):
+    params = _experiment()
+  garden.note(
+    "the model takes images in [0, 1] and normalizes them itself; Model "
+    "Garden's took normalized ones."
+  )
+  with explained("export this experiment"):
+    export_tfhub_lib.export_model_to_tfhub(
+      batch_size=_BATCH_SIZE.value,
+      input_image_size=[int(x) for x in _INPUT_IMAGE_SIZE.value.split(",")],
+      params=params,
+      checkpoint_path=_CHECKPOINT_PATH.value,
+      export_path=_EXPORT_DIR.value,
+      skip_logits_layer=_SKIP_LOGITS_LAYER.value,
+      level=_CHECKS.value,
+    )
+
+
+def _experiment():
+  """Returns the configuration that the flags name and change."""
+  from official.core import exp_factory
+  from official.modeling import hyperparams
+
   params = exp_factory.get_exp_config(_EXPERIMENT.value)
+  overrides = [*(_CONFIG_FILE.value or []), _PARAMS_OVERRIDE.value]
   for override in filter(None, overrides):
     try:
       params = hyperparams.override_params_dict(
@@ -66,19 +88,7 @@ def main() -> None:
       ) from e
   params.validate()
   params.lock()
-  garden.note(
-    "the model takes images in [0, 1] and normalizes them itself; Model "
-    "Garden's took normalized ones."
-  )
-  export_tfhub_lib.export_model_to_tfhub(
-    batch_size=_BATCH_SIZE.value,
-    input_image_size=[int(x) for x in _INPUT_IMAGE_SIZE.value.split(",")],
-    params=params,
-    checkpoint_path=_CHECKPOINT_PATH.value,
-    export_path=_EXPORT_DIR.value,
-    skip_logits_layer=_SKIP_LOGITS_LAYER.value,
-    level=_CHECKS.value,
-  )
+  return params
 
 
 if __name__ == "__main__":
