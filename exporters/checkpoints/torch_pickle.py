@@ -90,14 +90,14 @@ class _View(NamedTuple):
   shape: tuple[int, ...]
   strides: tuple[int, ...]
 
+  @property
+  def repeats(self) -> bool:
+    """Whether it has more numbers than its storage: it could be of any size."""
+    return math.prod(self.shape) > self.storage.size
+
   def lay_out(self, data: bytes) -> np.ndarray:
     numbers = np.frombuffer(data, _DTYPES[self.storage.dtype])
-    count = math.prod(self.shape)
-    # It could be of any size. PyTorch's `expand` makes such buffers, so that
-    # only those who need this tensor are told.
-    if count > self.storage.size:
-      raise ValueError("a tensor repeats the numbers of its storage")
-    if not count:
+    if not math.prod(self.shape):
       return np.zeros(self.shape, numbers.dtype)
     return np.lib.stride_tricks.as_strided(
       numbers[self.offset :],
@@ -366,7 +366,7 @@ def read(local: str, path: str) -> dict[str, Tensor]:
       name: Tensor(
         shape=view.shape,
         dtype=np.dtype(_DTYPES[view.storage.dtype]).name,
-        read=functools.partial(_read_view, view, data, path),
+        read=functools.partial(_read_view, name, view, data, path),
       )
       for name, view in _views(state, path).items()
     }
@@ -402,8 +402,16 @@ def _views_in(state: Any) -> dict[str, _View]:
 
 
 def _read_view(
-  view: _View, data: Callable[[_Storage], bytes], path: str
+  name: str, view: _View, data: Callable[[_Storage], bytes], path: str
 ) -> np.ndarray:
+  # PyTorch's `expand` makes such buffers, which most models never look at. So
+  # they may be in the file, and only who needs one is told.
+  if view.repeats:
+    raise ExportError(
+      f"Cannot read '{_printable(name)}' of '{path}': it repeats the numbers "
+      "of a smaller tensor, as `expand` leaves it. Save it after "
+      "`.contiguous()`, or get the model as model.safetensors."
+    )
   with _readable(path):
     return view.lay_out(data(view.storage))
 
