@@ -6,6 +6,12 @@ stands for something inert here, a few lines of arithmetic on shapes, so that
 nothing of PyTorch or of Python can be reached. The first other name is refused,
 before it is looked up.
 
+Nor is it left to Python's unpickler, which a short file can crash or keep busy
+for ever: keys that are deeply nested, or that hold themselves a million times,
+and copies of copies. Here a closed set of opcodes makes lists, tuples and dicts
+whose keys are short texts; nothing else is hashed, compared, printed or copied.
+So time and memory are bounded by the program's length, and that is bounded.
+
 Two formats: a zip archive with `data.pkl` and one file for each storage, which
 PyTorch writes since 1.6, and before that pickles with the storages after them.
 """
@@ -15,7 +21,6 @@ import contextlib
 import functools
 import io
 import math
-import pickle
 import pickletools
 from typing import Any, BinaryIO, NamedTuple
 import zipfile
@@ -36,12 +41,22 @@ _DTYPES = {
   "BFloat16Storage": ml_dtypes.bfloat16,
   "LongStorage": np.int64,
   "IntStorage": np.int32,
+  "ShortStorage": np.int16,
+  "CharStorage": np.int8,
   "ByteStorage": np.uint8,
   "BoolStorage": np.bool_,
+  "ComplexFloatStorage": np.complex64,
+  "ComplexDoubleStorage": np.complex128,
 }
-# What the pickle module raises on bytes that are no pickle of its making.
+# Of the pickles: some hundred bytes for each tensor. An object takes more
+# memory than the one byte that can ask for it.
+_LONGEST_PROGRAM = 8 << 20
+_LONGEST_KEY = 1024
+_MOST_BITS = 128  # Of a number; `_MAGIC` has 80.
+_MOST_DIMENSIONS = 32
+_LONGEST_QUOTE = 80
+# What reading raises on bytes that are no file of PyTorch's making.
 _DAMAGED = (
-  pickle.UnpicklingError,
   zipfile.BadZipFile,
   ArithmeticError,
   AttributeError,
@@ -55,11 +70,6 @@ _DAMAGED = (
 )
 
 
-class _State(dict):
-  """In place of an OrderedDict: takes attributes, such as `_metadata`."""
-
-
-# Tuples, since a pickle can change the attributes of any other object.
 class _Storage(NamedTuple):
   """A run of numbers of one type, somewhere in the file."""
 
@@ -80,6 +90,11 @@ class _View(NamedTuple):
   shape: tuple[int, ...]
   strides: tuple[int, ...]
 
+  @property
+  def repeats(self) -> bool:
+    """Whether it has more numbers than its storage: it could be of any size."""
+    return math.prod(self.shape) > self.storage.size
+
   def lay_out(self, data: bytes) -> np.ndarray:
     numbers = np.frombuffer(data, _DTYPES[self.storage.dtype])
     if not math.prod(self.shape):
@@ -92,62 +107,244 @@ class _View(NamedTuple):
     )
 
 
-def _rebuild_tensor(storage, offset, shape, strides) -> _View:
-  shape, strides = tuple(shape), tuple(strides)
-  numbers = (offset, *shape, *strides)
-  if not isinstance(storage, _Storage) or not all(map(_is_size, numbers)):
+def _rebuild_tensor(storage, offset, shape, strides, *_) -> _View:
+  # The sizes first, each by itself: a product of large ones takes hours.
+  if (
+    type(storage) is not _Storage
+    or not _is_size(offset)
+    or not _are_sizes(shape)
+    or not _are_sizes(strides)
+  ):
     raise ValueError("a tensor without a storage, or of odd sizes")
   last = offset + sum(
     (size - 1) * stride for size, stride in zip(shape, strides, strict=True)
   )
-  count = math.prod(shape)
-  # One that repeats its numbers could be of any size.
-  if count and (last >= storage.size or count > storage.size):
+  if math.prod(shape) and last >= storage.size:
     raise ValueError("a tensor reaches beyond its storage")
-  return _View(storage, offset, shape, strides)
+  return _View(storage, offset, tuple(shape), tuple(strides))
 
 
 def _is_size(number: Any) -> bool:
-  return type(number) is int and number >= 0
+  return type(number) is int and 0 <= number < 1 << 63
 
 
-def _names() -> dict[tuple[str, str], Any]:
-  """Returns all that a file of weights may ask for, made for one file only."""
-  return {
-    ("collections", "OrderedDict"): lambda items=(): _State(items),
-    ("torch._utils", "_rebuild_tensor_v2"): lambda *of: _rebuild_tensor(
-      *of[:4]
-    ),
-    ("torch._utils", "_rebuild_parameter"): lambda tensor, *_: tensor,
-  } | {("torch", name): name for name in _DTYPES}
+def _are_sizes(numbers: Any) -> bool:
+  return (
+    type(numbers) in (tuple, list)
+    and len(numbers) <= _MOST_DIMENSIONS
+    and all(map(_is_size, numbers))
+  )
 
 
-class _Unpickler(pickle.Unpickler):
-  """Knows tensors and nothing else."""
+def _ordered_dict(pairs: Any = None) -> dict[str, Any]:
+  """Returns a dict of the list of pairs that Python 2 wrote, or an empty one.
+
+  It uses the list up. A program that gives one list to many dicts could fill
+  any memory.
+  """
+  made: dict[str, Any] = {}
+  if pairs is not None:
+    if type(pairs) is not list:
+      raise ValueError("an OrderedDict of something other than pairs")
+    for key, value in pairs:
+      _set_item(made, key, value)
+    pairs.clear()
+  return made
+
+
+def _set_item(target: dict[str, Any], key: Any, value: Any) -> None:
+  """Sets an item, unless its key is a number, which no tensor's is.
+
+  The hashes of numbers are no secret: a file could have them all collide.
+  """
+  if type(key) is not int:
+    target[_key(key)] = value
+
+
+def _key(key: Any) -> str:
+  """Returns a key if it is cheap to hash and to compare."""
+  if type(key) is not str or len(key) > _LONGEST_KEY:
+    raise ValueError("a key of a dict or of a storage is no short text")
+  return key
+
+
+def _printable(text: str) -> str:
+  """Returns what a file says, harmless to a terminal and not too long."""
+  text = repr(text)[1:-1]
+  return text if len(text) <= _LONGEST_QUOTE else text[:_LONGEST_QUOTE] + "..."
+
+
+def _first(first: Any = (), *_) -> Any:
+  return first
+
+
+# All that a file of weights may ask for.
+_NAMES = {
+  ("collections", "OrderedDict"): _ordered_dict,
+  ("torch", "Size"): _first,
+  ("torch._utils", "_rebuild_tensor_v2"): _rebuild_tensor,
+  ("torch._utils", "_rebuild_parameter"): _first,
+  ("torch._utils", "_rebuild_parameter_with_state"): _first,
+} | {("torch", name): name for name in _DTYPES}
+_CONSTANTS = {"NONE": None, "NEWTRUE": True, "NEWFALSE": False}
+_EMPTY = {"EMPTY_DICT": dict, "EMPTY_LIST": list, "EMPTY_TUPLE": tuple}
+# Of these, what `pickletools` reads after the opcode is the object.
+_LITERALS = frozenset(
+  "INT BININT BININT1 BININT2 LONG LONG1 LONG4 FLOAT BINFLOAT STRING BINSTRING "
+  "SHORT_BINSTRING UNICODE SHORT_BINUNICODE BINUNICODE BINUNICODE8 BINBYTES "
+  "SHORT_BINBYTES BINBYTES8".split()
+)
+
+
+class _Program:
+  """One pickle, which knows tensors and nothing else.
+
+  Attributes:
+    storages: Those that it has named, by key.
+  """
 
   def __init__(self, file: BinaryIO, path: str):
-    super().__init__(file)
+    self._file = file
     self._path = path
-    self._names = _names()
+    self._stack: list[Any] = []
+    self._marks: list[int] = []
+    self._memo: list[Any] = []
     self.storages: dict[str, _Storage] = {}
 
-  def find_class(self, module: str, name: str) -> Any:
-    if (module, name) not in self._names:
-      raise ExportError(
-        f"'{self._path}' asks for '{module}.{name}', which no file of weights "
-        "needs: loading it would run a program that someone put into it. It "
-        "was refused, and nothing of it was run. Get the model as "
-        "model.safetensors."
-      )
-    return self._names[module, name]
+  def run(self) -> Any:
+    """Returns what the program makes; the file is then behind its end."""
+    for opcode, argument, _ in pickletools.genops(self._file):
+      self._step(opcode.name, argument)
+    return self._stack.pop()
 
-  def persistent_load(self, pid: Any) -> _Storage:
+  def _step(self, opcode: str, argument: Any) -> None:
+    stack = self._stack
+    if opcode in _LITERALS:
+      if type(argument) is int and argument.bit_length() > _MOST_BITS:
+        raise ValueError(f"a number of more than {_MOST_BITS} bits")
+      stack.append(argument)
+    elif opcode in _CONSTANTS:
+      stack.append(_CONSTANTS[opcode])
+    elif opcode in _EMPTY:
+      stack.append(_EMPTY[opcode]())
+    elif opcode in ("PUT", "BINPUT", "LONG_BINPUT"):
+      self._remember(argument)
+    elif opcode == "MEMOIZE":
+      self._remember(len(self._memo))
+    elif opcode in ("GET", "BINGET", "LONG_BINGET"):
+      stack.append(self._memo[argument])
+    elif opcode == "MARK":
+      self._marks.append(len(stack))
+    elif opcode in ("TUPLE1", "TUPLE2", "TUPLE3"):
+      stack.append(tuple(self._pop(int(opcode[-1]))))
+    elif opcode == "TUPLE":
+      stack.append(tuple(self._pop_marked()))
+    elif opcode == "LIST":
+      stack.append(self._pop_marked())
+    elif opcode == "DICT":
+      items = self._pop_marked()
+      stack.append({})
+      self._set_items(items)
+    elif opcode == "SETITEM":
+      self._set_items(self._pop(2))
+    elif opcode == "SETITEMS":
+      self._set_items(self._pop_marked())
+    elif opcode == "APPEND":
+      self._append(self._pop(1))
+    elif opcode == "APPENDS":
+      self._append(self._pop_marked())
+    elif opcode == "GLOBAL":
+      module, _, name = argument.partition(" ")
+      stack.append(self._find(module, name))
+    elif opcode == "STACK_GLOBAL":
+      stack.append(self._find(*self._pop(2)))
+    elif opcode == "REDUCE":
+      stack.append(self._call(*self._pop(2)))
+    elif opcode == "BUILD":
+      # Attributes, such as the `_metadata` of a state_dict.
+      self._pop(1)
+      if type(stack[-1]) is not dict:
+        raise ValueError("it changes something other than a dict")
+    elif opcode == "BINPERSID":
+      stack.append(self._storage(*self._pop(1)))
+    elif opcode not in ("PROTO", "FRAME", "STOP"):
+      raise ValueError(f"{opcode}, which no file of weights needs")
+
+  def _pop(self, count: int) -> list[Any]:
+    if count > len(self._stack):
+      raise ValueError("it uses more objects than it has")
+    popped = self._stack[-count:]
+    del self._stack[-count:]
+    return popped
+
+  def _pop_marked(self) -> list[Any]:
+    mark = self._marks.pop()
+    popped = self._stack[mark:]
+    del self._stack[mark:]
+    return popped
+
+  def _set_items(self, items: list[Any]) -> None:
+    target = self._stack[-1]
+    if type(target) is not dict:
+      raise ValueError("it sets items of something other than a dict")
+    for key, value in zip(items[::2], items[1::2], strict=True):
+      _set_item(target, key, value)
+
+  def _remember(self, number: int) -> None:
+    # One after the other, from 0 or from 1: in a list, that takes no memory
+    # for numbers that were skipped.
+    memo = self._memo
+    if not 0 <= number <= len(memo) + 1:
+      raise ValueError("it numbers more objects than it has")
+    memo.extend([None] * (number + 1 - len(memo)))
+    memo[number] = self._stack[-1]
+
+  def _append(self, items: list[Any]) -> None:
+    if type(self._stack[-1]) is not list:
+      raise ValueError("it appends to something other than a list")
+    self._stack[-1].extend(items)
+
+  def _find(self, module: Any, name: Any) -> Any:
+    if type(module) is not str or type(name) is not str:
+      raise ValueError("a name that is no text")
+    if (module, name) in _NAMES:
+      return _NAMES[module, name]
+    asked = _printable(f"{module}.{name}")
+    asked = f"'{self._path}' asks for '{asked}', which "
+    if module.partition(".")[0] == "torch":
+      raise ExportError(
+        f"{asked}is not read here: only tensors of common types are. Nothing "
+        "of the file was run. Get the model as model.safetensors, or save its "
+        "state_dict alone."
+      )
+    raise ExportError(
+      f"{asked}no file of weights needs: loading it would run a program that "
+      "someone put into it. It was refused, and nothing of it was run. Get the "
+      "model as model.safetensors."
+    )
+
+  def _call(self, function: Any, arguments: Any) -> Any:
+    if not callable(function) or type(arguments) is not tuple:
+      raise ValueError("it calls something other than a function")
+    # The longest call has 7; a long one would be copied each time.
+    if len(arguments) > 8:
+      raise ValueError("a call with too many arguments")
+    return function(*arguments)
+
+  def _storage(self, pid: Any) -> _Storage:
+    if type(pid) is not tuple or len(pid) not in (5, 6):
+      raise ValueError("an unknown kind of storage")
     kind, dtype, key, _, size, *view = pid
-    if kind != "storage" or dtype not in _DTYPES or any(view):
-      raise ValueError(f"an unknown kind of storage, {kind!r}")
-    if not _is_size(size) or not isinstance(key, str):
+    # Of a type that is cheap to look up, before anything is looked up.
+    if not all(type(text) is str for text in (kind, dtype, key)):
+      raise ValueError("an unknown kind of storage")
+    if kind != "storage" or dtype not in _DTYPES:
+      raise ValueError("an unknown kind of storage")
+    if view and view[0] is not None:
+      raise ValueError("a storage within another")
+    if not _is_size(size):
       raise ValueError("a storage of an odd size")
-    return self.storages.setdefault(key, _Storage(key, dtype, size))
+    return self.storages.setdefault(_key(key), _Storage(key, dtype, size))
 
 
 def read(local: str, path: str) -> dict[str, Tensor]:
@@ -165,22 +362,56 @@ def read(local: str, path: str) -> dict[str, Tensor]:
       state, data = _read_zip(local, path)
     else:
       state, data = _read_legacy(local, path)
-    if not isinstance(state, dict):
-      raise ValueError("it holds no dict of tensors")
     return {
       name: Tensor(
         shape=view.shape,
         dtype=np.dtype(_DTYPES[view.storage.dtype]).name,
-        read=functools.partial(_read_view, view, data, path),
+        read=functools.partial(_read_view, name, view, data, path),
       )
-      for name, view in state.items()
-      if isinstance(name, str) and isinstance(view, _View)
+      for name, view in _views(state, path).items()
     }
 
 
+def _views(state: Any, path: str) -> dict[str, _View]:
+  """Returns the tensors of a state_dict, which may be within another dict."""
+  if type(state) is not dict:
+    raise ValueError("it holds no dict of tensors")
+  if views := _views_in(state):
+    return views
+  # Each once, however often a program names it.
+  inner = {id(value): value for value in state.values()}.values()
+  within = [v for v in map(_views_in, inner) if v]
+  if len(within) == 1:
+    return within[0]
+  keys = ", ".join(f"'{_printable(str(key))}'" for key in list(state)[:8])
+  raise ExportError(
+    f"'{path}' has {'several dicts' if within else 'no dict'} of tensors under "
+    f"its keys ({keys or 'none'}), where one was expected. Save the model's "
+    "state_dict alone: torch.save(model.state_dict(), file)."
+  )
+
+
+def _views_in(state: Any) -> dict[str, _View]:
+  if type(state) is not dict:
+    return {}
+  return {
+    name: view
+    for name, view in state.items()
+    if type(name) is str and type(view) is _View
+  }
+
+
 def _read_view(
-  view: _View, data: Callable[[_Storage], bytes], path: str
+  name: str, view: _View, data: Callable[[_Storage], bytes], path: str
 ) -> np.ndarray:
+  # PyTorch's `expand` makes such buffers, which most models never look at. So
+  # they may be in the file, and only who needs one is told.
+  if view.repeats:
+    raise ExportError(
+      f"Cannot read '{_printable(name)}' of '{path}': it repeats the numbers "
+      "of a smaller tensor, as `expand` leaves it. Save it after "
+      "`.contiguous()`, or get the model as model.safetensors."
+    )
   with _readable(path):
     return view.lay_out(data(view.storage))
 
@@ -189,32 +420,36 @@ def _read_zip(local: str, path: str):
   archive = zipfile.ZipFile(local)
   (program,) = (n for n in archive.namelist() if n.endswith("/data.pkl"))
   folder = program.removesuffix("data.pkl")
-  order = f"{folder}byteorder"
-  if order in archive.namelist() and archive.read(order) != b"little":
-    raise ValueError("its numbers are big-endian")
   # As written they are not compressed; so no small file becomes a huge one.
+  # This is before any member is read.
   if any(info.compress_type != zipfile.ZIP_STORED for info in archive.filelist):
     raise ValueError("it is compressed")
+  order = archive.NameToInfo.get(f"{folder}byteorder")
+  if order and (order.file_size > 16 or archive.read(order) != b"little"):
+    raise ValueError("its numbers are big-endian")
+  if archive.getinfo(program).file_size > _LONGEST_PROGRAM:
+    raise ValueError("it has more objects than any model")
 
   def data(storage: _Storage) -> bytes:
     return _exactly(archive.read(f"{folder}data/{storage.key}"), storage)
 
-  return _load(io.BytesIO(archive.read(program)), path).load(), data
+  return _Program(io.BytesIO(archive.read(program)), path).run(), data
 
 
 def _read_legacy(local: str, path: str):
   with open(local, "rb") as f:
-    head = (_load(f, path).load(), _load(f, path).load())
-    if head != (_MAGIC, _PROTOCOL):
+    programs = io.BytesIO(f.read(_LONGEST_PROGRAM))
+  for expected in (_MAGIC, _PROTOCOL):
+    if _Program(programs, path).run() != expected:
       raise ValueError("it is neither of the formats of torch.save")
-    if not _load(f, path).load()["little_endian"]:
-      raise ValueError("its numbers are big-endian")
-    program = _load(f, path)
-    state = program.load()
-    keys = _load(f, path).load()
-    end = f.tell()
+  if not _Program(programs, path).run()["little_endian"]:
+    raise ValueError("its numbers are big-endian")
+  program = _Program(programs, path)
+  state = program.run()
+  keys = _Program(programs, path).run()
+  end = programs.tell()
   places = {}
-  for key in keys:
+  for key in map(_key, keys):
     places[key] = end + 8  # Its length is before it.
     end = places[key] + program.storages[key].bytes
 
@@ -234,25 +469,12 @@ def _exactly(data: bytes, storage: _Storage) -> bytes:
   return data
 
 
-def _load(file: BinaryIO, path: str) -> _Unpickler:
-  """Returns what runs the next pickle in `file`."""
-  start = file.tell()
-  # Reads the program without running it: where it ends, and that it asks for
-  # no more memory than a program of its length can use.
-  for count, (opcode, argument, _) in enumerate(pickletools.genops(file), 1):
-    if "PUT" in opcode.name and int(argument or 0) > count:
-      raise ValueError("it numbers more objects than it has")
-  end = file.tell()
-  file.seek(start)
-  return _Unpickler(io.BytesIO(file.read(end - start)), path)
-
-
 @contextlib.contextmanager
 def _readable(path: str):
   try:
     yield
   except _DAMAGED as e:
-    reason = str(e).partition("\n")[0].rstrip(".")
+    reason = _printable(str(e).partition("\n")[0].rstrip("."))
     raise ExportError(
       f"Cannot read '{path}': as a file of PyTorch it is truncated, damaged "
       f"or of a kind that is not read here. ({type(e).__name__}: {reason}) "
