@@ -13,8 +13,9 @@ from exporters.checkpoints.checkpoint import Checkpoint as Checkpoint
 from exporters.checkpoints.checkpoint import readable
 from exporters.checkpoints.checkpoint import restore as restore
 from exporters.checkpoints.checkpoint import uninitialized as uninitialized
+from exporters.checkpoints.object_based import Files
 from exporters.checkpoints.object_based import ObjectBased
-from exporters.checkpoints.object_based import is_object_based
+from exporters.checkpoints.object_based import listed
 from exporters.checkpoints.tf1 import Tf1
 from exporters.errors import ExportError
 
@@ -50,15 +51,15 @@ def open_checkpoint(path: str, *, averages: bool | None = None) -> Checkpoint:
       return by_attributes
     return keras_h5.KerasH5(path)
   prefix = _prefix(path)
-  with readable(path):
-    if is_object_based(prefix):
-      return ObjectBased(path, prefix, averages=averages)
-    if averages:
-      raise ExportError(
-        f"The checkpoint '{path}' is of TF1 and has no averaged weights that "
-        "are known here. Leave average_weights out."
-      )
-    return Tf1(path, prefix)
+  files = Files(path, prefix)
+  if files.is_object_based:
+    return ObjectBased(path, prefix, files, averages=averages)
+  if averages:
+    raise ExportError(
+      f"The checkpoint '{path}' is of TF1 and has no averaged weights that "
+      "are known here. Leave average_weights out."
+    )
+  return Tf1(path, prefix, files)
 
 
 def _prefix(path: str) -> str:
@@ -68,7 +69,7 @@ def _prefix(path: str) -> str:
     return prefix
   if tf.io.gfile.isdir(path):
     return _newest(path)
-  if tf.io.gfile.glob(f"{prefix}.data-*"):
+  if listed(f"{prefix}.data-*"):
     raise ExportError(
       f"The checkpoint '{prefix}' lacks its file '{prefix}.index'. Copy all of "
       "its files: the `.index` and every `.data-*-of-*`."
@@ -83,7 +84,7 @@ def _newest(directory: str) -> str:
     return latest
   prefixes = [
     name.removesuffix(".index")
-    for name in tf.io.gfile.glob(os.path.join(directory, "*.index"))
+    for name in listed(os.path.join(directory, "*.index"))
   ]
   if not prefixes:
     raise ExportError(
