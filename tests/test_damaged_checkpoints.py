@@ -2,10 +2,13 @@
 
 import contextlib
 import functools
+import json
 import pathlib
 import shutil
 
+import numpy as np
 import pytest
+import safetensors.numpy
 import tensorflow as tf
 from tensorflow.core.protobuf import saved_model_pb2
 from tensorflow.core.protobuf import trackable_object_graph_pb2
@@ -150,3 +153,215 @@ class TestGraphsOfObjects:
       tensors=[tf.constant(content)],
     )
     assert "truncated or damaged" in refusal(path)
+
+
+class TestValues:
+  @pytest.mark.parametrize("dtype", [np.int8, np.bool_, np.int64])
+  @pytest.mark.parametrize("kind", ["hugging_face", "tf1"])
+  def test_no_floating_point_numbers(self, tmp_path, kind, dtype):
+    tensors = numpy_bert.tensors("bert")
+    name = "bert.encoder.layer.0.output.dense.bias"
+    tensors[name] = np.ones(tensors[name].shape, dtype)
+    path = tmp_path / kind
+    if kind == "tf1":
+      checkpoint_files.tf1(path, tensors)
+    else:
+      sizes = numpy_bert.CONFIGS["bert"]
+      checkpoint_files.hugging_face(path, "bert", sizes, tensors)
+    message = refusal(path)
+    assert (
+      f"\n  transformer/layer_0/output/bias: {np.dtype(dtype)}\n" in message
+    )
+
+  @pytest.mark.parametrize(
+    ("name", "other"),
+    [
+      ("bert.pooler.dense.bias", "pooler.dense.bias"),
+      ("bert.embeddings.LayerNorm.weight", "bert.embeddings.LayerNorm.gamma"),
+    ],
+  )
+  def test_two_of_one_name(self, copied, name, other):
+    path = copied / "hugging_face/model.safetensors"
+    tensors = safetensors.numpy.load_file(path)
+    tensors[other] = tensors[name] + 1
+    safetensors.numpy.save_file(tensors, path)
+    assert "twice" in refusal(path)
+
+  def test_decoder_bias_that_is_tied(self, copied):
+    path = copied / "hugging_face/model.safetensors"
+    tensors = safetensors.numpy.load_file(path)
+    want = tensors["cls.predictions.bias"]
+    tensors["cls.predictions.decoder.bias"] = want.copy()
+    safetensors.numpy.save_file(tensors, path)
+    found = checkpoints.open_checkpoint(str(path)).tensors
+    np.testing.assert_array_equal(found["cls.predictions.bias"].read(), want)
+
+  @pytest.mark.parametrize("dtype", ["F8_E4M3", "F8_E5M2", "F4"])
+  def test_types_of_quantization(self, copied, dtype):
+    entry = {"dtype": dtype, "shape": [2], "data_offsets": [0, 2]}
+    if dtype == "F4":
+      entry["data_offsets"] = [0, 1]
+    header = json.dumps({"x": entry}).encode()
+    path = copied / "hugging_face/model.safetensors"
+    size = len(header).to_bytes(8, "little")
+    path.write_bytes(size + header + bytes(entry["data_offsets"][1]))
+    assert refusal(path)
+
+  @pytest.mark.parametrize("kind", ["saved_model", "hugging_face", "tf1", "h5"])
+  def test_averages_of_what_has_none(self, copied, kind):
+    model().save_weights(copied / "h5", save_format="h5")
+    with pytest.raises(ExportError, match="no averaged weights"):
+      checkpoints.open_checkpoint(str(copied / kind), averages=True)
+
+  def test_the_file_that_is_named(self, copied):
+    folder = copied / "hugging_face"
+    tensors = safetensors.numpy.load_file(folder / "model.safetensors")
+    other = {name: value + 1 for name, value in tensors.items()}
+    checkpoint_files.torch_zip(folder / "pytorch_model.bin", other)
+    for name, wanted in (
+      ("pytorch_model.bin", other),
+      ("model.safetensors", tensors),
+      ("", tensors),
+    ):
+      found = checkpoints.open_checkpoint(str(folder / name)).tensors
+      np.testing.assert_array_equal(
+        found["pooler.dense.bias"].read(), wanted["bert.pooler.dense.bias"]
+      )
+
+
+class TestWaysOut:
+  """Nothing outside of a folder is read, whoever wrote the files in it."""
+
+  @pytest.mark.parametrize(
+    "path", ["../x", "/x", "..", ".", "a/b", "\ud800", 3]
+  )
+  def test_modules(self, copied, path):
+    folder = copied / "hugging_face"
+    modules = [{"type": "x.Pooling", "path": path}]
+    (folder / "modules.json").write_text(json.dumps(modules))
+    checkpoint = checkpoints.open_checkpoint(str(folder))
+    with pytest.raises(ExportError, match="name of a folder"):
+      _ = checkpoint.sentence_embedding
+
+  @pytest.mark.parametrize(
+    "content",
+    [
+      b'model_checkpoint_path: "../outside"',
+      b'model_checkpoint_path: "/outside"',
+      b'model_checkpoint_path: ".."',
+      b'model_checkpoint_path: "/far/away/tf2"',
+      b'model_checkpoint_path: "\xff"',
+      b"\xff" * 99,
+      b"",
+    ],
+    ids=range(7),
+  )
+  def test_checkpoint_file(self, copied, tmp_path, content):
+    folder = tmp_path / "training"
+    folder.mkdir()
+    for file in copied.glob("tf2.*"):
+      shutil.copy(file, folder)
+      shutil.copy(file, tmp_path / file.name.replace("tf2", "outside"))
+    (folder / "checkpoint").write_bytes(content)
+    restore(folder)
+    found = checkpoints.open_checkpoint(str(folder))
+    assert [pathlib.Path(file).name for file in found.files] == [
+      "tf2.index",
+      "tf2.data-00000-of-00001",
+    ]
+
+
+class TestPatterns:
+  """A `[` in a path is no pattern."""
+
+  def test_hugging_face(self, copied):
+    folder = copied.rename(copied.parent / "[1]") / "hugging_face"
+    (folder / "1_Pooling").mkdir()
+    (folder / "1_Pooling/config.json").write_text("{}")
+    restore(folder)
+    files = checkpoints.open_checkpoint(str(folder)).files
+    assert [file.removeprefix(f"{folder}/") for file in files] == [
+      "config.json",
+      "model.safetensors",
+      "1_Pooling/config.json",
+    ]
+
+  @pytest.mark.parametrize("name", ["", "tf1", "tf2", "saved_model"])
+  def test_what_only_tensorflow_reads(self, copied, name):
+    path = copied.rename(copied.parent / "[1]") / name
+    assert "Rename the folder" in refusal(path)
+
+
+_DEEP = "[" * 100_000 + "]" * 100_000
+
+
+class TestMetadata:
+  @pytest.mark.parametrize(
+    "text", [_DEEP, '{"vocab_size": ' + "1" * 5000 + "}", "[]", "\0"]
+  )
+  @pytest.mark.parametrize(
+    "file", ["config.json", "model.safetensors.index.json"]
+  )
+  def test_json(self, copied, file, text):
+    folder = copied / "hugging_face"
+    (folder / file).write_text(text)
+    path = folder if file == "config.json" else folder / file
+    assert file in refusal(path)
+
+  @pytest.mark.parametrize(
+    "file",
+    ["config.json", "model.safetensors", "pytorch_model.bin"],
+  )
+  def test_folder_in_place_of_a_file(self, copied, file):
+    folder = copied / "hugging_face"
+    (folder / file).unlink(missing_ok=True)
+    (folder / file).mkdir()
+    assert file in refusal(folder if file == "config.json" else folder / file)
+
+  @pytest.mark.parametrize(
+    "places",
+    [
+      {},
+      [],
+      None,
+      *(
+        {"x": x} for x in (3, [2], {}, "", ".", "..", "a/b.bin", "config.json")
+      ),
+      {"x": "\ud800.bin"},
+    ],
+  )
+  def test_index(self, copied, places):
+    path = copied / "hugging_face/model.safetensors.index.json"
+    path.write_text(json.dumps({"weight_map": places}))
+    assert "by file names" in refusal(path)
+
+  @pytest.mark.parametrize(
+    "modules",
+    [[{}], ["a"], [{"type": 3}], [{"path": 3}], [{"type": "Pooling"}]],
+  )
+  def test_modules(self, copied, modules):
+    folder = copied / "hugging_face"
+    (folder / "modules.json").write_text(json.dumps(modules))
+    checkpoint = checkpoints.open_checkpoint(str(folder))
+    with pytest.raises(ExportError, match=r"modules\.json"):
+      _ = checkpoint.sentence_embedding
+
+  @pytest.mark.parametrize(
+    ("key", "value"),
+    [
+      ("hidden_size", "32"),
+      ("hidden_size", float("nan")),
+      ("hidden_size", True),
+      ("num_hidden_layers", [2]),
+      ("embedding_size", 1.5),
+      ("vocab_size", None),
+      ("hidden_dropout_prob", "0.1"),
+      ("hidden_dropout_prob", float("nan")),
+      ("quantization_config", {"bits": 8}),
+    ],
+  )
+  def test_sizes(self, copied, key, value):
+    path = copied / "hugging_face/config.json"
+    config = json.loads(path.read_text())
+    path.write_text(json.dumps(config | {key: value}))
+    assert key in refusal(copied / "hugging_face")

@@ -62,6 +62,12 @@ class Files:
   def __init__(self, path: str, prefix: str):
     self.path = path
     self._prefix = prefix
+    if re.search(r"[\[\\]", prefix):
+      raise ExportError(
+        f"The checkpoint '{path}' has a '[' or a '\\' in its path, which "
+        "TensorFlow takes for a pattern of names. Rename the folder or the "
+        "files."
+      )
     try:
       # Not `tf.train.load_checkpoint`, which takes some remote prefixes for
       # directories.
