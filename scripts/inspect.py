@@ -25,7 +25,7 @@ def main(path: str) -> None:
   command.prepare_tensorflow()
   from exporters import identification
 
-  identity = identification.identify(path.rstrip("/"))
+  identity = identification.identify(path.rstrip("/") or path)
   leaf = identification.leaf(identity) or _of_as_many_parameters(identity)
   if _GIN.value:
     if leaf is None:
@@ -47,7 +47,9 @@ def _of_as_many_parameters(identity) -> str | None:
   for path in list_configs.leaves():
     found = list_configs.Leaf.read(path)
     if (
-      found.parameters == f"{identity.parameters:,}"
+      # One that is built without a checkpoint could not be exported from it.
+      found.checkpoint != "none"
+      and found.parameters == f"{identity.parameters:,}"
       and ("legacy" in found.name) == legacy
     ):
       return (
@@ -96,7 +98,7 @@ def _nested(tensors) -> dict:
   """Returns a tree of dicts by the parts of names, with texts as leaves."""
   root: dict = {}
   for name, tensor in sorted(tensors.items(), key=_natural):
-    *folders, last = re.split(r"[/.]", name)
+    *folders, last = re.split(r"[/.]", _printable(name))
     node = root
     for folder in folders:
       # A name may be a tensor and a folder: `bias` beside `bias/adam_m`.
@@ -104,6 +106,14 @@ def _nested(tensors) -> dict:
     shape = "x".join(map(str, tensor.shape)) or "scalar"
     node[last] = f"{shape} {tensor.dtype}"
   return root
+
+
+def _printable(text: str) -> str:
+  """Escapes what would move the cursor or colour a terminal."""
+  return "".join(
+    c if c.isprintable() else c.encode("unicode_escape", "replace").decode()
+    for c in text
+  )
 
 
 def _natural(item) -> list:
