@@ -69,7 +69,7 @@ def _print(identity, leaf: str | None) -> None:
   console = Console(highlight=False, soft_wrap=True)
   facts = Table.grid(padding=(0, 2))
   for name, value in _facts(identity):
-    facts.add_row(name, str(value))
+    facts.add_row(Text(name), Text(_printable(str(value))))
   console.print(facts)
   tree = Tree(Text(identity.path), guide_style="dim")
   _add(tree, _nested(identity.tensors))
@@ -85,7 +85,7 @@ def _facts(identity):
   yield "architecture", identity.architecture
   for name, value in identity.sizes.items():
     note = " (customary; the file does not tell)"
-    yield name, f"{value}{note * (name in identity.guessed)}"
+    yield _printable(name), f"{value}{note * (name in identity.guessed)}"
   yield "heads", ", ".join(identity.heads) or "none"
   yield "parameters", f"{identity.parameters:,}"
   yield "dtype", ", ".join(identity.dtypes)

@@ -6,6 +6,7 @@ import json
 import pathlib
 import shutil
 
+import h5py
 import numpy as np
 import pytest
 import safetensors.numpy
@@ -14,8 +15,11 @@ from tensorflow.core.protobuf import saved_model_pb2
 from tensorflow.core.protobuf import trackable_object_graph_pb2
 
 from exporters import checkpoints
+from exporters import identification
 from exporters.errors import ExportError
+from scripts import inspect
 from tests import checkpoint_files
+from tests import command
 from tests import numpy_bert
 from tests import small_bert
 
@@ -186,6 +190,12 @@ class TestValues:
     tensors[other] = tensors[name] + 1
     safetensors.numpy.save_file(tensors, path)
     assert "twice" in refusal(path)
+
+  def test_two_of_one_name_in_tf1(self, tmp_path):
+    tensors = numpy_bert.tensors("bert")
+    tensors["pooler.dense.bias"] = tensors["bert.pooler.dense.bias"] + 1
+    checkpoint_files.tf1(tmp_path / "tf1", tensors)
+    assert "twice" in refusal(tmp_path / "tf1")
 
   def test_decoder_bias_that_is_tied(self, copied):
     path = copied / "hugging_face/model.safetensors"
@@ -365,3 +375,154 @@ class TestMetadata:
     config = json.loads(path.read_text())
     path.write_text(json.dumps(config | {key: value}))
     assert key in refusal(copied / "hugging_face")
+
+
+def _weights(file, layers, weights=()) -> h5py.Group:
+  file.attrs["layer_names"] = layers
+  group = file.create_group("a")
+  group.attrs["weight_names"] = weights
+  return group
+
+
+def _group(file):
+  _weights(file, ["a"], ["b"]).create_group("b")
+
+
+def _datatype(file):
+  _weights(file, ["a"], ["b"])["b"] = np.dtype("f4")
+
+
+def _below_a_dataset(file):
+  _weights(file, ["a/c/b"])["c"] = np.zeros(2)
+
+
+def _layer_that_is_a_dataset(file):
+  _weights(file, ["a/c"])["c"] = np.zeros(2)
+
+
+def _empty(file):
+  _weights(file, ["a"], ["b"])["b"] = h5py.Empty("f4")
+
+
+def _texts(file):
+  group = _weights(file, ["a"], ["b"])
+  group.create_dataset("b", data=["x"], dtype=h5py.string_dtype())
+
+
+def _compound(file):
+  _weights(file, ["a"], ["b"])["b"] = np.zeros(2, [("x", "f4"), ("y", "i4")])
+
+
+def _empty_attribute(file):
+  file.attrs["layer_names"] = h5py.Empty("f4")
+
+
+def _deep(file):
+  group = _weights(file, ["a"])
+  for _ in range(5000):
+    group = group.create_group("g")
+
+
+def _cycle(file):
+  group = _weights(file, ["a"], ["b/x"])
+  group["b"] = group
+
+
+def _nothing_of_keras(file):
+  file["x"] = np.zeros(2)
+
+
+class TestH5:
+  @pytest.mark.parametrize(
+    "write",
+    [
+      _group,
+      _datatype,
+      _below_a_dataset,
+      _layer_that_is_a_dataset,
+      _empty,
+      _texts,
+      _compound,
+      _empty_attribute,
+      _deep,
+      _cycle,
+      _nothing_of_keras,
+    ],
+  )
+  def test_no_weights(self, tmp_path, write):
+    path = tmp_path / "model.h5"
+    with h5py.File(path, "w") as file:
+      write(file)
+    message = refusal(path)
+    assert "as a Keras .h5 file" in message
+    if write is _nothing_of_keras:
+      assert "it has no 'model_weights'" in message
+
+
+def _identity(path, **tensors) -> identification.Identity:
+  """Returns what a TF1 checkpoint of these tensors is."""
+  names = [name.replace("__", "/") for name in tensors]
+  tf.raw_ops.SaveV2(
+    prefix=str(path),
+    tensor_names=names,
+    shape_and_slices=[""] * len(names),
+    tensors=[tf.zeros(shape) for shape in tensors.values()],
+  )
+  return identification.identify(str(path))
+
+
+_LAYER = "bert__encoder__layer_0__attention__self__query__bias"
+_WORDS = "bert__embeddings__word_embeddings"
+
+
+class TestIdentified:
+  @pytest.mark.parametrize(
+    "tensors",
+    [
+      {_WORDS: [4], _LAYER: [2]},
+      {_WORDS: [], _LAYER: [2]},
+      {
+        _WORDS: [4, 2],
+        _LAYER: [2],
+        "bert__embeddings__embedding_transformation__bias": [2],
+      },
+      {_WORDS: [4, 2]},
+    ],
+    ids=["1-D", "0-D", "no positions", "no layers"],
+  )
+  def test_odd_tables(self, tmp_path, tensors):
+    identity = _identity(tmp_path / "ckpt", **tensors)
+    identification.leaf(identity)
+
+  def test_beside_a_folder_is_another_model(self, copied):
+    (copied / "bert_config.json").write_text('{"num_hidden_layers": 77}')
+    folder = identification.identify(str(copied / "hugging_face"))
+    assert folder.sizes["num_layers"] == numpy_bert.LAYERS
+    assert (
+      identification.identify(str(copied / "tf1")).sizes["num_layers"] == 77
+    )
+
+  def test_lines_of_an_encoder_file(self, copied):
+    config = {
+      "type": "any",
+      "any": {"x = 1\nimport os #": 1, "hidden_size": "8\n9", "y": [1]},
+    }
+    (copied / "bert_config.json").write_text(json.dumps(config))
+    leaf = identification.leaf(identification.identify(str(copied / "tf1")))
+    assert "import os" not in leaf
+    assert "hidden_size" not in leaf
+    assert ".y = " not in leaf
+
+  def test_one_number_is_no_template(self, tmp_path):
+    identity = _identity(tmp_path / "ckpt", x=[])
+    assert inspect._of_as_many_parameters(identity) is None
+
+  def test_characters_that_a_terminal_obeys(self, tmp_path):
+    _identity(tmp_path / "ckpt", **{"\x1b[31m\nred[/x]": [2]})
+    shown = command.run("scripts.inspect", str(tmp_path / "ckpt")).stdout
+    assert "\x1b" not in shown
+    assert r"\x1b[31m\nred[" in shown
+
+  def test_the_root_of_a_file_system(self):
+    done = command.run("scripts.inspect", "/", check=False)
+    assert "'/'" in done.stderr

@@ -243,4 +243,6 @@ def _parameter(name: str) -> str:
 
 
 def _first_line(error: Exception) -> str:
-  return str(error).strip("'\"").partition("\n")[0].rstrip(".")
+  # Which would be shown with quotes around it.
+  is_key = isinstance(error, KeyError) and error.args
+  return str(error.args[0] if is_key else error).partition("\n")[0].rstrip(".")

@@ -4,6 +4,7 @@
 prefix such as `bert_model.ckpt`; `weight_maps` has the tables.
 """
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 import functools
 import os
@@ -14,6 +15,7 @@ from exporters.checkpoints import weight_maps
 from exporters.checkpoints.checkpoint import Tensor
 from exporters.checkpoints.named import Mapped
 from exporters.checkpoints.object_based import Files
+from exporters.errors import ExportError
 
 
 class Tf1(Mapped):
@@ -26,6 +28,13 @@ class Tf1(Mapped):
     self._prefix = prefix
     self._files = files
     self.weight_map = weight_maps.of_tf1(files.shapes)
+    counts = Counter(map(self.weight_map.plain, files.shapes))
+    twice = sorted(name for name, count in counts.items() if count > 1)
+    if twice:
+      raise ExportError(
+        f"The checkpoint '{path}' has the tensor '{twice[0]}' twice, with the "
+        "prefix of an encoder and without it. Take a checkpoint of one model."
+      )
     self._tensors = {
       self.weight_map.plain(name): Tensor(
         shape=tuple(shape),
