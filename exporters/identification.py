@@ -131,11 +131,12 @@ def identify(path: str) -> Identity:
 
 def _beside(path: str) -> dict[str, int | str]:
   """Returns what a `bert_config.json` beside a checkpoint says of it."""
-  for folder in (path, os.path.dirname(path)):
-    for name in _ENCODER_FILES:
-      file = os.path.join(folder, name)
-      if tf.io.gfile.exists(file):
-        return dict(encoder_file.read_encoder_file(file).values)
+  # What lies beside a folder is another model's.
+  folder = path if tf.io.gfile.isdir(path) else os.path.dirname(path)
+  for name in _ENCODER_FILES:
+    file = os.path.join(folder, name)
+    if tf.io.gfile.exists(file):
+      return dict(encoder_file.read_encoder_file(file).values)
   return {}
 
 
@@ -146,7 +147,7 @@ def _sizes(
 ) -> tuple[dict[str, int | str], list[str]]:
   """Returns the sizes of a text encoder, and which are guessed."""
   words = _shape(weights, _TABLE.format("word"))
-  if not words:
+  if len(words) != 2:
     return {}, []
   query = _shape(weights, _QUERY)
   positions = _shape(weights, _TABLE.format("position"))
@@ -154,7 +155,9 @@ def _sizes(
   inner = _shape(weights, _INNER)
   layers = {int(m[1]) for name in weights if (m := _LAYER.fullmatch(name))}
   # A bottleneck is narrower than the layer around it.
-  width = positions[1] if architecture == "mobilebert" else math.prod(query)
+  width = math.prod(query)
+  if architecture == "mobilebert":
+    width = positions[1] if len(positions) == 2 else 0
   found = {
     "vocab_size": words[0],
     "hidden_size": width,
@@ -164,7 +167,7 @@ def _sizes(
     "intermediate_size": math.prod(inner),
     "max_position_embeddings": positions[0] if positions else 0,
     "type_vocab_size": types[0] if types else 0,
-    "embedding_size": words[1] if words[1] != width else 0,
+    "embedding_size": words[1] if words[1] != width and width else 0,
   }
   found = {name: size for name, size in found.items() if size} | known
   customary = {
@@ -248,13 +251,23 @@ def leaf(identity: Identity) -> str | None:
     "",
   ]
   for name, value in identity.sizes.items():
-    if name != "type":
+    if _is_safe(name, value):
       note = "  # Customary; the file does not tell."
       lines.append(
         f"encoders.{config}.{names.get(name, name)} = {value!r}"
         + note * (name in identity.guessed)
       )
   return "\n".join(lines) + "\n"
+
+
+def _is_safe(name: str, value: object) -> bool:
+  """Whether a line of gin can say it and nothing else, whoever wrote it."""
+  return (
+    name != "type"
+    and str(name).isidentifier()
+    and isinstance(value, (bool, int, float, str))
+    and str(value).isprintable()
+  )
 
 
 def _or_required(value: str | bool | None) -> str:

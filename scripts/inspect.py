@@ -25,7 +25,7 @@ def main(path: str) -> None:
   command.prepare_tensorflow()
   from exporters import identification
 
-  identity = identification.identify(path.rstrip("/"))
+  identity = identification.identify(path.rstrip("/") or path)
   leaf = identification.leaf(identity) or _of_as_many_parameters(identity)
   if _GIN.value:
     if leaf is None:
@@ -47,7 +47,9 @@ def _of_as_many_parameters(identity) -> str | None:
   for path in list_configs.leaves():
     found = list_configs.Leaf.read(path)
     if (
-      found.parameters == f"{identity.parameters:,}"
+      # One that is built without a checkpoint could not be exported from it.
+      found.checkpoint != "none"
+      and found.parameters == f"{identity.parameters:,}"
       and ("legacy" in found.name) == legacy
     ):
       return (
@@ -67,7 +69,7 @@ def _print(identity, leaf: str | None) -> None:
   console = Console(highlight=False, soft_wrap=True)
   facts = Table.grid(padding=(0, 2))
   for name, value in _facts(identity):
-    facts.add_row(name, str(value))
+    facts.add_row(Text(name), Text(_printable(str(value))))
   console.print(facts)
   tree = Tree(Text(identity.path), guide_style="dim")
   _add(tree, _nested(identity.tensors))
@@ -83,7 +85,7 @@ def _facts(identity):
   yield "architecture", identity.architecture
   for name, value in identity.sizes.items():
     note = " (customary; the file does not tell)"
-    yield name, f"{value}{note * (name in identity.guessed)}"
+    yield _printable(name), f"{value}{note * (name in identity.guessed)}"
   yield "heads", ", ".join(identity.heads) or "none"
   yield "parameters", f"{identity.parameters:,}"
   yield "dtype", ", ".join(identity.dtypes)
@@ -96,7 +98,7 @@ def _nested(tensors) -> dict:
   """Returns a tree of dicts by the parts of names, with texts as leaves."""
   root: dict = {}
   for name, tensor in sorted(tensors.items(), key=_natural):
-    *folders, last = re.split(r"[/.]", name)
+    *folders, last = re.split(r"[/.]", _printable(name))
     node = root
     for folder in folders:
       # A name may be a tensor and a folder: `bias` beside `bias/adam_m`.
@@ -104,6 +106,14 @@ def _nested(tensors) -> dict:
     shape = "x".join(map(str, tensor.shape)) or "scalar"
     node[last] = f"{shape} {tensor.dtype}"
   return root
+
+
+def _printable(text: str) -> str:
+  """Escapes what would move the cursor or colour a terminal."""
+  return "".join(
+    c if c.isprintable() else c.encode("unicode_escape", "replace").decode()
+    for c in text
+  )
 
 
 def _natural(item) -> list:

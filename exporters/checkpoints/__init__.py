@@ -13,8 +13,9 @@ from exporters.checkpoints.checkpoint import Checkpoint as Checkpoint
 from exporters.checkpoints.checkpoint import readable
 from exporters.checkpoints.checkpoint import restore as restore
 from exporters.checkpoints.checkpoint import uninitialized as uninitialized
+from exporters.checkpoints.object_based import Files
 from exporters.checkpoints.object_based import ObjectBased
-from exporters.checkpoints.object_based import is_object_based
+from exporters.checkpoints.object_based import listed
 from exporters.checkpoints.tf1 import Tf1
 from exporters.errors import ExportError
 
@@ -33,32 +34,40 @@ def open_checkpoint(path: str, *, averages: bool | None = None) -> Checkpoint:
       `ObjectBased`.
 
   Raises:
-    ExportError: There is nothing at `path`, or nothing known, or it is damaged.
+    ExportError: There is nothing at `path`, or nothing known, or it is damaged,
+      or it has no averaged weights although they are wanted.
   """
+  checkpoint = _opened(path, averages)
+  if averages and not isinstance(checkpoint, ObjectBased):
+    raise ExportError(
+      f"The checkpoint '{path}' is a {checkpoint.kind}, which has no averaged "
+      "weights that are known here. Leave average_weights out."
+    )
+  return checkpoint
+
+
+def _opened(path: str, averages: bool | None) -> Checkpoint:
   if tf.io.gfile.exists(os.path.join(path, saved_models.FILE)):
     with readable(path):
       return saved_models.SavedModel(path)
   folder, name = os.path.split(path)
+  weights = None
   if name in hugging_face.WEIGHTS:
     # The file by itself does not say of which architecture it is.
-    path = folder or "."
+    path, weights = folder or ".", name
   if tf.io.gfile.exists(os.path.join(path, hugging_face.CONFIG)):
-    return hugging_face.HuggingFace(path)
+    with readable(path):
+      return hugging_face.HuggingFace(path, weights=weights)
   if keras_h5.is_h5(path):
     by_attributes = weights_h5.WeightsH5(path)
     if by_attributes.is_of_this_kind:
       return by_attributes
     return keras_h5.KerasH5(path)
   prefix = _prefix(path)
-  with readable(path):
-    if is_object_based(prefix):
-      return ObjectBased(path, prefix, averages=averages)
-    if averages:
-      raise ExportError(
-        f"The checkpoint '{path}' is of TF1 and has no averaged weights that "
-        "are known here. Leave average_weights out."
-      )
-    return Tf1(path, prefix)
+  files = Files(path, prefix)
+  if files.is_object_based:
+    return ObjectBased(path, prefix, files, averages=averages)
+  return Tf1(path, prefix, files)
 
 
 def _prefix(path: str) -> str:
@@ -68,7 +77,7 @@ def _prefix(path: str) -> str:
     return prefix
   if tf.io.gfile.isdir(path):
     return _newest(path)
-  if tf.io.gfile.glob(f"{prefix}.data-*"):
+  if listed(f"{prefix}.data-*"):
     raise ExportError(
       f"The checkpoint '{prefix}' lacks its file '{prefix}.index'. Copy all of "
       "its files: the `.index` and every `.data-*-of-*`."
@@ -77,13 +86,19 @@ def _prefix(path: str) -> str:
 
 
 def _newest(directory: str) -> str:
-  # The `checkpoint` file knows, unless the directory was moved or trimmed.
-  latest = tf.train.latest_checkpoint(directory)
-  if latest:
-    return latest
+  # The `checkpoint` file knows, unless the directory was trimmed. Of what it
+  # says, the name alone: the directory may have been moved, and nothing outside
+  # of it is read, whoever wrote the file.
+  try:
+    state = tf.train.get_checkpoint_state(directory)
+  except ValueError:  # It is no text, or empty.
+    state = None
+  latest = os.path.basename(state.model_checkpoint_path) if state else ""
+  if latest and f"{latest}.index" in tf.io.gfile.listdir(directory):
+    return os.path.join(directory, latest)
   prefixes = [
     name.removesuffix(".index")
-    for name in tf.io.gfile.glob(os.path.join(directory, "*.index"))
+    for name in listed(os.path.join(directory, "*.index"))
   ]
   if not prefixes:
     raise ExportError(

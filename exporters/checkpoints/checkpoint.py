@@ -175,18 +175,36 @@ def restore(checkpoint: Checkpoint, items: Mapping[str, Any]) -> Match:
   Raises:
     ExportError: A variable has no counterpart of its shape, the part of the
       checkpoint that is restored holds more than the model, a value is not
-      finite, or a file can't be read.
+      finite or of another kind than its variable, or a file can't be read.
   """
   with readable(checkpoint.path):
     match = checkpoint.match(items)
     if match.mismatch:
       raise match.mismatch.error(checkpoint.path, checkpoint.kind)
-    not_finite = []
+    not_finite, not_floating = [], []
     for variable, read in match.pairs:
-      value = tf.cast(read(), variable.dtype)
+      value = read()
+      dtype = tf.as_dtype(value.dtype)
+      # Quantized weights need their scales; as they are they mean nothing.
+      if variable.dtype.is_floating and dtype not in (
+        tf.float16,
+        tf.bfloat16,
+        tf.float32,
+        tf.float64,
+      ):
+        not_floating.append(f"  {variable_name(variable)}: {dtype.name}")
+        continue
+      value = tf.cast(value, variable.dtype)
       if not _is_finite(value):
         not_finite.append(f"  {variable_name(variable)}")
       variable.assign(value)
+  if not_floating:
+    names = "\n".join(not_floating)
+    raise ExportError(
+      f"The checkpoint '{checkpoint.path}' holds values that are no floating "
+      f"point numbers in\n{names}\nPerhaps it is quantized. Take the model as "
+      "it was before, in float32, float16 or bfloat16."
+    )
   if not_finite:
     names = "\n".join(not_finite)
     raise ExportError(

@@ -10,6 +10,7 @@ import functools
 import json
 import os
 import re
+import reprlib
 from typing import Any
 
 import ml_dtypes  # noqa: F401 - numpy knows bfloat16 by it.
@@ -38,7 +39,6 @@ _MORE_FILES = (
   "vocab.txt",
   "tokenizer_config.json",
   "modules.json",
-  "*_Pooling/config.json",
 )
 
 # Model Garden's field, key of config.json.
@@ -74,6 +74,20 @@ _MOBILEBERT_FIELDS = (
   ("normalization_type", "normalization_type"),
   ("classifier_activation", "classifier_activation"),
 )
+# What a value has to be, by the key of config.json.
+_SIZE = ("size", lambda value: type(value) is int and 0 <= value < 2**31)
+_RATE = ("rate", lambda value: type(value) in (int, float) and 0 <= value <= 1)
+_CHOICE = ("truth value", lambda value: isinstance(value, bool))
+_WANTED = {
+  "hidden_dropout_prob": _RATE,
+  "attention_probs_dropout_prob": _RATE,
+  "dropout": _RATE,
+  "attention_dropout": _RATE,
+  "use_bottleneck_attention": _CHOICE,
+  "key_query_shared_bottleneck": _CHOICE,
+  "classifier_activation": _CHOICE,
+  "normalization_type": ("name", lambda value: isinstance(value, str)),
+}
 _FIELDS_OF = {
   "distilbert": _DISTILBERT_FIELDS,
   "mobilebert": _MOBILEBERT_FIELDS,
@@ -94,15 +108,44 @@ _ACTIVATIONS = {
 }
 
 
+# The output bias, which is one tensor under two names.
+_BIAS = "predictions.bias"
+_DECODER_BIAS = "predictions.decoder.bias"
+# What safetensors calls the types that NumPy has, as NumPy calls them.
+_DTYPES = {
+  "BOOL": "bool",
+  "U8": "uint8",
+  "U16": "uint16",
+  "U32": "uint32",
+  "U64": "uint64",
+  "I8": "int8",
+  "I16": "int16",
+  "I32": "int32",
+  "I64": "int64",
+  "F16": "float16",
+  "BF16": "bfloat16",
+  "F32": "float32",
+  "F64": "float64",
+}
+
+
 class HuggingFace(Mapped):
   """A folder of `transformers`, or of `sentence-transformers`."""
 
   kind = "Hugging Face folder"
 
-  def __init__(self, path: str):
+  def __init__(self, path: str, *, weights: str | None = None):
+    """Opens the folder.
+
+    Args:
+      path: The folder.
+      weights: The file of weights, one of `WEIGHTS`. None: the first of them.
+    """
     super().__init__(path)
+    self._wanted = WEIGHTS if weights is None else (weights,)
     self._config = self._json(CONFIG)
     self._refuse_other_architectures()
+    self._refuse_odd_sizes()
     self.weight_map = weight_maps.HUGGING_FACE[self.model_type]
     self._tensors = self._open()
 
@@ -114,7 +157,8 @@ class HuggingFace(Mapped):
     )
     if kind not in known:
       raise ExportError(
-        f"'{file}' says model_type = {kind!r}; known are {', '.join(known)}."
+        f"'{file}' says model_type = {reprlib.repr(kind)}; known are "
+        f"{', '.join(known)}."
       )
     for key, supported in (
       ("layer_norm_eps", 1e-12),
@@ -132,14 +176,38 @@ class HuggingFace(Mapped):
       value = self._config.get(key, supported)
       if value != supported:
         raise ExportError(
-          f"'{file}' says {key} = {value!r}; what is built here computes with "
-          f"{supported!r}."
+          f"'{file}' says {key} = {reprlib.repr(value)}; what is built here "
+          f"computes with {supported!r}."
         )
+    if self._config.get("quantization_config") is not None:
+      raise ExportError(
+        f"'{file}' says by its quantization_config that the weights are "
+        "quantized. Take the model as it was before."
+      )
     if self._activation not in list(_ACTIVATIONS):
       raise ExportError(
-        f"'{file}' says {self._activation_key} = {self._activation!r}; known "
-        f"are {', '.join(sorted(_ACTIVATIONS))}."
+        f"'{file}' says {self._activation_key} = "
+        f"{reprlib.repr(self._activation)}; known are "
+        f"{', '.join(sorted(_ACTIVATIONS))}."
       )
+
+  def _refuse_odd_sizes(self) -> None:
+    keys = [key for _, key in self._fields if key in self._config]
+    if self._config.get("embedding_size") is not None:
+      keys.append("embedding_size")
+    for key in keys:
+      value = self._config[key]
+      wanted, is_fit = _WANTED.get(key, _SIZE)
+      if not is_fit(value):
+        raise ExportError(
+          f"'{os.path.join(self.path, CONFIG)}' says {key} = "
+          f"{reprlib.repr(value)}, which is no {wanted}. Mend the file, or "
+          "take it from where the model comes from."
+        )
+
+  @property
+  def _fields(self) -> Sequence[tuple[str, str]]:
+    return _FIELDS_OF.get(self.model_type, _FIELDS)
 
   @property
   def model_type(self) -> str:
@@ -157,40 +225,60 @@ class HuggingFace(Mapped):
 
   def _open(self) -> dict[str, Tensor]:
     """Returns the tensors, by name without prefix."""
-    found = [n for n in WEIGHTS if self._exists(n)]
+    found = [n for n in self._wanted if self._exists(n)]
     if not found:
       raise ExportError(
-        f"'{self.path}' has a {CONFIG} but no {', no '.join(WEIGHTS)}. Save "
-        "the model with `save_pretrained(folder)`."
+        f"'{self.path}' has a {CONFIG} but no {', no '.join(self._wanted)}. "
+        "Save the model with `save_pretrained(folder)`."
       )
     self._weights = [found[0]]
     if found[0].endswith(".json"):
       self._weights += self._shards(found[0])
     tensors: dict[str, Tensor] = {}
-    for name in self._weights:
-      if name.endswith(".json"):
+    for file in self._weights:
+      if not file.endswith(".json"):
+        _add(tensors, self._read(file), self.path)
+    plain: dict[str, Tensor] = {}
+    for name, tensor in tensors.items():
+      # The decoder's bias is the same tensor under another name.
+      if name.replace(_DECODER_BIAS, _BIAS) in tensors.keys() - {name}:
         continue
-      path = os.path.join(self.path, name)
-      read = torch_pickle.read if name.endswith(".bin") else _read_safetensors
-      tensors |= read(self._local(path), path)
-    return {self._plain(name): tensor for name, tensor in tensors.items()}
+      _add(plain, {self._plain(name): tensor}, self.path)
+    return plain
+
+  def _read(self, file: str) -> dict[str, Tensor]:
+    path = os.path.join(self.path, file)
+    if tf.io.gfile.isdir(path):
+      raise ExportError(
+        f"'{path}' is a folder; it has to be a file of weights."
+      )
+    read = torch_pickle.read if file.endswith(".bin") else _read_safetensors
+    try:
+      return read(self._local(path), path)
+    except OSError as e:
+      raise ExportError(
+        f"Cannot read '{path}': {e}. Check that it is a file that you may read."
+      ) from e
 
   def _shards(self, index: str) -> list[str]:
     path = os.path.join(self.path, index)
     places = self._json(index).get("weight_map")
-    names = set(places.values()) if isinstance(places, dict) else {None}
-    for name in names:
-      # Nothing outside the folder, whoever wrote the index.
-      if not isinstance(name, str) or os.path.basename(name) != name:
-        raise ExportError(
-          f"'{path}' does not say by file names which tensor is in which file."
-        )
+    names = list(places.values()) if isinstance(places, dict) else []
+    suffixes = (".safetensors", ".bin")
+    if not names or not all(
+      _is_plain(n) and n.endswith(suffixes) for n in names
+    ):
+      raise ExportError(
+        f"'{path}' does not say by file names, such as '{_SAFETENSORS}', which "
+        "tensor is in which file. Get it anew from where the model comes from."
+      )
+    for name in set(names):
       if not self._exists(name):
         raise ExportError(
           f"'{self.path}' lacks '{name}', which '{path}' names. Copy all of "
           "its files."
         )
-    return sorted(names)
+    return sorted(set(names))
 
   def _exists(self, name: str) -> bool:
     return tf.io.gfile.exists(os.path.join(self.path, name))
@@ -202,7 +290,7 @@ class HuggingFace(Mapped):
     tensor under two names, of which `transformers` keeps one.
     """
     name = self.weight_map.plain(name)
-    name = name.replace("predictions.decoder.bias", "predictions.bias")
+    name = name.replace(_DECODER_BIAS, _BIAS)
     name = re.sub(r"LayerNorm\.gamma$", "LayerNorm.weight", name)
     return re.sub(r"LayerNorm\.beta$", "LayerNorm.bias", name)
 
@@ -212,12 +300,16 @@ class HuggingFace(Mapped):
 
   @property
   def files(self) -> Sequence[str]:
-    patterns = (CONFIG, *self._weights, *_MORE_FILES)
-    return [
-      path
-      for pattern in patterns
-      for path in sorted(tf.io.gfile.glob(os.path.join(self.path, pattern)))
+    found = [
+      f for f in (CONFIG, *self._weights, *_MORE_FILES) if self._exists(f)
     ]
+    poolings = [
+      os.path.join(name, CONFIG)
+      for name in sorted(tf.io.gfile.listdir(self.path))
+      if name.rstrip("/").endswith("_Pooling")
+      and self._exists(os.path.join(name, CONFIG))
+    ]
+    return [os.path.join(self.path, name) for name in found + poolings]
 
   @property
   def vocab_file(self) -> str | None:
@@ -226,9 +318,10 @@ class HuggingFace(Mapped):
 
   @property
   def declared(self) -> dict[str, Any]:
-    fields = _FIELDS_OF.get(self.model_type, _FIELDS)
     values = {
-      field: self._config[key] for field, key in fields if key in self._config
+      field: self._config[key]
+      for field, key in self._fields
+      if key in self._config
     }
     values["hidden_activation"] = _ACTIVATIONS[self._activation]
     width = self._config.get("embedding_size")
@@ -238,8 +331,15 @@ class HuggingFace(Mapped):
     if self.model_type in _TYPES:
       values["type"] = _TYPES[self.model_type]
     tokenizer = self._json("tokenizer_config.json", default={})
-    if "do_lower_case" in tokenizer:
-      values["do_lower_case"] = tokenizer["do_lower_case"]
+    lower_case = tokenizer.get("do_lower_case")
+    if lower_case is not None:
+      if not isinstance(lower_case, bool):
+        raise ExportError(
+          f"'{os.path.join(self.path, 'tokenizer_config.json')}' says "
+          f"do_lower_case = {reprlib.repr(lower_case)}, which is neither true "
+          "nor false. Mend the file."
+        )
+      values["do_lower_case"] = lower_case
     return values
 
   @property
@@ -252,19 +352,34 @@ class HuggingFace(Mapped):
     modules = self._json("modules.json", default=[])
     if not modules:
       return None
+    file = os.path.join(self.path, "modules.json")
     pooling, normalize = None, False
     for module in modules:
-      kind = module["type"].rpartition(".")[2]
+      fields = module if isinstance(module, dict) else {}
+      kind, folder = str(fields.get("type")), fields.get("path")
+      # Nothing outside this folder, which itself is "". What has no files of
+      # its own may leave it out.
+      if (
+        folder not in ("", None)
+        and not _is_plain(folder)
+        or (folder is None and kind.endswith("Pooling"))
+      ):
+        raise ExportError(
+          f"'{file}' lists {reprlib.repr(module)}; each module has to have a "
+          "type, and for a path the name of a folder beside the file. Get it "
+          "anew from where the model comes from."
+        )
+      kind = kind.rpartition(".")[2]
       if kind == "Pooling":
-        config = self._json(os.path.join(module["path"], "config.json"))
+        config = self._json(os.path.join(folder, CONFIG))
         modes = [k for k, v in config.items() if "pooling_mode" in k and v]
         pooling = modes[0] if len(modes) == 1 else str(modes)
       elif kind == "Normalize":
         normalize = True
       elif kind != "Transformer":
         raise ExportError(
-          f"'{os.path.join(self.path, 'modules.json')}' lists a {kind} module; "
-          "known are Transformer, Pooling and Normalize."
+          f"'{file}' lists a {kind[:99]} module; known are Transformer, "
+          "Pooling and Normalize."
         )
     return SentenceEmbedding.from_pooling_mode(
       pooling, normalize=normalize, path=self.path
@@ -277,10 +392,13 @@ class HuggingFace(Mapped):
     try:
       with tf.io.gfile.GFile(path) as f:
         value = json.load(f)
-    except (json.JSONDecodeError, UnicodeDecodeError) as e:
-      raise ExportError(f"'{path}' is not JSON: {e}.") from e
+    # A ValueError: no JSON, no UTF-8, or a number of thousands of digits.
+    except (ValueError, RecursionError) as e:
+      raise ExportError(f"'{path}' is not JSON that can be read: {e}.") from e
     except tf.errors.NotFoundError as e:
       raise ExportError(f"'{path}' does not exist.") from e
+    except tf.errors.OpError as e:
+      raise ExportError(f"'{path}' is no file that can be read: {e}.") from e
     expected = list if name == "modules.json" else dict
     if not isinstance(value, expected):
       raise ExportError(
@@ -297,19 +415,46 @@ def _read_safetensors(local: str, path: str) -> dict[str, Tensor]:
       f"Cannot read '{path}': it is truncated or damaged. ({e}) Copy it again, "
       "and compare its size."
     ) from e
+  slices = {
+    name: file.get_slice(name)
+    for name in file.keys()  # noqa: SIM118 - it is no mapping.
+  }
+  for name, part in slices.items():
+    if part.get_dtype() not in _DTYPES:
+      raise ExportError(
+        f"'{path}' has the tensor '{name}' of the type {part.get_dtype()}; "
+        f"known are {', '.join(_DTYPES)}. Take the model as it was before it "
+        "was quantized."
+      )
   return {
     name: Tensor(
-      shape=tuple(file.get_slice(name).get_shape()),
-      dtype=_dtype(file.get_slice(name).get_dtype()),
+      shape=tuple(part.get_shape()),
+      dtype=_DTYPES[part.get_dtype()],
       read=functools.partial(file.get_tensor, name),
     )
-    for name in file.keys()  # noqa: SIM118 - it is no mapping.
+    for name, part in slices.items()
   }
 
 
-def _dtype(name: str) -> str:
-  """Returns what "F32" and the like are elsewhere; "BOOL" is no other's."""
-  for short, long in (("BF", "bfloat"), ("F", "float"), ("U", "uint")):
-    if name.startswith(short):
-      return name.replace(short, long, 1)
-  return name.lower() if name == "BOOL" else name.replace("I", "int", 1)
+def _add(
+  tensors: dict[str, Tensor], more: Mapping[str, Tensor], path: str
+) -> None:
+  """Adds tensors by names that are new: which of two is meant, no one knows."""
+  twice = sorted(tensors.keys() & more.keys())
+  if twice:
+    raise ExportError(
+      f"'{path}' has the tensor '{twice[0]}' twice, perhaps with the prefix of "
+      "a model with heads and without it. Save the model anew with "
+      "`save_pretrained(folder)`."
+    )
+  tensors.update(more)
+
+
+def _is_plain(name: Any) -> bool:
+  """Whether it is the name of something in a folder, and no way out of it."""
+  return (
+    isinstance(name, str)
+    and name.isprintable()
+    and os.path.basename(name) == name
+    and name not in ("", ".", "..")
+  )

@@ -24,6 +24,8 @@ from exporters.published import variable_name
 _SIGNATURE = b"\x89HDF\r\n\x1a\n"
 _SUFFIXES = (".h5", ".hdf5")
 _WHOLE_MODEL = "model_weights"
+# Keras goes a few groups below a layer.
+_DEEPEST = 64
 
 
 def is_h5(path: str) -> bool:
@@ -51,18 +53,13 @@ class H5File(Checkpoint):
 
   @functools.cached_property
   def tensors(self) -> Mapping[str, Tensor]:
-    found = {}
-    self.file.visititems(
-      lambda name, item: (
-        found.update({name: item}) if is_dataset(item) else None
-      )
-    )
-    return {
-      name: Tensor(
-        shape=item.shape, dtype=item.dtype.name, read=self.reader(item)
-      )
-      for name, item in found.items()
-    }
+    with self.readable():
+      return {
+        name: Tensor(
+          shape=item.shape, dtype=item.dtype.name, read=self.reader(item)
+        )
+        for name, item in _datasets(self.file)
+      }
 
   def require_one_model(self, items: Mapping[str, Any]) -> None:
     """Raises `ExportError` if the file can't tell the parts apart."""
@@ -151,7 +148,11 @@ class KerasH5(H5File):
     layers = {}
     for layer in _strings(root, "layer_names"):
       group = hard(root, layer)
-      tensors = {n: hard(group, n) for n in _strings(group, "weight_names")}
+      if not isinstance(group, h5py.Group):
+        raise ValueError(f"'{layer}' is no group")
+      tensors = {
+        n: numeric(hard(group, n), n) for n in _strings(group, "weight_names")
+      }
       if tensors:
         layers[layer] = tensors
     return layers
@@ -169,7 +170,12 @@ def hard(group: h5py.Group, name: str) -> Any:
   """
   item = group
   for part in filter(None, name.split("/")):
-    if not isinstance(item.get(part, getlink=True), h5py.HardLink):
+    link = (
+      item.get(part, getlink=True) if isinstance(item, h5py.Group) else None
+    )
+    if link is None:
+      raise ValueError(f"it has no '{name}'")
+    if not isinstance(link, h5py.HardLink):
       raise ValueError(f"'{part}' is a link")
     item = item[part]
   if is_dataset(item) and (item.external or item.is_virtual):
@@ -179,6 +185,42 @@ def hard(group: h5py.Group, name: str) -> Any:
 
 def is_dataset(item: Any) -> bool:
   return isinstance(item, h5py.Dataset)
+
+
+def numeric(item: Any, name: str) -> h5py.Dataset:
+  """Returns a dataset of numbers; HDF5 knows many other things."""
+  if (
+    not is_dataset(item) or item.shape is None or item.dtype.kind not in "biufc"
+  ):
+    raise ValueError(f"'{name}' is no array of numbers")
+  return item
+
+
+def _datasets(root: h5py.Group) -> Iterator[tuple[str, h5py.Dataset]]:
+  """Yields all that is in a file, each once, by its path.
+
+  Not by `visititems`, which takes minutes for groups that are nested thousands
+  deep.
+  """
+  seen = set()
+  pending = [("", root)]
+  while pending:
+    path, item = pending.pop()
+    place = h5py.h5o.get_info(item.id).addr
+    if place in seen:
+      continue
+    seen.add(place)
+    if is_dataset(item):
+      yield path, numeric(item, path)
+    if not isinstance(item, h5py.Group):
+      continue
+    if path.count("/") >= _DEEPEST:
+      raise ValueError(f"its groups are nested more than {_DEEPEST} deep")
+    pending += [
+      (f"{path}/{name}".lstrip("/"), item[name])
+      for name in reversed(list(item))
+      if isinstance(item.get(name, getlink=True), h5py.HardLink)
+    ]
 
 
 def _strings(group: h5py.Group, name: str) -> list[str]:
@@ -201,4 +243,6 @@ def _parameter(name: str) -> str:
 
 
 def _first_line(error: Exception) -> str:
-  return str(error).strip("'\"").partition("\n")[0].rstrip(".")
+  # Which would be shown with quotes around it.
+  is_key = isinstance(error, KeyError) and error.args
+  return str(error.args[0] if is_key else error).partition("\n")[0].rstrip(".")

@@ -14,6 +14,7 @@ which `EMACheckpointing` writes with the two swapped.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
+import fnmatch
 import functools
 import heapq
 import itertools
@@ -21,13 +22,15 @@ import os
 import re
 from typing import Any
 
+from google.protobuf.message import DecodeError
+import numpy as np
 import tensorflow as tf
 from tensorflow.core.protobuf import trackable_object_graph_pb2
 
 from exporters.checkpoints.checkpoint import Checkpoint
 from exporters.checkpoints.checkpoint import Match
 from exporters.checkpoints.checkpoint import Tensor
-from exporters.checkpoints.checkpoint import shards
+from exporters.checkpoints.checkpoint import readable
 from exporters.checkpoints.mismatch import shape_difference
 from exporters.errors import ExportError
 from exporters.published import variable_name
@@ -47,16 +50,128 @@ _AVERAGE = "average"
 _SWAPPED = "average_weights-"
 
 
-def open_reader(prefix: str) -> Any:
-  """Returns TensorFlow's reader of a checkpoint's files."""
-  # Not `tf.train.load_checkpoint`, which takes some remote prefixes for
-  # directories.
-  return tf.compat.v1.train.NewCheckpointReader(prefix)
+class Files:
+  """The files of a TensorFlow checkpoint: tensors by their keys.
+
+  Attributes:
+    path: What the user gave, for messages.
+    shapes: The dimensions of each tensor.
+    dtypes: The type of each tensor.
+  """
+
+  def __init__(self, path: str, prefix: str):
+    self.path = path
+    self._prefix = prefix
+    if re.search(r"[\[\\]", prefix):
+      raise ExportError(
+        f"The checkpoint '{path}' has a '[' or a '\\' in its path, which "
+        "TensorFlow takes for a pattern of names. Rename the folder or the "
+        "files."
+      )
+    try:
+      # Not `tf.train.load_checkpoint`, which takes some remote prefixes for
+      # directories.
+      with readable(path):
+        reader = tf.compat.v1.train.NewCheckpointReader(prefix)
+        self.shapes = reader.get_variable_to_shape_map()
+        self.dtypes = reader.get_variable_to_dtype_map()
+    # What its binding makes of an index with wrong bytes.
+    except (IndexError, TypeError, UnicodeDecodeError) as e:
+      raise self.damaged(f"{prefix}.index", e) from e
+
+  @property
+  def is_object_based(self) -> bool:
+    """Whether there is a graph of objects; TF1's have names alone."""
+    return OBJECT_GRAPH_KEY in self.shapes
+
+  @property
+  def names(self) -> Sequence[str]:
+    """The files, in order."""
+    return [f"{self._prefix}.index", *listed(f"{self._prefix}.data-*")]
+
+  def read(self, key: str) -> tf.Tensor:
+    # Not by the reader, which raises an IndexError for a file that is short.
+    with readable(self.path):
+      (value,) = tf.raw_ops.RestoreV2(
+        prefix=self._prefix,
+        tensor_names=[key],
+        shape_and_slices=[""],
+        dtypes=[self.dtypes[key]],
+      )
+    return value
+
+  def array(self, key: str) -> np.ndarray:
+    return self.read(key).numpy()
+
+  def nodes(self) -> Sequence[Any]:
+    """Returns the nodes of the graph of objects."""
+    found = self.shapes.get(OBJECT_GRAPH_KEY), self.dtypes.get(OBJECT_GRAPH_KEY)
+    if found != ([], tf.string):
+      raise self.damaged(self._prefix, "it has no graph of objects")
+    return nodes(
+      self.path,
+      self._prefix,
+      trackable_object_graph_pb2.TrackableObjectGraph,
+      self.array(OBJECT_GRAPH_KEY),
+    )
+
+  def damaged(self, file: str, reason: Any) -> ExportError:
+    return _damaged(self.path, file, reason)
 
 
-def is_object_based(prefix: str) -> bool:
-  """Whether a checkpoint has a graph of objects; TF1's have names alone."""
-  return open_reader(prefix).has_tensor(OBJECT_GRAPH_KEY)
+def nodes(path: str, file: str, message: Any, data: bytes) -> Sequence[Any]:
+  """Returns the nodes of a graph of objects, whose references all exist.
+
+  Args:
+    path: What the user gave, for messages.
+    file: Where the graph is, for messages.
+    message: The class of the graph or, if it is within a SavedModel, of that.
+    data: The serialized message.
+
+  Raises:
+    ExportError: It is no such message, or refers to nodes that it lacks.
+  """
+  try:
+    graph = message.FromString(data)
+  except DecodeError as e:
+    raise _damaged(path, file, e) from e
+  if hasattr(graph, "meta_graphs"):
+    if not graph.meta_graphs:
+      raise _damaged(path, file, "it has no graph")
+    graph = graph.meta_graphs[0].object_graph_def
+  if not graph.nodes:
+    raise _damaged(path, file, "its graph of objects is empty")
+  known = range(len(graph.nodes))
+  for node in graph.nodes:
+    ids = [child.node_id for child in node.children]
+    ids += [slot.slot_variable_node_id for slot in node.slot_variables]
+    for node_id in ids:
+      # A negative one would count from the end.
+      if node_id not in known:
+        raise _damaged(path, file, f"it has no object {node_id}")
+  return graph.nodes
+
+
+def _damaged(path: str, file: str, reason: Any) -> ExportError:
+  return ExportError(
+    f"Cannot read the checkpoint '{path}': '{file}' is truncated or damaged. "
+    f"({reason}) Copy it again, and compare the sizes of its files."
+  )
+
+
+def listed(pattern: str) -> list[str]:
+  """Returns the files whose last part matches, in order.
+
+  Unlike `glob`, which knows no way to say that a folder's name has a `[`.
+  """
+  folder, name = os.path.split(pattern)
+  if not tf.io.gfile.isdir(folder or "."):
+    return []
+  return [
+    os.path.join(folder, found)
+    for found in sorted(tf.io.gfile.listdir(folder or "."))
+    if fnmatch.fnmatchcase(found, name)
+  ]
 
 
 class ObjectBased(Checkpoint):
@@ -64,23 +179,22 @@ class ObjectBased(Checkpoint):
 
   kind = "TF2 object-based checkpoint"
 
-  def __init__(self, path: str, prefix: str, *, averages: bool | None = None):
+  def __init__(
+    self, path: str, prefix: str, files: Files, *, averages: bool | None = None
+  ):
     """Opens the checkpoint.
 
     Args:
       path: What the user gave.
       prefix: That of its files.
+      files: Them.
       averages: Whether to restore the slots `average` in place of the model's
         own variables. None: if the checkpoint has them, and not swapped.
     """
     super().__init__(path)
-    self._prefix = prefix
-    reader = open_reader(prefix)
-    self._shapes = reader.get_variable_to_shape_map()
-    self._dtypes = reader.get_variable_to_dtype_map()
-    self._nodes = trackable_object_graph_pb2.TrackableObjectGraph.FromString(
-      self._read(OBJECT_GRAPH_KEY).numpy()
-    ).nodes
+    self._files = files
+    self._shapes = files.shapes
+    self._nodes = files.nodes()
     self._averages = {
       slot.original_variable_node_id: slot.slot_variable_node_id
       for node in self._nodes
@@ -111,14 +225,14 @@ class ObjectBased(Checkpoint):
           name = f"optimizer/{name}"
         found[name] = Tensor(
           shape=tuple(self._shapes[key]),
-          dtype=self._dtypes[key].name,
-          read=functools.partial(self._read, key),
+          dtype=self._files.dtypes[key].name,
+          read=functools.partial(self._files.read, key),
         )
     return found
 
   @property
   def files(self) -> Sequence[str]:
-    return shards(self._prefix)
+    return self._files.names
 
   def match(self, items: Mapping[str, Any]) -> Match:
     bound, roots = self._bind(items)
@@ -130,7 +244,7 @@ class ObjectBased(Checkpoint):
         found.add(trackable.ref())
         key = attribute.checkpoint_key
         if trackable.shape == self._shapes[key]:
-          pairs.append((trackable, lambda key=key: self._read(key)))
+          pairs.append((trackable, lambda key=key: self._files.read(key)))
         else:
           shapes.append(
             shape_difference(
@@ -201,15 +315,6 @@ class ObjectBased(Checkpoint):
           if child.local_name not in _TRAINING
         ]
     return seen
-
-  def _read(self, key: str) -> tf.Tensor:
-    (value,) = tf.raw_ops.RestoreV2(
-      prefix=self._prefix,
-      tensor_names=[key],
-      shape_and_slices=[""],
-      dtypes=[self._dtypes[key]],
-    )
-    return value
 
 
 def _trust(attribute: str) -> int:

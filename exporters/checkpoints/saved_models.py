@@ -13,15 +13,13 @@ from typing import Any
 
 import tensorflow as tf
 from tensorflow.core.protobuf import saved_model_pb2
-from tensorflow.core.protobuf import trackable_object_graph_pb2
 
 from exporters.checkpoints.checkpoint import Match
 from exporters.checkpoints.checkpoint import Tensor
-from exporters.checkpoints.checkpoint import shards
 from exporters.checkpoints.named import Named
 from exporters.checkpoints.named import variables
-from exporters.checkpoints.object_based import OBJECT_GRAPH_KEY
-from exporters.checkpoints.object_based import open_reader
+from exporters.checkpoints.object_based import Files
+from exporters.checkpoints.object_based import nodes
 from exporters.errors import ExportError
 from exporters.published import variable_name
 
@@ -39,21 +37,18 @@ class SavedModel(Named):
 
   def __init__(self, path: str):
     super().__init__(path)
-    self._prefix = os.path.join(path, "variables", "variables")
-    self._reader = open_reader(self._prefix)
-    shapes = self._reader.get_variable_to_shape_map()
-    dtypes = self._reader.get_variable_to_dtype_map()
+    self._files = Files(path, os.path.join(path, "variables", "variables"))
     found = list(self._variables())
     counts = Counter(name for name, _ in found)
     self._doubtful = {name for name, count in counts.items() if count > 1}
     self._tensors = {
       name: Tensor(
-        shape=tuple(shapes[key]),
-        dtype=dtypes[key].name,
-        read=functools.partial(self._reader.get_tensor, key),
+        shape=tuple(self._files.shapes[key]),
+        dtype=self._files.dtypes[key].name,
+        read=functools.partial(self._files.array, key),
       )
       for name, key in found
-      if key in shapes and counts[name] == 1
+      if key in self._files.shapes and counts[name] == 1
     }
     self._sources: Mapping[str, str] = {}
 
@@ -92,7 +87,7 @@ class SavedModel(Named):
 
   @property
   def files(self) -> Sequence[str]:
-    return [os.path.join(self.path, FILE), *shards(self._prefix)]
+    return [os.path.join(self.path, FILE), *self._files.names]
 
   @property
   def vocab_file(self) -> str | None:
@@ -102,9 +97,9 @@ class SavedModel(Named):
   @property
   def declared(self) -> dict[str, Any]:
     key = f"{_LOWER_CASE}/.ATTRIBUTES/VARIABLE_VALUE"
-    if not self._reader.has_tensor(key):
+    if self._files.shapes.get(key) != [] or self._files.dtypes[key] != tf.bool:
       return {}
-    return {_LOWER_CASE: bool(self._reader.get_tensor(key))}
+    return {_LOWER_CASE: bool(self._files.array(key))}
 
   def _variables(self) -> Iterator[tuple[str, str]]:
     """Yields each variable's name and its key in the files of weights.
@@ -112,12 +107,10 @@ class SavedModel(Named):
     The graph in `saved_model.pb` has the names, the one beside the weights the
     keys; the same attributes lead through both.
     """
-    with tf.io.gfile.GFile(os.path.join(self.path, FILE), "rb") as f:
-      proto = saved_model_pb2.SavedModel.FromString(f.read())
-    named = proto.meta_graphs[0].object_graph_def.nodes
-    keyed = trackable_object_graph_pb2.TrackableObjectGraph.FromString(
-      self._reader.get_tensor(OBJECT_GRAPH_KEY)
-    ).nodes
+    path = os.path.join(self.path, FILE)
+    with tf.io.gfile.GFile(path, "rb") as f:
+      named = nodes(self.path, path, saved_model_pb2.SavedModel, f.read())
+    keyed = self._files.nodes()
     seen, pending = {0}, [(0, 0)]
     while pending:
       name_id, key_id = pending.pop()

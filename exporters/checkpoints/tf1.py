@@ -4,6 +4,7 @@
 prefix such as `bert_model.ckpt`; `weight_maps` has the tables.
 """
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 import functools
 import os
@@ -12,9 +13,9 @@ import tensorflow as tf
 
 from exporters.checkpoints import weight_maps
 from exporters.checkpoints.checkpoint import Tensor
-from exporters.checkpoints.checkpoint import shards
 from exporters.checkpoints.named import Mapped
-from exporters.checkpoints.object_based import open_reader
+from exporters.checkpoints.object_based import Files
+from exporters.errors import ExportError
 
 
 class Tf1(Mapped):
@@ -22,20 +23,25 @@ class Tf1(Mapped):
 
   kind = "TF1 name-based checkpoint"
 
-  def __init__(self, path: str, prefix: str):
+  def __init__(self, path: str, prefix: str, files: Files):
     super().__init__(path)
     self._prefix = prefix
-    reader = open_reader(prefix)
-    shapes = reader.get_variable_to_shape_map()
-    self.weight_map = weight_maps.of_tf1(shapes)
-    dtypes = reader.get_variable_to_dtype_map()
+    self._files = files
+    self.weight_map = weight_maps.of_tf1(files.shapes)
+    counts = Counter(map(self.weight_map.plain, files.shapes))
+    twice = sorted(name for name, count in counts.items() if count > 1)
+    if twice:
+      raise ExportError(
+        f"The checkpoint '{path}' has the tensor '{twice[0]}' twice, with the "
+        "prefix of an encoder and without it. Take a checkpoint of one model."
+      )
     self._tensors = {
       self.weight_map.plain(name): Tensor(
         shape=tuple(shape),
-        dtype=dtypes[name].name,
-        read=functools.partial(reader.get_tensor, name),
+        dtype=files.dtypes[name].name,
+        read=functools.partial(files.array, name),
       )
-      for name, shape in shapes.items()
+      for name, shape in files.shapes.items()
     }
 
   @property
@@ -44,7 +50,7 @@ class Tf1(Mapped):
 
   @property
   def files(self) -> Sequence[str]:
-    return shards(self._prefix)
+    return self._files.names
 
   @property
   def vocab_file(self) -> str | None:
