@@ -103,7 +103,7 @@ def read_encoder_file(path: str) -> EncoderFile:
     content = (
       json.loads(text) if path.endswith(".json") else yaml.safe_load(text)
     )
-  except (json.JSONDecodeError, yaml.YAMLError) as e:
+  except (ValueError, RecursionError, yaml.YAMLError) as e:
     message = str(e).replace("\n", " ")
     raise ExportError(
       f"The encoder file '{path}' does not parse: {message}."

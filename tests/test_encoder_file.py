@@ -234,6 +234,7 @@ def test_something_must_say_what_the_architecture_is(user_files):
     ("b.json", None, "does not exist"),
     ("b.json", "{", "does not parse"),
     ("p.yaml", "a: [", "does not parse"),
+    ("b.json", "[" * 100_000, "does not parse"),
     ("b.json", "[]", "describes no encoder"),
     ("p.yaml", "task: {model: {backbone: {type: resnet}}}", "describes no"),
     ("p.yaml", "type: gpt", "Model Garden has albert, any, bert"),

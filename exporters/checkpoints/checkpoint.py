@@ -243,10 +243,5 @@ def readable(path: str) -> Iterator[None]:
     ) from e
 
 
-def shards(prefix: str) -> list[str]:
-  """Returns the files of a TensorFlow checkpoint with this prefix, in order."""
-  return [f"{prefix}.index", *sorted(tf.io.gfile.glob(f"{prefix}.data-*"))]
-
-
 def _first_line(error: Exception) -> str:
   return str(getattr(error, "message", error)).partition("\n")[0].rstrip(".")
