@@ -20,11 +20,10 @@ import tensorflow as tf
 import tf_keras
 
 from exporters import encoder_types
+from exporters.checkpoints.checkpoint import EXACT_GELU
 from exporters.encoder_types import INPUTS
 from exporters.errors import ExportError
 from exporters.published import Hyperparameter
-
-EXACT_GELU = "exporters>exact_gelu"
 
 _RATES = ("dropout_rate", "attention_dropout_rate")
 

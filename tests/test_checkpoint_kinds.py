@@ -335,6 +335,7 @@ class TestWaysIn:
       "hugging_face": tmp_path / "gelu_new",
       "saved_model": tmp_path / "exported/tf1",
       "exact_gelu": tmp_path / "gelu",
+      "exact_gelu again": tmp_path / "exported/exact_gelu",
     }
     digests = {}
     for name, checkpoint in ways.items():
@@ -355,6 +356,8 @@ class TestWaysIn:
         for file in saved_model.files(str(path))
       }
     exact = digests.pop("exact_gelu")
+    # A graph tells which GELU it has.
+    assert digests.pop("exact_gelu again") == exact
     want = digests["tf1"]
     assert all(got == want for got in digests.values())
     # With the exact GELU the graph is another, and nothing else.

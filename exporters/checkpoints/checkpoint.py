@@ -17,6 +17,11 @@ from exporters.errors import ExportError
 from exporters.published import variable_name
 from exporters.sentence_embedding import SentenceEmbedding
 
+# What `declared` calls the GELU by the error function; see
+# `exporters.encoders.exact_gelu`. "gelu" is the tanh approximation, as it is
+# in Model Garden.
+EXACT_GELU = "exporters>exact_gelu"
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Match:

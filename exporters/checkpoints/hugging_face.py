@@ -19,6 +19,7 @@ import tensorflow as tf
 
 from exporters.checkpoints import torch_pickle
 from exporters.checkpoints import weight_maps
+from exporters.checkpoints.checkpoint import EXACT_GELU
 from exporters.checkpoints.checkpoint import Tensor
 from exporters.checkpoints.named import Mapped
 from exporters.errors import ExportError
@@ -99,7 +100,7 @@ _DEFAULT_ACTIVATIONS = {"albert": "gelu_new", "mobilebert": "relu"}
 _TYPES = {"albert": "albert", "mobilebert": "mobilebert"}
 # Hugging Face's "gelu" is exact; Model Garden's is the tanh approximation.
 _ACTIVATIONS = {
-  "gelu": "exporters>exact_gelu",
+  "gelu": EXACT_GELU,
   "gelu_new": "gelu",
   "gelu_pytorch_tanh": "gelu",
   "relu": "relu",

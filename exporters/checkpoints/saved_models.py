@@ -14,6 +14,7 @@ from typing import Any
 import tensorflow as tf
 from tensorflow.core.protobuf import saved_model_pb2
 
+from exporters.checkpoints.checkpoint import EXACT_GELU
 from exporters.checkpoints.checkpoint import Match
 from exporters.checkpoints.checkpoint import Tensor
 from exporters.checkpoints.named import Named
@@ -26,6 +27,13 @@ from exporters.published import variable_name
 FILE = "saved_model.pb"
 _VOCABULARY = "vocab.txt"
 _LOWER_CASE = "do_lower_case"
+# Which GELU an encoder was traced with shows in the operations of
+# `tf.nn.gelu`, and nowhere else.
+_GELUS = {
+  "Gelu/Erf": EXACT_GELU,
+  "Gelu/Erfc": EXACT_GELU,
+  "Gelu/Tanh": "gelu",
+}
 # Keras numbers the layers of a process: `conv2d_7`.
 _NUMBER = re.compile(r"^(.*?)(?:_(\d+))?$")
 
@@ -94,12 +102,25 @@ class SavedModel(Named):
     path = os.path.join(self.path, "assets", _VOCABULARY)
     return path if tf.io.gfile.exists(path) else None
 
-  @property
+  @functools.cached_property
   def declared(self) -> dict[str, Any]:
+    found: dict[str, Any] = {}
     key = f"{_LOWER_CASE}/.ATTRIBUTES/VARIABLE_VALUE"
-    if self._files.shapes.get(key) != [] or self._files.dtypes[key] != tf.bool:
-      return {}
-    return {_LOWER_CASE: bool(self._files.array(key))}
+    if self._files.shapes.get(key) == [] and self._files.dtypes[key] == tf.bool:
+      found[_LOWER_CASE] = bool(self._files.array(key))
+    kinds = {_GELUS[name] for name in self._operations() if name in _GELUS}
+    if len(kinds) == 1:
+      (found["hidden_activation"],) = kinds
+    return found
+
+  def _operations(self) -> Iterator[str]:
+    """Yields the last two parts of the names in the graphs of calls."""
+    path = os.path.join(self.path, FILE)
+    with tf.io.gfile.GFile(path, "rb") as f:
+      (graph, *_) = saved_model_pb2.SavedModel.FromString(f.read()).meta_graphs
+    for function in graph.graph_def.library.function:
+      for node in function.node_def:
+        yield "/".join(node.name.rsplit("/", 2)[1:])
 
   def _variables(self) -> Iterator[tuple[str, str]]:
     """Yields each variable's name and its key in the files of weights.
