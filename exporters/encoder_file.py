@@ -17,42 +17,16 @@ from official.nlp.configs import encoders
 import tensorflow as tf
 import yaml
 
+from exporters import encoder_json
 from exporters import encoder_types
 from exporters import text_file
 from exporters.errors import ExportError
 
-# The JSON's key, the field of `BertEncoderConfig`. Whatever else it holds is
-# about training, or for other implementations.
-_FIELDS = {
-  "vocab_size": "vocab_size",
-  "hidden_size": "hidden_size",
-  "num_hidden_layers": "num_layers",
-  "num_attention_heads": "num_attention_heads",
-  "intermediate_size": "intermediate_size",
-  "max_position_embeddings": "max_position_embeddings",
-  "type_vocab_size": "type_vocab_size",
-  "embedding_size": "embedding_size",
-  "hidden_act": "hidden_activation",
-  "hidden_dropout_prob": "dropout_rate",
-  "attention_probs_dropout_prob": "attention_dropout_rate",
-}
-# What only MobileBERT has, and calls as Model Garden does.
-_MOBILEBERT_FIELDS = (
-  "intra_bottleneck_size",
-  "use_bottleneck_attention",
-  "key_query_shared_bottleneck",
-  "num_feedforward_networks",
-  "normalization_type",
-  "classifier_activation",
+# Of the JSON, beside sizes and rates.
+_MORE_FIELDS = (
+  ("embedding_size", "embedding_size"),
+  ("hidden_activation", "hidden_act"),
 )
-# What Model Garden computes one way only, with no field for it.
-_ONLY = {
-  "num_hidden_groups": 1,
-  "inner_group_num": 1,
-  "trigram_input": True,
-  "use_bottleneck": True,
-}
-_RATES = ("dropout_rate", "attention_dropout_rate")
 # The implementations that read such files compute both by tanh.
 _ACTIVATIONS = {"gelu_new": "gelu"}
 
@@ -121,46 +95,22 @@ def read_encoder_file(path: str) -> EncoderFile:
 def _legacy(content: Any, path: str) -> EncoderFile | None:
   if not isinstance(content, Mapping) or "num_hidden_layers" not in content:
     return None
-  for key, only in _ONLY.items():
-    if content.get(key, only) != only:
-      raise ExportError(
-        f"The encoder file '{path}' says {key} = {content[key]!r}; Model "
-        f"Garden computes with {only!r}."
-      )
   # Told by what only they have.
-  kind = None
+  kind, fields = None, encoder_json.FIELDS
   if "num_hidden_groups" in content:
     kind = "albert"
   if "intra_bottleneck_size" in content:
-    kind = "mobilebert"
-  keys = dict(_FIELDS)
-  if kind == "mobilebert":
-    keys |= {name: name for name in _MOBILEBERT_FIELDS}
-  values = {name: content[key] for key, name in keys.items() if key in content}
+    kind, fields = "mobilebert", encoder_json.MOBILEBERT_FIELDS
+  fields += _MORE_FIELDS
+  encoder_json.refuse_unfit(content, [key for _, key in fields], path)
+  values = {field: content[key] for field, key in fields if key in content}
   activation = values.get("hidden_activation")
-  if isinstance(activation, str):
-    values["hidden_activation"] = _ACTIVATIONS.get(activation, activation)
-  _refuse_other_types(values, path)
+  if activation in _ACTIVATIONS:
+    values["hidden_activation"] = _ACTIVATIONS[activation]
   if kind is None and values.get("embedding_size") == values.get("hidden_size"):
     # Model Garden has no projection then, and a gin file need not say it.
     values.pop("embedding_size", None)
   return EncoderFile(path=path, type=kind, values=values)
-
-
-def _refuse_other_types(values: Mapping[str, Any], path: str) -> None:
-  defaults = encoders.MobileBertEncoderConfig().as_dict()
-  for name, value in values.items():
-    kinds: tuple[type, ...] = (int,)
-    if name in _RATES:
-      kinds = (int, float)
-    elif name == "hidden_activation" or name in _MOBILEBERT_FIELDS:
-      kinds = (type(defaults.get(name, "")),)
-    if type(value) not in kinds:
-      names = " or ".join(kind.__name__ for kind in kinds)
-      raise ExportError(
-        f"The encoder file '{path}' says {name} = {value!r}, which must be "
-        f"{names}."
-      )
 
 
 def _garden(content: Any, path: str) -> EncoderFile | None:

@@ -17,6 +17,7 @@ import ml_dtypes  # noqa: F401 - numpy knows bfloat16 by it.
 import safetensors
 import tensorflow as tf
 
+from exporters import encoder_json
 from exporters.checkpoints import torch_pickle
 from exporters.checkpoints import weight_maps
 from exporters.checkpoints.checkpoint import EXACT_GELU
@@ -42,56 +43,17 @@ _MORE_FILES = (
   "modules.json",
 )
 
-# Model Garden's field, key of config.json.
-_FIELDS = (
-  ("vocab_size", "vocab_size"),
-  ("hidden_size", "hidden_size"),
-  ("num_layers", "num_hidden_layers"),
-  ("num_attention_heads", "num_attention_heads"),
-  ("intermediate_size", "intermediate_size"),
-  ("max_position_embeddings", "max_position_embeddings"),
-  ("type_vocab_size", "type_vocab_size"),
-  ("dropout_rate", "hidden_dropout_prob"),
-  ("attention_dropout_rate", "attention_probs_dropout_prob"),
-)
-# DistilBERT has names of its own.
-_DISTILBERT_FIELDS = (
-  ("vocab_size", "vocab_size"),
-  ("hidden_size", "dim"),
-  ("num_layers", "n_layers"),
-  ("num_attention_heads", "n_heads"),
-  ("intermediate_size", "hidden_dim"),
-  ("max_position_embeddings", "max_position_embeddings"),
-  ("dropout_rate", "dropout"),
-  ("attention_dropout_rate", "attention_dropout"),
-)
-# MobileBERT has more than BERT.
-_MOBILEBERT_FIELDS = (
-  *_FIELDS,
-  ("intra_bottleneck_size", "intra_bottleneck_size"),
-  ("use_bottleneck_attention", "use_bottleneck_attention"),
-  ("key_query_shared_bottleneck", "key_query_shared_bottleneck"),
-  ("num_feedforward_networks", "num_feedforward_networks"),
-  ("normalization_type", "normalization_type"),
-  ("classifier_activation", "classifier_activation"),
-)
-# What a value has to be, by the key of config.json.
-_SIZE = ("size", lambda value: type(value) is int and 0 <= value < 2**31)
-_RATE = ("rate", lambda value: type(value) in (int, float) and 0 <= value <= 1)
-_CHOICE = ("truth value", lambda value: isinstance(value, bool))
-_WANTED = {
-  "hidden_dropout_prob": _RATE,
-  "attention_probs_dropout_prob": _RATE,
-  "dropout": _RATE,
-  "attention_dropout": _RATE,
-  "use_bottleneck_attention": _CHOICE,
-  "key_query_shared_bottleneck": _CHOICE,
-  "classifier_activation": _CHOICE,
-  "normalization_type": ("name", lambda value: isinstance(value, str)),
-}
 _FIELDS_OF = {
-  "distilbert": _DISTILBERT_FIELDS,
-  "mobilebert": _MOBILEBERT_FIELDS,
+  "distilbert": encoder_json.DISTILBERT_FIELDS,
+  "mobilebert": encoder_json.MOBILEBERT_FIELDS,
+}
+# What is computed one way only here, beside what every JSON may say.
+_ONE_WAY = {
+  "layer_norm_eps": 1e-12,
+  "position_embedding_type": "absolute",
+  # Another mask, another output layer: no tensor's name tells of them.
+  "is_decoder": False,
+  "tie_word_embeddings": True,
 }
 # What each computes with when its config.json says nothing.
 _DEFAULT_ACTIVATIONS = {"albert": "gelu_new", "mobilebert": "relu"}
@@ -146,7 +108,6 @@ class HuggingFace(Mapped):
     self._wanted = WEIGHTS if weights is None else (weights,)
     self._config = self._json(CONFIG)
     self._refuse_other_architectures()
-    self._refuse_odd_sizes()
     self.weight_map = weight_maps.HUGGING_FACE[self.model_type]
     self._tensors = self._open()
 
@@ -161,25 +122,10 @@ class HuggingFace(Mapped):
         f"'{file}' says model_type = {reprlib.repr(kind)}; known are "
         f"{', '.join(known)}."
       )
-    for key, supported in (
-      ("layer_norm_eps", 1e-12),
-      ("position_embedding_type", "absolute"),
-      # Another mask, another output layer: no tensor's name tells of them.
-      ("is_decoder", False),
-      ("tie_word_embeddings", True),
-      # ALBERT: one layer that is shared by all.
-      ("num_hidden_groups", 1),
-      ("inner_group_num", 1),
-      # MobileBERT as published.
-      ("trigram_input", True),
-      ("use_bottleneck", True),
-    ):
-      value = self._config.get(key, supported)
-      if value != supported:
-        raise ExportError(
-          f"'{file}' says {key} = {reprlib.repr(value)}; what is built here "
-          f"computes with {supported!r}."
-        )
+    keys = [key for _, key in self._fields]
+    if self._config.get("embedding_size") is not None:
+      keys.append("embedding_size")
+    encoder_json.refuse_unfit(self._config, keys, file, _ONE_WAY)
     if self._config.get("quantization_config") is not None:
       raise ExportError(
         f"'{file}' says by its quantization_config that the weights are "
@@ -192,23 +138,9 @@ class HuggingFace(Mapped):
         f"{', '.join(sorted(_ACTIVATIONS))}."
       )
 
-  def _refuse_odd_sizes(self) -> None:
-    keys = [key for _, key in self._fields if key in self._config]
-    if self._config.get("embedding_size") is not None:
-      keys.append("embedding_size")
-    for key in keys:
-      value = self._config[key]
-      wanted, is_fit = _WANTED.get(key, _SIZE)
-      if not is_fit(value):
-        raise ExportError(
-          f"'{os.path.join(self.path, CONFIG)}' says {key} = "
-          f"{reprlib.repr(value)}, which is no {wanted}. Mend the file, or "
-          "take it from where the model comes from."
-        )
-
   @property
   def _fields(self) -> Sequence[tuple[str, str]]:
-    return _FIELDS_OF.get(self.model_type, _FIELDS)
+    return _FIELDS_OF.get(self.model_type, encoder_json.FIELDS)
 
   @property
   def model_type(self) -> str:
