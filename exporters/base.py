@@ -14,21 +14,21 @@ import abc
 from collections.abc import Callable, Iterator, Mapping, Sequence
 import contextlib
 import dataclasses
-import difflib
 import functools
 import os
-import re
 import tempfile
 import time
 from typing import Any
 
 import tensorflow as tf
 
+from exporters import adjustment
 from exporters import checker
 from exporters import checkpoints
 from exporters import checks
 from exporters import field_types
 from exporters import keras_saved_model
+from exporters import remote
 from exporters import saved_model
 from exporters import staging
 from exporters import warmup
@@ -202,7 +202,7 @@ def export(
       with stages("restore", exporter.checkpoint):
         ignored = _restore(exporter, build, without_value)
     models = {
-      name: _with_recipe(published, exporter)
+      name: _adjusted(published, exporter)
       for name, published in build.published.items()
     }
     # All before any check: what a check traces shows in the names of functions
@@ -232,8 +232,8 @@ def export(
         Artifact(
           path=os.path.join(export_path, name).rstrip(os.sep),
           size=_size(path),
-          parameters=_parameters(_all(published, "variables")),
-          trainable=_parameters(_all(published, "trainable_variables")),
+          parameters=_parameters(published.every("variables")),
+          trainable=_parameters(published.every("trainable_variables")),
           results=results,
         )
       )
@@ -243,13 +243,13 @@ def export(
 def _export_remote(
   exporter: Exporter, export_path: str, *, overwrite: bool, **kwargs
 ) -> Export:
-  with _reworded(export_path):
+  with remote.reworded(export_path):
     staging.refuse_existing(export_path, overwrite=overwrite)
   with tempfile.TemporaryDirectory() as scratch:
     local = os.path.join(scratch, "saved_model")
     done = export(exporter, export_path=local, **kwargs)
-    with kwargs["stages"]("copy", export_path), _reworded(export_path):
-      _copy(local, export_path)
+    with kwargs["stages"]("copy", export_path), remote.reworded(export_path):
+      remote.copy(local, export_path)
   return dataclasses.replace(
     done,
     artifacts=[
@@ -257,43 +257,6 @@ def _export_remote(
       for a in done.artifacts
     ],
   )
-
-
-@contextlib.contextmanager
-def _reworded(path: str) -> Iterator[None]:
-  try:
-    yield
-  except tf.errors.OpError as e:
-    raise ExportError(f"Cannot write to '{path}': {e.message}") from e
-
-
-def _copy(local: str, remote: str) -> None:
-  """Copies a directory; `saved_model.pb`, which makes it a model, last.
-
-  First to a directory beside the target, from where it is moved: what is
-  replaced stays until all of the new one has arrived.
-  """
-  parent, name = os.path.split(remote.rstrip("/"))
-  incoming = os.path.join(parent, f".{name}.incoming")
-  files = sorted(
-    saved_model.files(local),
-    key=lambda file: (file.endswith("saved_model.pb"), file),
-  )
-  for file in files:
-    target = _with_parent(os.path.join(incoming, file))
-    tf.io.gfile.copy(os.path.join(local, file), target, overwrite=True)
-  if tf.io.gfile.exists(remote):
-    tf.io.gfile.rmtree(remote)
-  # File by file: object stores know no directories to rename.
-  for file in files:
-    target = _with_parent(os.path.join(remote, file))
-    tf.io.gfile.rename(os.path.join(incoming, file), target)
-  tf.io.gfile.rmtree(incoming)
-
-
-def _with_parent(path: str) -> str:
-  tf.io.gfile.makedirs(os.path.dirname(path))
-  return path
 
 
 def _initial_values(exporter: Exporter) -> contextlib.AbstractContextManager:
@@ -321,7 +284,7 @@ def _restore(
     ignored.append(match.ignored)
   empty = {variable.ref() for variable in without_value}
   for published in build.published.values():
-    refs = {variable.ref() for variable in _all(published, "variables")}
+    refs = {variable.ref() for variable in published.every("variables")}
     refs |= empty & {variable.ref() for variable in _tracked(published)}
     forgotten = sorted(variable_name(r.deref()) for r in refs - restored)
     if forgotten:
@@ -343,88 +306,18 @@ def _tracked(published: Published) -> Iterator[tf.Variable]:
         yield trackable
 
 
-def _with_recipe(published: Published, exporter: Exporter) -> Published:
+def _adjusted(published: Published, exporter: Exporter) -> Published:
   """Applies the fields that every exporter has."""
-  callables = published.callables().values()
-  offered = {name for c in callables for name in c.hyperparameters}
-  for name in exporter.hyperparameter_defaults:
-    if name not in offered:
-      nearest = difflib.get_close_matches(name, offered, n=1)
-      hint = f" Did you mean '{nearest[0]}'?" if nearest else ""
-      raise ExportError(
-        f"hyperparameter_defaults names '{name}', but this model offers "
-        f"{', '.join(sorted(offered)) or 'none'}.{hint}"
-      )
-  if exporter.hyperparameter_defaults and exporter.keras_saved_model:
+  defaults = exporter.hyperparameter_defaults
+  if defaults and exporter.keras_saved_model:
     raise ExportError(
       "A Keras SavedModel keeps the trained rates; leave out "
       "hyperparameter_defaults or keras_saved_model."
     )
-  try:
-    changed = _changed(published, exporter, {})
-  except re.error as e:
-    raise ExportError(
-      f"trainable = '{exporter.trainable}' is no regular expression: {e}."
-    ) from e
-  if exporter.trainable and not _all(changed, "trainable_variables"):
-    names = [v.name for v in _all(published, "trainable_variables")[:3]]
-    raise ExportError(
-      f"trainable = '{exporter.trainable}' is found in no name of a trained "
-      f"variable. Names are such as {', '.join(names) or '(there are none)'}."
-    )
-  return changed
-
-
-def _changed(
-  published: Published, exporter: Exporter, made: dict[int, Published]
-) -> Published:
-  """Returns a copy; one of each sub-object, however many names it has."""
-  if id(published) in made:
-    return made[id(published)]
-  pattern = re.compile(exporter.trainable or "")
-  changed = dataclasses.replace(
-    published,
-    trainable_variables=[
-      v for v in published.trainable_variables if pattern.search(v.name)
-    ],
-    hyperparameters={
-      name: dataclasses.replace(
-        hyperparameter,
-        default=_default(exporter, name, hyperparameter),
-      )
-      for name, hyperparameter in published.hyperparameters.items()
-    },
-    sub_objects={
-      name: _changed(sub_object, exporter, made)
-      for name, sub_object in published.sub_objects.items()
-    },
-  )
-  made[id(published)] = changed
-  return changed
-
-
-def _default(
-  exporter: Exporter, name: str, hyperparameter: Hyperparameter
-) -> float:
-  """Returns the default that the recipe gives, or the trained one."""
-  trained = hyperparameter.default
-  given = exporter.hyperparameter_defaults.get(name, trained)
-  if isinstance(given, bool) or not isinstance(given, (int, float)):
-    raise ExportError(
-      f"hyperparameter_defaults has {name} = {given!r}, which is no number."
-    )
-  rate = hyperparameter.attribute == "rate"
-  if hyperparameter.layers and (not 0 <= given <= 1 or rate and given == 1):
-    raise ExportError(
-      f"hyperparameter_defaults has {name} = {given}; a "
-      f"{hyperparameter.attribute} lies between 0 and 1."
-    )
-  # Of the trained one's type, which is that of the argument.
-  if type(trained)(given) != given:
-    raise ExportError(
-      f"hyperparameter_defaults has {name} = {given}, which must be whole."
-    )
-  return type(trained)(given)
+  published = adjustment.with_defaults(published, defaults)
+  if not exporter.trainable:
+    return published
+  return adjustment.with_trainable(published, exporter.trainable)
 
 
 def _save(
@@ -468,16 +361,6 @@ def _refuse_failed(results: Sequence[checks.Result], name: str) -> None:
     raise ExportError(
       f"{what} failed its checks, so it does not appear:{lines}"
     )
-
-
-def _all(published: Published, attribute: str) -> list[tf.Variable]:
-  """Returns the variables of all callables, each once."""
-  variables = {
-    variable.ref(): variable
-    for callable_ in published.callables().values()
-    for variable in getattr(callable_, attribute)
-  }
-  return list(variables.values())
 
 
 def _parameters(variables: Sequence[tf.Variable]) -> int:

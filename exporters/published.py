@@ -89,6 +89,15 @@ class Published:
       found |= sub_object.callables(f"{name}.{attribute}".lstrip("."))
     return found
 
+  def every(self, attribute: str) -> list[tf.Variable]:
+    """Returns `attribute`, variables, of all callables, each once."""
+    variables = {
+      variable.ref(): variable
+      for callable_ in self.callables().values()
+      for variable in getattr(callable_, attribute)
+    }
+    return list(variables.values())
+
   def arguments(self, training: bool) -> dict[str, Any]:
     """Returns the keyword arguments of a plain call of `function`."""
     arguments = {"training": training} if self.training else {}
