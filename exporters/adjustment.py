@@ -2,11 +2,11 @@
 
 from collections.abc import Callable, Mapping
 import dataclasses
-import difflib
 import re
 from typing import Any
 
 from exporters.errors import ExportError
+from exporters.errors import did_you_mean
 from exporters.published import Hyperparameter
 from exporters.published import Published
 
@@ -23,11 +23,10 @@ def with_defaults(
   offered = {name for c in callables for name in c.hyperparameters}
   for name in defaults:
     if name not in offered:
-      nearest = difflib.get_close_matches(name, offered, n=1)
-      hint = f" Did you mean '{nearest[0]}'?" if nearest else ""
       raise ExportError(
         f"hyperparameter_defaults names '{name}', but this model offers "
-        f"{', '.join(sorted(offered)) or 'none'}.{hint}"
+        f"{', '.join(sorted(offered)) or 'none'}."
+        f"{did_you_mean(name, offered)}"
       )
 
   def change(one: Published) -> dict[str, Any]:

@@ -39,7 +39,6 @@ if __name__ == "__main__":
 
   cli.run()
 
-from collections.abc import Sequence
 import dataclasses
 from typing import ClassVar
 
@@ -56,6 +55,7 @@ from exporters import encoders
 from exporters import sentencepiece_model
 from exporters import vocabulary
 from exporters.errors import ExportError
+from exporters.published import each_once
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -225,18 +225,12 @@ def _masked_lm(
     function=masked_lm,
     inputs=encoder.input_specs("masked_lm_positions"),
     hyperparameters=encoder.hyperparameters(),
-    variables=_union(encoder.model.variables, head.variables),
-    trainable_variables=_union(
-      encoder.model.trainable_variables, head.trainable_variables
+    # The head shares the embedding table.
+    variables=each_once([*encoder.model.variables, *head.variables]),
+    trainable_variables=each_once(
+      [*encoder.model.trainable_variables, *head.trainable_variables]
     ),
     parent="core",
     samples=encoder.samples(positions=True),
     source=source,
   )
-
-
-def _union(
-  variables: Sequence[tf.Variable], more: Sequence[tf.Variable]
-) -> list[tf.Variable]:
-  """Returns both, each variable once: the head shares the embedding table."""
-  return list({v.ref(): v for v in (*variables, *more)}.values())

@@ -1,7 +1,8 @@
 """The one error that an exporter shows to a person."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 import contextlib
+import difflib
 
 
 class ExportError(Exception):
@@ -10,6 +11,18 @@ class ExportError(Exception):
   The command line prints the message as it stands, without a traceback, and
   exits with code 1. Anything else that is raised is a defect of this code.
   """
+
+
+def did_you_mean(name: str, names: Iterable[str]) -> str:
+  """Returns a sentence with the nearest of `names`; nothing if none is near."""
+  nearest = difflib.get_close_matches(name, list(names), n=1)
+  return f" Did you mean '{nearest[0]}'?" if nearest else ""
+
+
+def first_line(error: Exception) -> str:
+  """Returns what an error says in its first line, without the full stop."""
+  message = str(getattr(error, "message", error))
+  return message.strip().partition("\n")[0].rstrip(".")
 
 
 @contextlib.contextmanager
@@ -27,9 +40,8 @@ def explained(what: str) -> Iterator[None]:
   except ExportError:
     raise
   except Exception as e:
-    message = str(getattr(e, "message", e)).strip().partition("\n")[0]
     raise ExportError(
-      f"Cannot {what}: {type(e).__name__}: {message.rstrip('.')}. Mend the "
-      "value that this is about, or the exporter; --traceback shows the line "
-      "that raised it."
+      f"Cannot {what}: {type(e).__name__}: {first_line(e)}. Mend the value "
+      "that this is about, or the exporter; --traceback shows the line that "
+      "raised it."
     ) from e

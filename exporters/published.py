@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 import dataclasses
 from typing import Any
 
@@ -91,12 +91,11 @@ class Published:
 
   def every(self, attribute: str) -> list[tf.Variable]:
     """Returns `attribute`, variables, of all callables, each once."""
-    variables = {
-      variable.ref(): variable
+    return each_once(
+      variable
       for callable_ in self.callables().values()
       for variable in getattr(callable_, attribute)
-    }
-    return list(variables.values())
+    )
 
   def arguments(self, training: bool) -> dict[str, Any]:
     """Returns the keyword arguments of a plain call of `function`."""
@@ -105,6 +104,11 @@ class Published:
       if not hyperparameter.layers:
         arguments[name] = hyperparameter.default
     return arguments
+
+
+def each_once(variables: Iterable[tf.Variable]) -> list[tf.Variable]:
+  """Returns variables without repetition, in the order of their first."""
+  return list({variable.ref(): variable for variable in variables}.values())
 
 
 def variable_name(variable: tf.Variable) -> str:

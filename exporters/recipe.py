@@ -5,9 +5,8 @@ architectures here. What gin says of a mistake is about gin; here it is reworded
 to be about the file: what is wrong, where, and what was probably meant.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 import dataclasses
-import difflib
 import importlib
 import importlib.util
 import inspect
@@ -17,6 +16,7 @@ import gin
 
 from exporters import base
 from exporters.errors import ExportError
+from exporters.errors import did_you_mean
 from exporters.release import page as page_lib
 
 
@@ -105,18 +105,19 @@ def _parameter(configurable: str, name: str) -> str:
   initializer = gin.get_configurable(configurable).__init__
   parameters = inspect.signature(initializer).parameters
   return (
-    f"{configurable} has no parameter '{name}'.{_nearest(name, parameters)}"
+    f"{configurable} has no parameter '{name}'.{did_you_mean(name, parameters)}"
   )
 
 
 def _attribute(module: str, name: str) -> str:
   names = vars(importlib.import_module(module))
-  return f"{module} has no '{name}'.{_nearest(name, names)}"
+  return f"{module} has no '{name}'.{did_you_mean(name, names)}"
 
 
 def _unknown(name: str) -> str:
   bound = re.findall(r"^([\w.]+)\.\w+ =", gin.config_str(), re.M)
-  hint = _nearest(name, bound) or " A gin file must import its module first."
+  hint = did_you_mean(name, bound)
+  hint = hint or " A gin file must import its module first."
   return f"The gin file knows no '{name}'.{hint}"
 
 
@@ -154,8 +155,3 @@ _REWORDINGS = (
   ),
   (r"malformed node|Unable to parse|Failed to parse token", _unquoted),
 )
-
-
-def _nearest(name: str, names: Iterable[str]) -> str:
-  nearest = difflib.get_close_matches(name, list(names), n=1)
-  return f" Did you mean '{nearest[0]}'?" if nearest else ""

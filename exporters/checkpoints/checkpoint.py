@@ -14,6 +14,7 @@ import tensorflow as tf
 
 from exporters.checkpoints import mismatch
 from exporters.errors import ExportError
+from exporters.errors import first_line
 from exporters.published import variable_name
 from exporters.sentence_embedding import SentenceEmbedding
 
@@ -238,15 +239,11 @@ def readable(path: str) -> Iterator[None]:
   except (tf.errors.NotFoundError, FileNotFoundError) as e:
     raise ExportError(
       f"Cannot read the checkpoint '{path}': a file of it is missing. "
-      f"({_first_line(e)}) Copy all of its files: the `.index` and every "
+      f"({first_line(e)}) Copy all of its files: the `.index` and every "
       "`.data-*-of-*`."
     ) from e
   except tf.errors.OpError as e:
     raise ExportError(
       f"Cannot read the checkpoint '{path}': it is truncated or damaged. "
-      f"({_first_line(e)}) Copy it again, and compare the sizes of its files."
+      f"({first_line(e)}) Copy it again, and compare the sizes of its files."
     ) from e
-
-
-def _first_line(error: Exception) -> str:
-  return str(getattr(error, "message", error)).partition("\n")[0].rstrip(".")

@@ -12,6 +12,7 @@ from exporters.checkpoints.checkpoint import Checkpoint
 from exporters.checkpoints.checkpoint import Match
 from exporters.checkpoints.checkpoint import Tensor
 from exporters.checkpoints.mismatch import shape_difference
+from exporters.published import each_once
 from exporters.published import variable_name
 
 # What is restored under these names is the whole of what a checkpoint has;
@@ -93,12 +94,7 @@ class Mapped(Named):
 
 def variables(items: Mapping[str, Any]) -> list[tf.Variable]:
   """Returns the variables of layers and models, each once."""
-  found = {
-    variable.ref(): variable
-    for item in items.values()
-    for variable in item.variables
-  }
-  return list(found.values())
+  return each_once(v for item in items.values() for v in item.variables)
 
 
 def _fits(shape: tuple[int, ...], wanted: tuple[int, ...]) -> bool:

@@ -77,7 +77,7 @@ class Files:
         self.dtypes = reader.get_variable_to_dtype_map()
     # What its binding makes of an index with wrong bytes.
     except (IndexError, TypeError, UnicodeDecodeError) as e:
-      raise self.damaged(f"{prefix}.index", e) from e
+      raise damaged(path, f"{prefix}.index", e) from e
 
   @property
   def is_object_based(self) -> bool:
@@ -107,40 +107,47 @@ class Files:
     """Returns the nodes of the graph of objects."""
     found = self.shapes.get(OBJECT_GRAPH_KEY), self.dtypes.get(OBJECT_GRAPH_KEY)
     if found != ([], tf.string):
-      raise self.damaged(self._prefix, "it has no graph of objects")
-    return nodes(
+      raise damaged(self.path, self._prefix, "it has no graph of objects")
+    graph = parsed(
       self.path,
       self._prefix,
       trackable_object_graph_pb2.TrackableObjectGraph,
       self.array(OBJECT_GRAPH_KEY),
     )
-
-  def damaged(self, file: str, reason: Any) -> ExportError:
-    return _damaged(self.path, file, reason)
+    return nodes(self.path, self._prefix, graph)
 
 
-def nodes(path: str, file: str, message: Any, data: bytes) -> Sequence[Any]:
+def parsed(path: str, file: str, message: Any, data: bytes) -> Any:
+  """Returns `data` as a protocol buffer.
+
+  Args:
+    path: What the user gave, for messages.
+    file: Where the data is, for messages.
+    message: The class of the protocol buffer.
+    data: It, serialized.
+
+  Raises:
+    ExportError: It is no such message.
+  """
+  try:
+    return message.FromString(data)
+  except DecodeError as e:
+    raise damaged(path, file, e) from e
+
+
+def nodes(path: str, file: str, graph: Any) -> Sequence[Any]:
   """Returns the nodes of a graph of objects, whose references all exist.
 
   Args:
     path: What the user gave, for messages.
     file: Where the graph is, for messages.
-    message: The class of the graph or, if it is within a SavedModel, of that.
-    data: The serialized message.
+    graph: A `TrackableObjectGraph` or a `SavedObjectGraph`.
 
   Raises:
-    ExportError: It is no such message, or refers to nodes that it lacks.
+    ExportError: It is empty, or refers to nodes that it lacks.
   """
-  try:
-    graph = message.FromString(data)
-  except DecodeError as e:
-    raise _damaged(path, file, e) from e
-  if hasattr(graph, "meta_graphs"):
-    if not graph.meta_graphs:
-      raise _damaged(path, file, "it has no graph")
-    graph = graph.meta_graphs[0].object_graph_def
   if not graph.nodes:
-    raise _damaged(path, file, "its graph of objects is empty")
+    raise damaged(path, file, "its graph of objects is empty")
   known = range(len(graph.nodes))
   for node in graph.nodes:
     ids = [child.node_id for child in node.children]
@@ -148,11 +155,11 @@ def nodes(path: str, file: str, message: Any, data: bytes) -> Sequence[Any]:
     for node_id in ids:
       # A negative one would count from the end.
       if node_id not in known:
-        raise _damaged(path, file, f"it has no object {node_id}")
+        raise damaged(path, file, f"it has no object {node_id}")
   return graph.nodes
 
 
-def _damaged(path: str, file: str, reason: Any) -> ExportError:
+def damaged(path: str, file: str, reason: Any) -> ExportError:
   return ExportError(
     f"Cannot read the checkpoint '{path}': '{file}' is truncated or damaged. "
     f"({reason}) Copy it again, and compare the sizes of its files."

@@ -20,7 +20,9 @@ from exporters.checkpoints.checkpoint import Tensor
 from exporters.checkpoints.named import Named
 from exporters.checkpoints.named import variables
 from exporters.checkpoints.object_based import Files
+from exporters.checkpoints.object_based import damaged
 from exporters.checkpoints.object_based import nodes
+from exporters.checkpoints.object_based import parsed
 from exporters.errors import ExportError
 from exporters.published import variable_name
 
@@ -46,6 +48,7 @@ class SavedModel(Named):
   def __init__(self, path: str):
     super().__init__(path)
     self._files = Files(path, os.path.join(path, "variables", "variables"))
+    self._graph = self._meta_graph()
     found = list(self._variables())
     counts = Counter(name for name, _ in found)
     self._doubtful = {name for name, count in counts.items() if count > 1}
@@ -113,12 +116,18 @@ class SavedModel(Named):
       (found["hidden_activation"],) = kinds
     return found
 
-  def _operations(self) -> Iterator[str]:
-    """Yields the last two parts of the names in the graphs of calls."""
+  def _meta_graph(self) -> Any:
     path = os.path.join(self.path, FILE)
     with tf.io.gfile.GFile(path, "rb") as f:
-      (graph, *_) = saved_model_pb2.SavedModel.FromString(f.read()).meta_graphs
-    for function in graph.graph_def.library.function:
+      content = f.read()
+    proto = parsed(self.path, path, saved_model_pb2.SavedModel, content)
+    if not proto.meta_graphs:
+      raise damaged(self.path, path, "it has no graph")
+    return proto.meta_graphs[0]
+
+  def _operations(self) -> Iterator[str]:
+    """Yields the last two parts of the names in the graphs of calls."""
+    for function in self._graph.graph_def.library.function:
       for node in function.node_def:
         yield "/".join(node.name.rsplit("/", 2)[1:])
 
@@ -128,9 +137,11 @@ class SavedModel(Named):
     The graph in `saved_model.pb` has the names, the one beside the weights the
     keys; the same attributes lead through both.
     """
-    path = os.path.join(self.path, FILE)
-    with tf.io.gfile.GFile(path, "rb") as f:
-      named = nodes(self.path, path, saved_model_pb2.SavedModel, f.read())
+    named = nodes(
+      self.path,
+      os.path.join(self.path, FILE),
+      self._graph.object_graph_def,
+    )
     keyed = self._files.nodes()
     seen, pending = {0}, [(0, 0)]
     while pending:

@@ -6,11 +6,11 @@ are those of its `tags` directory.
 
 from collections.abc import Mapping, Sequence
 import dataclasses
-import difflib
 import re
 from urllib import parse
 
 from exporters.errors import ExportError
+from exporters.errors import did_you_mean
 from exporters.release import values
 
 FORMAT = "saved_model_2"
@@ -139,11 +139,9 @@ def _refuse_metadata(kind: str, metadata: Mapping[str, Sequence[str]]) -> None:
 def _refuse_value(key: str, value: str) -> None:
   known = _LISTS.get(key)
   if known is not None and value not in known:
-    nearest = difflib.get_close_matches(value, known, n=1)
-    hint = f" Did you mean '{nearest[0]}'?" if nearest else ""
     raise ExportError(
-      f"tfhub.dev knows no {key} '{value}'.{hint} Its list is in "
-      "exporters/release/values.py."
+      f"tfhub.dev knows no {key} '{value}'.{did_you_mean(value, known)} Its "
+      "list is in exporters/release/values.py."
     )
   if key == "asset-path":
     address = parse.urlsplit(value)
