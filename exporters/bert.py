@@ -35,9 +35,9 @@ signature says. A Funnel that shortens the text is refused.
 
 if __name__ == "__main__":
   # Only the entrance: the gin file imports this module under its own name.
-  from exporters import cli
+  from exporters.command_line import export_command
 
-  cli.run()
+  export_command.run()
 
 import dataclasses
 from typing import ClassVar
@@ -50,12 +50,12 @@ import tensorflow as tf
 import tf_keras
 
 from exporters import base
-from exporters import encoder_file
-from exporters import encoders
-from exporters import sentencepiece_model
-from exporters import vocabulary
 from exporters.errors import ExportError
-from exporters.published import each_once
+from exporters.saved_model.variables import each_once
+from exporters.text import encoder_file
+from exporters.text import encoders
+from exporters.text import sentencepiece_model
+from exporters.text import vocabulary
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -81,9 +81,9 @@ class BertExporter(base.CheckpointExporter):
   masked_lm_layer: ClassVar[type[tf_keras.layers.Layer]] = layers.MaskedLM
   do_lower_case: bool
   encoder: encoder_configs.EncoderConfig | None = None
-  encoder_file: str | None = None
-  vocab_file: str | None = None
-  sp_model_file: str | None = None
+  encoder_file: base.FilePath | None = None
+  vocab_file: vocabulary.VocabularyPath | None = None
+  sp_model_file: base.FilePath | None = None
   with_mlm: bool = False
   copy_pooler_dense_to_encoder: bool = False
 
@@ -211,7 +211,7 @@ def _masked_lm(
     )
     return outputs
 
-  def source(inputs, training):
+  def reference(inputs, training):
     # Model Garden's own, made where no graph is in the making.
     with tf.init_scope():
       pretrainer = models.BertPretrainerV2(
@@ -232,5 +232,5 @@ def _masked_lm(
     ),
     parent="core",
     samples=encoder.samples(positions=True),
-    source=source,
+    reference=reference,
   )

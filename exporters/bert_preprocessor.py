@@ -25,9 +25,9 @@ False.
 
 if __name__ == "__main__":
   # Only the entrance: the gin file imports this module under its own name.
-  from exporters import cli
+  from exporters.command_line import export_command
 
-  cli.run()
+  export_command.run()
 
 from collections.abc import Callable
 import dataclasses
@@ -40,9 +40,9 @@ import tensorflow as tf
 import tf_keras
 
 from exporters import base
-from exporters import sentencepiece_model
-from exporters import vocabulary
 from exporters.errors import ExportError
+from exporters.text import sentencepiece_model
+from exporters.text import vocabulary
 
 _SENTENCES = (
   np.array(["Hello, world!"]),
@@ -73,8 +73,8 @@ class BertPreprocessorExporter(base.Exporter):
   """
 
   do_lower_case: bool
-  vocab_file: str | None = None
-  sp_model_file: str | None = None
+  vocab_file: vocabulary.VocabularyPath | None = None
+  sp_model_file: base.FilePath | None = None
   strip_diacritics: bool = True
   default_seq_length: int = 128
 

@@ -17,20 +17,20 @@ Any height and width will do. The paper: https://arxiv.org/abs/1905.11946.
 
 if __name__ == "__main__":
   # Only the entrance: the gin file imports this module under its own name.
-  from exporters import cli
+  from exporters.command_line import export_command
 
-  cli.run()
+  export_command.run()
 
 import dataclasses
 
 from official.legacy.image_classification.efficientnet import efficientnet_model
 
-from exporters import images
-from exporters import vision
+from exporters.vision import images
+from exporters.vision import official_vision
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class EfficientNetExporter(vision.VisionExporter):
+class EfficientNetExporter(official_vision.VisionExporter):
   """Publishes an EfficientNet of `official.vision`, b0 to b7."""
 
   backbone = "efficientnet"

@@ -17,9 +17,9 @@ with several outputs returns a dict, by the names of its output layers.
 
 if __name__ == "__main__":
   # Only the entrance: the gin file imports this module under its own name.
-  from exporters import cli
+  from exporters.command_line import export_command
 
-  cli.run()
+  export_command.run()
 
 from collections.abc import Callable
 import dataclasses
@@ -31,8 +31,8 @@ import tensorflow as tf
 import tf_keras
 
 from exporters import base
-from exporters import keras_graph
 from exporters.errors import ExportError
+from exporters.keras_models import functional
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -52,7 +52,7 @@ class KerasModelExporter(base.Exporter):
       the two inputs that the artifact is checked with.
   """
 
-  model_file: str | None = None
+  model_file: base.FilePath | None = None
   model_function: Callable[[], tf_keras.Model] | None = None
   input_layer: str | None = None
   output_layer: str | None = None
@@ -73,10 +73,10 @@ class KerasModelExporter(base.Exporter):
     published = base.Published(
       function=function,
       inputs=[inputs],
-      hyperparameters=keras_graph.hyperparameters(model),
+      hyperparameters=functional.hyperparameters(model),
       variables=model.variables,
       trainable_variables=model.trainable_variables,
-      regularization_losses=keras_graph.regularization_losses(model),
+      regularization_losses=functional.regularization_losses(model),
       samples=[
         tf.nest.map_structure(_sampler(batch, size), inputs)
         for batch, size in zip((1, 3), self.sample_sizes, strict=True)

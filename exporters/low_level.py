@@ -15,9 +15,9 @@ TensorFlow".
 
 if __name__ == "__main__":
   # Only the entrance: the gin file imports this module under its own name.
-  from exporters import cli
+  from exporters.command_line import export_command
 
-  cli.run()
+  export_command.run()
 
 import dataclasses
 

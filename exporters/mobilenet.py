@@ -18,17 +18,17 @@ and https://arxiv.org/abs/1905.02244 (V3).
 
 if __name__ == "__main__":
   # Only the entrance: the gin file imports this module under its own name.
-  from exporters import cli
+  from exporters.command_line import export_command
 
-  cli.run()
+  export_command.run()
 
 import dataclasses
 
-from exporters import vision
+from exporters.vision import official_vision
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class MobileNetExporter(vision.VisionExporter):
+class MobileNetExporter(official_vision.VisionExporter):
   """Publishes a MobileNet of `official.vision`."""
 
   backbone = "mobilenet"

@@ -17,7 +17,6 @@ import gin
 from exporters import base
 from exporters.errors import ExportError
 from exporters.errors import did_you_mean
-from exporters.release import page as page_lib
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -26,11 +25,12 @@ class Recipe:
 
   Attributes:
     exporter: The model to export.
-    page: What a release says of it; an export alone needs none.
+    page: What a release says of it, an `exporters.release.page.Page`; an export
+      alone needs none.
   """
 
   exporter: base.Exporter
-  page: page_lib.Page | None = None
+  page: object | None = None
 
 
 def load(gin_files: Sequence[str], gin_bindings: Sequence[str]) -> Recipe:

@@ -17,9 +17,9 @@ https://arxiv.org/abs/2103.07579.
 
 if __name__ == "__main__":
   # Only the entrance: the gin file imports this module under its own name.
-  from exporters import cli
+  from exporters.command_line import export_command
 
-  cli.run()
+  export_command.run()
 
 import dataclasses
 
@@ -27,12 +27,12 @@ import numpy as np
 from official.legacy.image_classification.resnet import imagenet_preprocessing
 from official.legacy.image_classification.resnet import resnet_model
 
-from exporters import images
-from exporters import vision
+from exporters.vision import images
+from exporters.vision import official_vision
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class ResNetExporter(vision.VisionExporter):
+class ResNetExporter(official_vision.VisionExporter):
   """Publishes a ResNet of `official.vision`, of depth 10 to 420."""
 
   backbone = "resnet"

@@ -17,17 +17,17 @@ https://arxiv.org/abs/2012.12877.
 
 if __name__ == "__main__":
   # Only the entrance: the gin file imports this module under its own name.
-  from exporters import cli
+  from exporters.command_line import export_command
 
-  cli.run()
+  export_command.run()
 
 import dataclasses
 
-from exporters import vision
+from exporters.vision import official_vision
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class ViTExporter(vision.VisionExporter):
+class ViTExporter(official_vision.VisionExporter):
   """Publishes a Vision Transformer of `official.vision`."""
 
   backbone = "vit"

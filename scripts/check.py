@@ -15,7 +15,7 @@ import tempfile
 
 from absl import flags
 
-from exporters import command
+from exporters.command_line import program
 from exporters.errors import ExportError
 
 _CHECKS = flags.DEFINE_enum(
@@ -39,7 +39,7 @@ def main(*given: str) -> None:
   for path in paths:
     if not os.path.exists(os.path.join(path, "saved_model.pb")):
       raise ExportError(f"'{path}' is no SavedModel: it has no saved_model.pb.")
-  command.prepare_tensorflow()
+  program.prepare_tensorflow()
   results = {path: _check(path) for path in paths}
   if _TABLE.value:
     _print_table(results)
@@ -53,7 +53,7 @@ def _check(path: str) -> list:
   """Returns the results for one model; each gets processes of its own."""
   from rich.console import Console
 
-  from exporters import checker
+  from exporters.life_cycle import checker
 
   with (
     tempfile.TemporaryDirectory() as scratch,
@@ -83,4 +83,4 @@ def _print_table(results: Mapping[str, list]) -> None:
 
 
 if __name__ == "__main__":
-  command.run(main, modules=[], arguments=["SAVED_MODEL..."])
+  program.run(main, modules=[], arguments=["SAVED_MODEL..."])

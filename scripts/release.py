@@ -9,8 +9,9 @@ folder for Kaggle Models, the provenance and a report. Nothing is uploaded.
 
 from absl import flags
 
-from exporters import command
-from exporters import recipe_flags
+from exporters.command_line import program
+from exporters.command_line import progress
+from exporters.command_line import recipe_flags
 from exporters.errors import ExportError
 
 _RELEASE_DIR = flags.DEFINE_string(
@@ -48,30 +49,30 @@ def main() -> None:
       f"A release takes all checks, not --checks={recipe_flags.CHECKS.value}. "
       "Leave the flag out; or add --draft, and do not publish what it writes."
     )
+  from exporters.release import git_commit
   from exporters.release import signing
-  from exporters.release import source
 
-  code = source.read_source()
+  code = git_commit.read_commit()
   if _STRICT.value:
     code.refuse_dirty()
   if _SIGN_KEY.value:
     signing.refuse_unusable(_SIGN_KEY.value)
-  from exporters import console
-
-  with console.Console() as shown:
+  with progress.Progress() as shown:
     done, released = _release(code, shown.announce)
   rows = []
   for one in released:
     archive = f"{one.page.handle}.tar.gz"
     rows.append(("archive", f"{_RELEASE_DIR.value}/{archive}"))
     rows.append(("sha256", one.digests[archive]))
-  shown.summarize(done, rows)
+  from exporters.command_line import summary
+
+  summary.show(done, verbose=recipe_flags.VERBOSE.value, more=rows)
 
 
 def _release(code, announce):
   # TensorFlow is imported here, below the clock.
-  command.prepare_tensorflow()
-  from exporters import base
+  program.prepare_tensorflow()
+  from exporters.life_cycle import exporting
   from exporters.release import provenance
   from exporters.release import publish
   from exporters.release import report
@@ -79,7 +80,7 @@ def _release(code, announce):
 
   recipe = recipe_flags.load()
   record = provenance.Recorder(recipe.exporter, code)
-  stages = base.Stages(announce)
+  stages = exporting.Stages(announce)
 
   def finish(one):
     files = [record(one), f"{one.folder}.tar.gz"]
@@ -98,4 +99,4 @@ def _release(code, announce):
 
 
 if __name__ == "__main__":
-  command.run(main, modules=[recipe_flags.__name__])
+  program.run(main, modules=[recipe_flags.__name__])

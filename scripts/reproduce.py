@@ -11,7 +11,9 @@ any code: look at a stranger's before. `scripts.verify` runs none.
 
 from absl import flags
 
-from exporters import command
+from exporters.command_line import program
+from exporters.command_line import progress
+from exporters.errors import ExportError
 
 _GIN_BINDINGS = flags.DEFINE_multi_string(
   "gin_bindings",
@@ -22,16 +24,13 @@ _GIN_BINDINGS = flags.DEFINE_multi_string(
 
 
 def main(provenance: str) -> None:
-  from exporters import console
-  from exporters.errors import ExportError
-
-  with console.Console() as shown:
-    command.prepare_tensorflow()
-    from exporters import base
+  with progress.Progress() as shown:
+    program.prepare_tensorflow()
+    from exporters.life_cycle import exporting
     from exporters.release import reproduce
 
     done = reproduce.reproduce(
-      provenance, _GIN_BINDINGS.value, base.Stages(shown.announce)
+      provenance, _GIN_BINDINGS.value, exporting.Stages(shown.announce)
     )
   for file in done.same:
     print(f"same       {file}")
@@ -48,4 +47,4 @@ def main(provenance: str) -> None:
 
 
 if __name__ == "__main__":
-  command.run(main, modules=[], arguments=["PROVENANCE"])
+  program.run(main, modules=[], arguments=["PROVENANCE"])

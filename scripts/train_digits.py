@@ -25,7 +25,7 @@ import tensorflow as tf
 import tf_keras
 
 from exporters import recipe
-from exporters import vision
+from exporters.vision import official_vision
 from scripts import digits
 
 _MODEL_DIR = flags.DEFINE_string(
@@ -96,7 +96,7 @@ def _train(
 
 
 def _normalized(images: np.ndarray) -> np.ndarray:
-  return vision.normalize(tf.constant(images)).numpy()
+  return official_vision.normalize(tf.constant(images)).numpy()
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ would. The exit code is 0 if all is well.
 
 from absl import flags
 
-from exporters import command
+from exporters.command_line import program
 
 _PROVENANCE = flags.DEFINE_string(
   "provenance", None, "The provenance that the publisher wrote beside it."
@@ -20,11 +20,11 @@ _PROVENANCE = flags.DEFINE_string(
 _PUBLIC_KEY = flags.DEFINE_string(
   "public_key", None, "The publisher's public key (PEM)."
 )
-_CHECKS = command.define_checks()
+_CHECKS = program.define_checks()
 
 
 def main(archive: str) -> None:
-  command.prepare_tensorflow()
+  program.prepare_tensorflow()
   from exporters.release import verify
 
   done = verify.verify(
@@ -42,4 +42,4 @@ def main(archive: str) -> None:
 
 
 if __name__ == "__main__":
-  command.run(main, modules=[], arguments=["ARCHIVE"])
+  program.run(main, modules=[], arguments=["ARCHIVE"])

@@ -4,7 +4,7 @@ import gc
 import os
 import pathlib
 
-# As `exporters.cli` sets it, before anything imports TensorFlow.
+# As `exporters.command_line.program` sets it, before TensorFlow is imported.
 os.environ.setdefault("TF_USE_LEGACY_KERAS", "1")
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 

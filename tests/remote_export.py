@@ -4,7 +4,7 @@ import atexit
 import os
 import sys
 
-from exporters import cli
+from exporters.command_line import export_command
 
 
 def _load() -> None:
@@ -23,4 +23,4 @@ def _load() -> None:
 
 
 atexit.register(_load)
-cli.run()
+export_command.run()

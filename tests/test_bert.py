@@ -8,10 +8,10 @@ import tensorflow as tf
 import tensorflow_hub as hub
 import tensorflow_text  # noqa: F401 - the preprocessor's operations.
 
-from exporters import base
 from exporters import bert
 from exporters import checks
 from exporters.errors import ExportError
+from exporters.life_cycle import exporting
 from tests import small_bert
 
 
@@ -40,7 +40,7 @@ def export(tmp_path, *, level=checks.NONE, **fields):
     **{"encoder": small_bert.config(), "do_lower_case": True} | fields
   )
   path = str(tmp_path / "model")
-  base.export(exporter, export_path=path, level=level)
+  exporting.export(exporter, export_path=path, level=level)
   return hub.load(path)
 
 

@@ -13,7 +13,7 @@ def test_a_model_that_keeps_the_specification(tmp_path):
   )
   done = command.run("scripts.check", "--checks=basic", str(path))
   assert (
-    "same numbers as the source: not applicable; there is no" in done.stdout
+    "same numbers as the reference: not applicable; there is no" in done.stdout
   )
   assert "gradients: passed" in done.stdout
   assert "  ! " not in done.stdout

@@ -15,9 +15,10 @@ import tensorflow as tf
 
 from exporters import bert
 from exporters import checkpoints
-from exporters import identification
-from exporters import saved_model
 from exporters.errors import ExportError
+from exporters.inspection import identity as identity_lib
+from exporters.saved_model import files
+from exporters.saved_model import reusable
 from tests import checkpoint_files
 from tests import command
 from tests import numpy_bert
@@ -292,7 +293,7 @@ class TestWaysIn:
     published = built(
       directory, directory / "bert_model.ckpt", "bert", with_mlm=True
     )
-    saved_model.write(published, str(tmp_path / "first"))
+    reusable.write(published, str(tmp_path / "first"))
     assert_same(restored(tmp_path / "first"), want)
     loaded = tf.saved_model.load(str(tmp_path / "first"))
     for variable in loaded.trainable_variables:
@@ -353,7 +354,7 @@ class TestWaysIn:
       )
       digests[name] = {
         file: hashlib.sha256((path / file).read_bytes()).hexdigest()
-        for file in saved_model.files(str(path))
+        for file in files.listed(str(path))
       }
     exact = digests.pop("exact_gelu")
     # A graph tells which GELU it has.
@@ -395,7 +396,7 @@ class TestIdentified:
   def test_sizes_by_names_and_shapes(
     self, directory, name, architecture, heads
   ):
-    identity = identification.identify(str(directory / name))
+    identity = identity_lib.identify(str(directory / name))
     assert identity.architecture == architecture
     assert identity.heads == heads
     tensors = numpy_bert.tensors(architecture)
@@ -426,7 +427,7 @@ class TestIdentified:
     prefix = tf.train.Checkpoint(
       optimizer=optimizer, **pretrainer.checkpoint_items
     ).save(str(tmp_path / "ckpt"))
-    identity = identification.identify(prefix)
+    identity = identity_lib.identify(prefix)
     assert identity.architecture == "bert"
     assert identity.sizes["num_attention_heads"] == 2
     assert identity.guessed == []
@@ -454,7 +455,7 @@ class TestIdentified:
 
   def test_an_image_model_has_a_gin_file_of_as_many_parameters(self):
     path = "tests/testdata/digits_resnet"
-    assert identification.identify(path).architecture == "resnet"
+    assert identity_lib.identify(path).architecture == "resnet"
     shown = command.run("scripts.inspect", "--gin", path).stdout
     assert "\ninclude 'configs/resnet/digits_resnet.gin'\n" in shown
     assert f"\nCHECKPOINT = '{path}'\n" in shown

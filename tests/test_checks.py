@@ -11,13 +11,13 @@ import tf_keras
 
 from exporters import bert
 from exporters import bert_preprocessor
-from exporters import checker
 from exporters import checkpoints
 from exporters import checks
 from exporters import keras_model
 from exporters import low_level
-from exporters import saved_model
-from exporters.published import Published
+from exporters.life_cycle import checker
+from exporters.saved_model import reusable
+from exporters.saved_model.published import Published
 from tests import command
 from tests import small_bert
 
@@ -99,7 +99,7 @@ def results(processes, tmp_path):
 
   def made(broken: Published, good: Published, private=(), without=None):
     path = str(tmp_path / "model")
-    saved_model.write(broken, path)
+    reusable.write(broken, path)
     if without:
       (tmp_path / "model" / without).unlink()
     return {

@@ -13,10 +13,10 @@ import tensorflow as tf
 
 from exporters import bert
 from exporters import checkpoints
-from exporters import encoder_types
-from exporters import encoders
 from exporters import recipe
-from exporters import vocabulary
+from exporters.text import encoder_types
+from exporters.text import encoders
+from exporters.text import vocabulary
 from scripts import list_configs
 from tests import command
 from tests import small_sentencepiece

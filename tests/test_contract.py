@@ -50,6 +50,7 @@ def _run(case, path, bindings, *flags, **kwargs):
     f"--gin_file={command.ROOT / case.gin_file}",
     f"--export_path={path}",
     *(f"--gin_bindings={binding}" for binding in bindings),
+    "--verbose",
     *flags,
     **kwargs,
   )

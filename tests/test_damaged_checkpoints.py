@@ -15,8 +15,9 @@ from tensorflow.core.protobuf import saved_model_pb2
 from tensorflow.core.protobuf import trackable_object_graph_pb2
 
 from exporters import checkpoints
-from exporters import identification
 from exporters.errors import ExportError
+from exporters.inspection import gin_file
+from exporters.inspection import identity as identity_lib
 from scripts import inspect
 from tests import checkpoint_files
 from tests import command
@@ -459,7 +460,7 @@ class TestH5:
       assert "it has no 'model_weights'" in message
 
 
-def _identity(path, **tensors) -> identification.Identity:
+def _identity(path, **tensors) -> identity_lib.Identity:
   """Returns what a TF1 checkpoint of these tensors is."""
   names = [name.replace("__", "/") for name in tensors]
   tf.raw_ops.SaveV2(
@@ -468,7 +469,7 @@ def _identity(path, **tensors) -> identification.Identity:
     shape_and_slices=[""] * len(names),
     tensors=[tf.zeros(shape) for shape in tensors.values()],
   )
-  return identification.identify(str(path))
+  return identity_lib.identify(str(path))
 
 
 _LAYER = "bert__encoder__layer_0__attention__self__query__bias"
@@ -492,15 +493,13 @@ class TestIdentified:
   )
   def test_odd_tables(self, tmp_path, tensors):
     identity = _identity(tmp_path / "ckpt", **tensors)
-    identification.leaf(identity)
+    gin_file.written(identity)
 
   def test_beside_a_folder_is_another_model(self, copied):
     (copied / "bert_config.json").write_text('{"num_hidden_layers": 77}')
-    folder = identification.identify(str(copied / "hugging_face"))
+    folder = identity_lib.identify(str(copied / "hugging_face"))
     assert folder.sizes["num_layers"] == numpy_bert.LAYERS
-    assert (
-      identification.identify(str(copied / "tf1")).sizes["num_layers"] == 77
-    )
+    assert identity_lib.identify(str(copied / "tf1")).sizes["num_layers"] == 77
 
   def test_lines_of_an_encoder_file(self, copied):
     config = {
@@ -508,7 +507,7 @@ class TestIdentified:
       "any": {"x = 1\nimport os #": 1, "hidden_size": "8\n9", "y": [1]},
     }
     (copied / "bert_config.json").write_text(json.dumps(config))
-    leaf = identification.leaf(identification.identify(str(copied / "tf1")))
+    leaf = gin_file.written(identity_lib.identify(str(copied / "tf1")))
     assert "import os" not in leaf
     assert "hidden_size" not in leaf
     assert ".y = " not in leaf

@@ -8,10 +8,10 @@ import tensorflow as tf
 import yaml
 
 from exporters import bert
-from exporters import encoder_file
-from exporters import encoders
 from exporters import recipe
 from exporters.errors import ExportError
+from exporters.text import encoder_file
+from exporters.text import encoders
 from tests import small_bert
 from tests import small_encoders
 

@@ -11,6 +11,7 @@ from exporters import bert_preprocessor
 from exporters import checks
 from exporters import keras_model
 from exporters.errors import ExportError
+from exporters.life_cycle import exporting
 from tests import small_bert
 
 
@@ -68,7 +69,7 @@ def checkpoint(tmp_path_factory) -> str:
 def export(tmp_path, exporter) -> tf.train.Checkpoint:
   path = tmp_path / "model"
   try:
-    base.export(exporter, export_path=str(path), level=checks.NONE)
+    exporting.export(exporter, export_path=str(path), level=checks.NONE)
   except ExportError:
     assert not list(tmp_path.iterdir())
     raise
@@ -220,4 +221,4 @@ def test_a_model_with_recurrent_layers(tmp_path):
   )
   exporter = keras_model.KerasModelExporter(model_function=lambda: model)
   path = str(tmp_path / "model")
-  base.export(exporter, export_path=path, level=checks.BASIC)
+  exporting.export(exporter, export_path=path, level=checks.BASIC)

@@ -10,7 +10,7 @@ import tensorflow_hub as hub
 from tensorflow_serving.apis import prediction_log_pb2
 import tf_keras
 
-from exporters import saved_model
+from exporters.saved_model import files
 from scripts import digits
 from tests import command
 from tests import small_images
@@ -255,7 +255,7 @@ def test_legacy_resnet_50_of_any_size(tmp_path):
   )
   for name in ("classification", "feature-vector"):
     folder = tmp_path / "model" / name.replace("-", "_")
-    for file in saved_model.files(str(folder)):
+    for file in files.listed(str(folder)):
       want = (folder / file).read_bytes()
       assert (tmp_path / "by_flags" / name / file).read_bytes() == want
   # Half of what Model Garden's exporter writes for its one half, 2.8 MB.

@@ -11,13 +11,13 @@ import pytest
 import tensorflow as tf
 import tf_keras
 
-from exporters import base
 from exporters import bert
 from exporters import bert_preprocessor
 from exporters import checks
 from exporters import keras_model
-from exporters import saved_model
 from exporters.errors import ExportError
+from exporters.life_cycle import exporting
+from exporters.saved_model import files
 from tests import command
 from tests import small_bert
 
@@ -59,7 +59,7 @@ def test_a_consumer_without_the_code_loads_and_trains_it(
   encoder, exporter, tmp_path
 ):
   path, output = str(tmp_path / "model"), str(tmp_path / "output.npy")
-  base.export(exporter, export_path=path, level=checks.NONE)
+  exporting.export(exporter, export_path=path, level=checks.NONE)
   inputs = list(small_bert.inputs())
   script = textwrap.dedent(CONSUMER).format(
     path=path, output=output, inputs=inputs
@@ -99,9 +99,9 @@ def test_bytes_are_the_same_each_time(tmp_path):
       f"--export_path={path}",
       "--checks=basic",
     )
-  files = saved_model.files(str(first))
-  assert "keras_metadata.pb" in files
-  _, different, failed = filecmp.cmpfiles(first, second, files, shallow=False)
+  names = files.listed(str(first))
+  assert "keras_metadata.pb" in names
+  _, different, failed = filecmp.cmpfiles(first, second, names, shallow=False)
   assert (different, failed) == ([], [])
 
 
@@ -118,7 +118,7 @@ def test_keeps_losses_and_what_is_frozen(tmp_path):
     model_function=lambda: model, keras_saved_model=True, trainable="dense"
   )
   path = str(tmp_path / "model")
-  base.export(exporter, export_path=path, level=checks.NONE)
+  exporting.export(exporter, export_path=path, level=checks.NONE)
   loaded = tf_keras.models.load_model(path)
   assert len(loaded.trainable_weights) == 2
   assert len(loaded.weights) == 6
@@ -138,7 +138,7 @@ def test_says_that_mlm_is_not_read_back(exporter, tmp_path):
     ).write(str(tmp_path / "ckpt")),
   )
   with pytest.raises(ExportError, match=r"has \.mlm, which tf_keras does not"):
-    base.export(
+    exporting.export(
       with_mlm, export_path=str(tmp_path / "model"), level=checks.NONE
     )
   assert not (tmp_path / "model").exists()
@@ -149,6 +149,6 @@ def test_says_that_a_preprocessor_is_not_read_back(exporter, tmp_path):
     vocab_file=exporter.vocab_file, do_lower_case=True, keras_saved_model=True
   )
   with pytest.raises(ExportError, match=r"has \.tokenize, "):
-    base.export(
+    exporting.export(
       preprocessor, export_path=str(tmp_path / "model"), level=checks.NONE
     )

@@ -13,9 +13,9 @@ import tensorflow_hub as hub
 import tensorflow_text  # noqa: F401 - the preprocessor's operations.
 import tf_keras
 
-from exporters import base
 from exporters import recipe as recipe_lib
 from exporters.errors import ExportError
+from exporters.life_cycle import exporting
 from exporters.release import publish
 from exporters.release import reproduce
 from tests import command
@@ -277,7 +277,7 @@ def test_one_byte_of_the_checkpoint_is_found(minilm, release_dir, tmp_path):
     reproduce.reproduce(
       _provenance(release_dir, "all_minilm_l6_v2"),
       [f"CHECKPOINT = '{folder}'"],
-      base.Stages(),
+      exporting.Stages(),
     )
   assert "other files than these" in str(raised.value)
   assert "checkpoint/model.safetensors: " in str(raised.value)
@@ -287,7 +287,7 @@ def test_one_byte_of_the_checkpoint_is_found(minilm, release_dir, tmp_path):
 def test_reproduce_asks_for_the_checkpoint(release_dir):
   with pytest.raises(ExportError, match=r"CHECKPOINT = '\.\.\.'"):
     reproduce.reproduce(
-      _provenance(release_dir, "all_minilm_l6_v2"), [], base.Stages()
+      _provenance(release_dir, "all_minilm_l6_v2"), [], exporting.Stages()
     )
 
 

@@ -8,13 +8,13 @@ from hypothesis import settings
 from hypothesis import strategies as st
 import pytest
 
-from exporters import description
-from exporters import object_graph
 from exporters.errors import ExportError
 from exporters.release import cards
 from exporters.release import kaggle
 from exporters.release import page as page_lib
 from exporters.release import tfhub
+from exporters.saved_model import description
+from exporters.saved_model import object_graph
 
 _PAGE = page_lib.Page(
   publisher="example",

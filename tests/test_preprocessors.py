@@ -9,11 +9,11 @@ import pytest
 import tensorflow as tf
 import tensorflow_hub as hub
 
-from exporters import base
 from exporters import bert_preprocessor
 from exporters import checks
-from exporters import sentencepiece_model
 from exporters.errors import ExportError
+from exporters.life_cycle import exporting
+from exporters.text import sentencepiece_model
 from tests import small_bert
 from tests import small_sentencepiece
 from tests import wheels
@@ -90,7 +90,7 @@ def exported(folder, name, **fields):
   exporter = bert_preprocessor.BertPreprocessorExporter(
     default_seq_length=24, **fields
   )
-  base.export(exporter, export_path=path, level=checks.NONE)
+  exporting.export(exporter, export_path=path, level=checks.NONE)
   return hub.load(path)
 
 

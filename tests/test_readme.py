@@ -9,7 +9,7 @@ import sys
 import pytest
 import tensorflow as tf
 
-from exporters import vocabulary
+from exporters.text import vocabulary
 from tests import command
 from tests import small_bert
 

@@ -19,18 +19,19 @@ import tensorflow as tf
 import tensorflow_hub as hub
 import tf_keras
 
-from exporters import base
 from exporters import checks
-from exporters import description
 from exporters import low_level
-from exporters import object_graph
 from exporters import recipe as recipe_lib
 from exporters.checks import numbers
 from exporters.errors import ExportError
+from exporters.life_cycle import exporting
+from exporters.release import git_commit
 from exporters.release import page as page_lib
 from exporters.release import publish
+from exporters.release import released
 from exporters.release import report as report_lib
-from exporters.release import source
+from exporters.saved_model import description
+from exporters.saved_model import object_graph
 from scripts import digits
 from scripts import expected_digests
 from tests import command
@@ -257,17 +258,17 @@ def _release(recipe: recipe_lib.Recipe, release_dir: pathlib.Path) -> None:
     recipe,
     release_dir=str(release_dir),
     level=checks.NONE,
-    stages=base.Stages(),
+    stages=exporting.Stages(),
     finish=lambda one: None,
   )
 
 
 def test_strict_refuses_a_tree_that_is_not_clean():
   with pytest.raises(ExportError, match=r"not clean: exporters/base\.py"):
-    source.Source("0" * 40, ("exporters/base.py",)).refuse_dirty()
+    git_commit.Commit("0" * 40, ("exporters/base.py",)).refuse_dirty()
   with pytest.raises(ExportError, match="no git checkout"):
-    source.Source(None, ()).refuse_dirty()
-  source.Source("0" * 40, ()).refuse_dirty()
+    git_commit.Commit(None, ()).refuse_dirty()
+  git_commit.Commit("0" * 40, ()).refuse_dirty()
 
 
 def test_strict_is_asked_of_git(tmp_path):
@@ -352,12 +353,12 @@ def report(release_dir, tmp_path):
   results[0] = checks.Result(
     check="dropout", status=checks.NOT_APPLICABLE, detail="<script>"
   )
-  one = publish.Released(
+  one = released.Released(
     page=page,
-    artifact=base.Artifact(
+    artifact=exporting.Artifact(
       path="", size=0, parameters=0, trainable=0, results=results
     ),
-    description=description.describe(str(root / page.handle)),
+    description=description.read(str(root / page.handle)),
     root=str(root),
   )
   path = pathlib.Path(report_lib.write(one, {"save": 1.25}))

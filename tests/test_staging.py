@@ -8,8 +8,8 @@ import sys
 
 import pytest
 
-from exporters import staging
 from exporters.errors import ExportError
+from exporters.life_cycle import staging
 from tests import cases
 from tests import command
 

@@ -23,15 +23,15 @@ import tensorflow as tf
 from tensorflow.core.protobuf import saved_model_pb2
 from tensorflow_hub import file_utils
 
-from exporters import base
 from exporters import checks
 from exporters import recipe as recipe_lib
 from exporters.errors import ExportError
+from exporters.life_cycle import exporting
+from exporters.release import git_commit
 from exporters.release import graph
 from exporters.release import provenance
 from exporters.release import publish
 from exporters.release import signing
-from exporters.release import source
 from exporters.release import verify
 from tests import command
 from tests import releases
@@ -50,7 +50,7 @@ def signed(keys, tmp_path_factory):
   """A folder with a signed archive and its provenance."""
   folder = tmp_path_factory.mktemp("signed") / "release"
   recipe = recipe_lib.load([releases.MULTIPLY], [])
-  record = provenance.Recorder(recipe.exporter, source.read_source())
+  record = provenance.Recorder(recipe.exporter, git_commit.read_commit())
   gin.clear_config()
 
   def finish(one):
@@ -61,7 +61,7 @@ def signed(keys, tmp_path_factory):
     recipe,
     release_dir=str(folder),
     level=checks.NONE,
-    stages=base.Stages(),
+    stages=exporting.Stages(),
     finish=finish,
   )
   return folder / "example/multiply"

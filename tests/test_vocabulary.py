@@ -6,8 +6,8 @@ from hypothesis import strategies as st
 import pytest
 import tensorflow as tf
 
-from exporters import vocabulary
 from exporters.errors import ExportError
+from exporters.text import vocabulary
 from tests import small_bert
 
 

@@ -5,6 +5,6 @@ import sys
 
 sys.path[:0] = site.getsitepackages()
 
-from exporters import cli
+from exporters.command_line import export_command
 
-cli.run()
+export_command.run()

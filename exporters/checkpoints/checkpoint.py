@@ -13,10 +13,10 @@ from typing import Any
 import tensorflow as tf
 
 from exporters.checkpoints import mismatch
+from exporters.checkpoints.sentence_embedding import SentenceEmbedding
 from exporters.errors import ExportError
 from exporters.errors import first_line
-from exporters.published import variable_name
-from exporters.sentence_embedding import SentenceEmbedding
+from exporters.saved_model.variables import variable_name
 
 # What `declared` calls the GELU by the error function; see
 # `exporters.encoders.exact_gelu`. "gelu" is the tanh approximation, as it is
@@ -31,20 +31,20 @@ class Match:
   Attributes:
     pairs: Variables, each with a function that reads its value.
     mismatch: What has no counterpart.
-    ignored: How many tensors of the checkpoint lie outside the parts that are
-      restored: other heads, an optimizer's slots, counters.
+    ignored: The names of tensors outside the parts that are restored: other
+      heads, an optimizer's slots, counters.
   """
 
   pairs: Sequence[tuple[tf.Variable, Callable[[], Any]]]
   mismatch: mismatch.Mismatch
-  ignored: int = 0
+  ignored: Sequence[str] = ()
 
   @classmethod
   def of(
     cls,
     pairs: Sequence[tuple[tf.Variable, Callable[[], Any]]],
     *,
-    ignored: int,
+    ignored: Sequence[str],
     **differences: Any,
   ) -> Match:
     """Returns a match of these pairs; `differences` are `Mismatch`'s own."""

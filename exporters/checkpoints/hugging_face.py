@@ -17,14 +17,14 @@ import ml_dtypes  # noqa: F401 - numpy knows bfloat16 by it.
 import safetensors
 import tensorflow as tf
 
-from exporters import encoder_json
-from exporters.checkpoints import torch_pickle
+from exporters.checkpoints import encoder_json
+from exporters.checkpoints import torch_file
 from exporters.checkpoints import weight_maps
 from exporters.checkpoints.checkpoint import EXACT_GELU
 from exporters.checkpoints.checkpoint import Tensor
 from exporters.checkpoints.named import Mapped
+from exporters.checkpoints.sentence_embedding import SentenceEmbedding
 from exporters.errors import ExportError
-from exporters.sentence_embedding import SentenceEmbedding
 
 CONFIG = "config.json"
 _SAFETENSORS = "model.safetensors"
@@ -185,7 +185,7 @@ class HuggingFace(Mapped):
       raise ExportError(
         f"'{path}' is a folder; it has to be a file of weights."
       )
-    read = torch_pickle.read if file.endswith(".bin") else _read_safetensors
+    read = torch_file.read if file.endswith(".bin") else _read_safetensors
     try:
       return read(self._local(path), path)
     except OSError as e:

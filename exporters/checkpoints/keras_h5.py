@@ -19,7 +19,7 @@ from exporters.checkpoints.checkpoint import Match
 from exporters.checkpoints.checkpoint import Tensor
 from exporters.checkpoints.mismatch import shape_difference
 from exporters.errors import ExportError
-from exporters.published import variable_name
+from exporters.saved_model.variables import variable_name
 
 _SIGNATURE = b"\x89HDF\r\n\x1a\n"
 _SUFFIXES = (".h5", ".hdf5")
@@ -100,7 +100,7 @@ class KerasH5(H5File):
     super().__init__(path)
     with self.readable():
       self._layers = self._read_layers()
-      self._others = self._count_others()
+      self._others = self._names_of_others()
 
   def match(self, items: Mapping[str, Any]) -> Match:
     self.require_one_model(items)
@@ -157,9 +157,14 @@ class KerasH5(H5File):
         layers[layer] = tensors
     return layers
 
-  def _count_others(self) -> int:
-    """Returns how many tensors belong to no layer: an optimizer's, mostly."""
-    return len(self.tensors) - sum(map(len, self._layers.values()))
+  def _names_of_others(self) -> list[str]:
+    """Returns the tensors that belong to no layer: an optimizer's, mostly."""
+    of_layers = {
+      dataset.name.lstrip("/")
+      for tensors in self._layers.values()
+      for dataset in tensors.values()
+    }
+    return sorted(self.tensors.keys() - of_layers)
 
 
 def hard(group: h5py.Group, name: str) -> Any:

@@ -12,8 +12,8 @@ from exporters.checkpoints.checkpoint import Checkpoint
 from exporters.checkpoints.checkpoint import Match
 from exporters.checkpoints.checkpoint import Tensor
 from exporters.checkpoints.mismatch import shape_difference
-from exporters.published import each_once
-from exporters.published import variable_name
+from exporters.saved_model.variables import each_once
+from exporters.saved_model.variables import variable_name
 
 # What is restored under these names is the whole of what a checkpoint has;
 # under others, say `next_sentence.pooler_dense`, a part.
@@ -64,7 +64,7 @@ class Named(Checkpoint):
       missing=missing,
       unexpected=unexpected,
       shapes=shapes,
-      ignored=len(rest) - len(unexpected),
+      ignored=sorted(set(rest) - set(unexpected)),
     )
 
   def _laid_out(self, tensor: Tensor, variable: str) -> Tensor:

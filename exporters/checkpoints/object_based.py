@@ -33,7 +33,7 @@ from exporters.checkpoints.checkpoint import Tensor
 from exporters.checkpoints.checkpoint import readable
 from exporters.checkpoints.mismatch import shape_difference
 from exporters.errors import ExportError
-from exporters.published import variable_name
+from exporters.saved_model.variables import variable_name
 
 OBJECT_GRAPH_KEY = "_CHECKPOINTABLE_OBJECT_GRAPH"
 # Keras's numbered attributes, in the order in which they are trusted: layers
@@ -258,11 +258,16 @@ class ObjectBased(Checkpoint):
               variable_name(trackable), self._shapes[key], trackable.shape
             )
           )
-    below = {
-      node_id: attribute.full_name or attribute.checkpoint_key
+    attributes = {
+      node_id: attribute
       for node_id in self._descendants(roots)
       for attribute in self._values(node_id)
     }
+    below = {
+      node_id: attribute.full_name or attribute.checkpoint_key
+      for node_id, attribute in attributes.items()
+    }
+    restored = {attribute.checkpoint_key for attribute in attributes.values()}
     return Match.of(
       pairs,
       missing=[
@@ -273,7 +278,7 @@ class ObjectBased(Checkpoint):
       unexpected=[n for id_, n in below.items() if id_ not in bound],
       shapes=shapes,
       parts=self.parts & items.keys(),
-      ignored=len(self._shapes) - 1 - len(below),
+      ignored=sorted(self._shapes.keys() - restored - {OBJECT_GRAPH_KEY}),
     )
 
   def _bind(self, items: Mapping[str, Any]) -> tuple[dict[int, Any], set[int]]:

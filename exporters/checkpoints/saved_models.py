@@ -24,7 +24,7 @@ from exporters.checkpoints.object_based import damaged
 from exporters.checkpoints.object_based import nodes
 from exporters.checkpoints.object_based import parsed
 from exporters.errors import ExportError
-from exporters.published import variable_name
+from exporters.saved_model.variables import variable_name
 
 FILE = "saved_model.pb"
 _VOCABULARY = "vocab.txt"

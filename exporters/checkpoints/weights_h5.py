@@ -17,7 +17,7 @@ from exporters.checkpoints.checkpoint import Match
 from exporters.checkpoints.keras_h5 import H5File
 from exporters.checkpoints.keras_h5 import hard
 from exporters.checkpoints.mismatch import shape_difference
-from exporters.published import variable_name
+from exporters.saved_model.variables import variable_name
 
 # The group below each object's path.
 _VARIABLES = "vars"
@@ -62,7 +62,7 @@ class WeightsH5(H5File):
       missing=missing,
       unexpected=unexpected,
       shapes=shapes,
-      ignored=len(rest) - len(unexpected),
+      ignored=sorted(set(rest) - set(unexpected)),
     )
 
 

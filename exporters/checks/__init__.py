@@ -1,29 +1,29 @@
 """What a consumer would try on a SavedModel, tried before it is published.
 
-A check is a small named function of a `Subject` that returns a `Finding`: a
+A check is a small named function of a `Candidate` that returns a `Finding`: a
 figure beside the bound that it must not exceed. One that has nothing to look at
 raises `NotApplicable` with the reason. `__main__.py` is the process that makes
-them; `exporters/checker.py` is the export's end of it.
+them; `exporters/life_cycle/checker.py` is the export's end of it.
 """
 
-from .harness import ALL as ALL
-from .harness import BASIC as BASIC
-from .harness import BLOCKED as BLOCKED
+from .candidate import Candidate as Candidate
 from .harness import CHECKS as CHECKS
-from .harness import FAILED as FAILED
 from .harness import FILES as FILES
-from .harness import LEVELS as LEVELS
-from .harness import NONE as NONE
-from .harness import NOT_APPLICABLE as NOT_APPLICABLE
 from .harness import OPERATIONS as OPERATIONS
-from .harness import PASSED as PASSED
-from .harness import SAME_NUMBERS as SAME_NUMBERS
-from .harness import Result as Result
 from .harness import complete as complete
 from .harness import run as run
 from .harness import units as units
-from .subject import Subject as Subject
-from .subject import encode as encode
+from .nests import encode as encode
+from .results import ALL as ALL
+from .results import BASIC as BASIC
+from .results import BLOCKED as BLOCKED
+from .results import FAILED as FAILED
+from .results import LEVELS as LEVELS
+from .results import NONE as NONE
+from .results import NOT_APPLICABLE as NOT_APPLICABLE
+from .results import PASSED as PASSED
+from .results import SAME_NUMBERS as SAME_NUMBERS
+from .results import Result as Result
 
 # In the order in which they are made and shown.
 from . import files as files  # isort: skip
@@ -31,4 +31,4 @@ from . import loaded as loaded  # isort: skip
 from . import gradients as gradients  # isort: skip
 from . import specification as specification  # isort: skip
 from . import images as images  # isort: skip
-from . import alone as alone  # isort: skip
+from . import reloads as reloads  # isort: skip

@@ -4,7 +4,7 @@ It imports what a consumer has, and reads jobs from its standard input, one JSON
 object a line. For each it looks at the operations, forks processes that load
 the model, and looks at the files meanwhile. The forks begin with what is
 imported here and nothing else, so no job leaves traces for the next one, and
-TensorFlow is imported once for all. An empty line says that the source's own
+TensorFlow is imported once for all. An empty line says that the reference's own
 outputs are on the disk, and a line on standard output that the results are.
 
 It refuses to import `official` and `exporters`, the wheel's too: what passes
@@ -12,16 +12,20 @@ here needs neither. So this package is loaded under another name, and its
 modules import each other relatively, and nothing else of this repository.
 """
 
+from collections.abc import Callable
+from concurrent import futures
 import dataclasses
 import gc
 import importlib.util
 import json
+import multiprocessing
 import os
 import pathlib
 import sys
-import traceback
+import types
+from typing import Any
 
-# As many as share the memory of a large model; fewer if there are fewer cores.
+# At most two: each loads the model.
 _CORES = len(os.sched_getaffinity(0))
 _PROCESSES = min(2, _CORES)
 
@@ -73,76 +77,77 @@ def main() -> None:
 
 
 def _results(checks, job) -> list:
-  subject = _subject(checks, job, None)
-  made = checks.run(subject, job["level"], checks.OPERATIONS, {})
-  ready, told = os.pipe()
-  processes = []
-  # What is made of operations outside the list is not even loaded.
-  if made[checks.OPERATIONS].status == checks.PASSED:
-    # From a pipe, for whichever process is free to take the next one.
-    queue, units = os.pipe()
-    os.write(units, bytes(range(len(checks.units(job["level"])))))
-    os.close(units)
-    for i in range(_PROCESSES):
-      process = os.fork()
-      if not process:
-        os.close(told)
-        _work(checks, job, made, f"{job['results']}.{i}", queue, ready)
-      processes.append(process)
-    os.close(queue)
-  made = checks.run(subject, job["level"], checks.FILES, made)
-  sys.stdin.readline()
-  # The end of this pipe is what all of them wait for.
-  os.close(told)
-  os.close(ready)
-  for i, process in enumerate(processes):
-    _, status = os.waitpid(process, 0)
-    if status:
-      sys.exit(f"exit code {os.waitstatus_to_exitcode(status)}")
-    with open(f"{job['results']}.{i}") as f:
-      for result in json.load(f):
-        made.setdefault(result["check"], checks.Result(**result))
+  candidate = _candidate(checks, job, lambda: None)
+  made = checks.run(candidate, job["level"], checks.OPERATIONS, {})
+  context = multiprocessing.get_context("fork")
+  answered = context.Event()
+  with futures.ProcessPoolExecutor(
+    _PROCESSES,
+    mp_context=context,
+    initializer=_begin,
+    initargs=(checks, job, made, answered.wait),
+  ) as pool:
+    pending = []
+    # What is made of operations outside the list is not even loaded.
+    if made[checks.OPERATIONS].status == checks.PASSED:
+      pending = [pool.submit(_make, u) for u in checks.units(job["level"])]
+    made = checks.run(candidate, job["level"], checks.FILES, made)
+    sys.stdin.readline()
+    answered.set()
+    for results in pending:
+      made = results.result() | made
   return checks.complete(job["level"], made)
 
 
-def _work(checks, job, made, path: str, queue: int, ready: int) -> None:
-  """Makes the checks of units from the queue, and ends this process."""
-  try:
-    import tensorflow as tf
+@dataclasses.dataclass
+class _Worker:
+  """What a process of the pool keeps from one unit of checks to the next."""
 
-    # A second CPU device, for a strategy with two replicas.
-    (cpu,) = tf.config.list_physical_devices("CPU")
-    tf.config.set_logical_device_configuration(
-      cpu, [tf.config.LogicalDeviceConfiguration()] * 2
-    )
-    # Each its share of the cores: threads that wait for work keep others from
-    # theirs.
-    share = _CORES // _PROCESSES
-    tf.config.threading.set_intra_op_parallelism_threads(share)
-    tf.config.threading.set_inter_op_parallelism_threads(share)
-    subject = _subject(checks, job, ready)
-    while unit := os.read(queue, 1):
-      name = checks.units(job["level"])[ord(unit)]
-      made = checks.run(subject, job["level"], name, made)
-    with open(path, "w") as f:
-      json.dump([dataclasses.asdict(result) for result in made.values()], f)
-  except BaseException:  # noqa: BLE001 - what is forked must end here.
-    traceback.print_exc()
-    os._exit(1)
-  os._exit(0)
+  checks: types.ModuleType
+  candidate: Any
+  made: dict
 
 
-def _subject(checks, job, ready: int | None):
+_worker: _Worker
+
+
+def _begin(checks, job, made, wait) -> None:
+  """Prepares a process of the pool, which is forked."""
+  global _worker
+  import tensorflow as tf
+
+  # A second CPU device, for a strategy with two replicas.
+  (cpu,) = tf.config.list_physical_devices("CPU")
+  tf.config.set_logical_device_configuration(
+    cpu, [tf.config.LogicalDeviceConfiguration()] * 2
+  )
+  # Each its share of the cores: threads that wait for work keep others from
+  # theirs.
+  share = _CORES // _PROCESSES
+  tf.config.threading.set_intra_op_parallelism_threads(share)
+  tf.config.threading.set_inter_op_parallelism_threads(share)
+  _worker = _Worker(checks, _candidate(checks, job, wait), made)
+
+
+def _make(unit: str) -> dict:
+  """Makes the checks of a unit; returns all that this process has made."""
+  _worker.made = _worker.checks.run(
+    _worker.candidate, _worker.candidate.level, unit, _worker.made
+  )
+  return _worker.made
+
+
+def _candidate(checks, job, wait: Callable[[], object]):
   import numpy as np
 
   def ask():
-    os.read(ready, 1)
-    with open(job["source"]) as f:
-      source = json.load(f)
+    wait()
+    with open(job["reference"]) as f:
+      reference = json.load(f)
     with np.load(job["arrays"], allow_pickle=False) as arrays:
-      return source, [arrays[f"arr_{i}"] for i in range(len(arrays.files))]
+      return reference, [arrays[f"arr_{i}"] for i in range(len(arrays.files))]
 
-  return checks.Subject(
+  return checks.Candidate(
     path=job["path"],
     scratch=job["scratch"],
     private=job["private"],

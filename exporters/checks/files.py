@@ -6,12 +6,12 @@ import os
 import re
 from typing import Any
 
-from .harness import BASIC
+from .candidate import Candidate
 from .harness import FILES
 from .harness import OPERATIONS
-from .harness import Finding
 from .harness import check
-from .subject import Subject
+from .results import BASIC
+from .results import Finding
 
 # What graphs of this repository's models are made of. Nothing here reads or
 # writes a file, runs Python, prints, or reaches the network.
@@ -61,8 +61,8 @@ SAVER_FUNCTIONS = ("__inference__traced_save", "__inference__traced_restore")
 
 
 @check(OPERATIONS, level=BASIC, needs=None, unit=OPERATIONS)
-def _operations(subject: Subject) -> Finding:
-  refused = refused_operations(subject.proto.meta_graphs[0].graph_def)
+def _operations(candidate: Candidate) -> Finding:
+  refused = refused_operations(candidate.proto.meta_graphs[0].graph_def)
   return Finding(
     len(refused), 0, " ".join(sorted(refused)) or "outside the list"
   )
@@ -81,7 +81,7 @@ def refused_operations(graph: Any) -> set[str]:
 
 
 @check("no local path", level=BASIC, needs=None, unit=FILES)
-def _no_local_path(subject: Subject) -> Finding:
+def _no_local_path(candidate: Candidate) -> Finding:
   # As a whole word: "bert" may well be the name of a machine. What follows a
   # path may be anything.
   patterns = {
@@ -90,13 +90,13 @@ def _no_local_path(subject: Subject) -> Finding:
       + re.escape(text.encode())
       + (b"" if os.sep in text else rb"(?![\w-])")
     )
-    for text in subject.private
+    for text in candidate.private
   }
   found = set()
-  for folder, _, names in os.walk(subject.path):
+  for folder, _, names in os.walk(candidate.path):
     for name in names:
       path = os.path.join(folder, name)
-      relative = os.path.relpath(path, subject.path)
+      relative = os.path.relpath(path, candidate.path)
       # A vocabulary may hold any word; weights hold none.
       if relative.startswith(("assets" + os.sep, "variables" + os.sep)):
         continue
@@ -111,8 +111,8 @@ def _no_local_path(subject: Subject) -> Finding:
 
 
 @check("no weight in the graph", level=BASIC, needs=None, unit=FILES)
-def _no_weight_in_the_graph(subject: Subject) -> Finding:
-  graph = subject.proto.meta_graphs[0].graph_def
+def _no_weight_in_the_graph(candidate: Candidate) -> Finding:
+  graph = candidate.proto.meta_graphs[0].graph_def
   nodes = list(graph.node)
   for function in graph.library.function:
     nodes += function.node_def

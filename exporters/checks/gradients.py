@@ -7,11 +7,11 @@ from typing import Any
 
 import tensorflow as tf
 
-from .harness import BASIC
-from .harness import Finding
+from .candidate import Candidate
 from .harness import check
 from .numbers import flatten
-from .subject import Subject
+from .results import BASIC
+from .results import Finding
 
 # Later ones use the gradients of the first, or its traces.
 _UNIT = "gradients"
@@ -46,40 +46,40 @@ def _finding(
   return Finding(len(bad), 0, detail)
 
 
-def _trained(subject: Subject) -> tuple[Any, list[Any], dict[str, Any]]:
+def _trained(candidate: Candidate) -> tuple[Any, list[Any], dict[str, Any]]:
   """Returns the first callable that can be trained, and how it is called.
 
   In training, without what is random in it: the gradients repeat themselves.
   """
-  name = subject.trained()[0]
-  arguments, _ = subject.cases(name)[0]
-  rates = dict.fromkeys(subject.hyperparameters(name, "rate"), 0.0)
-  return subject.find(name), arguments, subject.training(name) | rates
+  name = candidate.trainable_callables()[0]
+  arguments, _ = candidate.cases(name)[0]
+  rates = dict.fromkeys(candidate.hyperparameters(name, "rate"), 0.0)
+  return candidate.find(name), arguments, candidate.training(name) | rates
 
 
 @check("gradients", level=BASIC, unit=_UNIT)
-def _gradients(subject: Subject) -> Finding:
+def _gradients(candidate: Candidate) -> Finding:
   """By way of `hub.KerasLayer`."""
   import tensorflow_hub as hub
 
-  loaded, arguments, keywords = _trained(subject)
+  loaded, arguments, keywords = _trained(candidate)
   rates = {k: v for k, v in keywords.items() if k != "training"}
   layer = hub.KerasLayer(loaded, trainable=True, arguments=rates)
   weights = layer.trainable_weights
-  with subject.once(), tf.GradientTape() as tape:
+  with candidate.without_graph_optimization(), tf.GradientTape() as tape:
     loss = _loss(layer(*arguments, training=True))
     gradients = tape.gradient(loss, weights)
-  subject.memo["gradients"] = gradients
+  candidate.memo["gradients"] = gradients
   return _finding(weights, gradients)
 
 
 @check("a training step", needs="gradients", unit=_UNIT)
-def _training_step(subject: Subject) -> Finding:
+def _training_step(candidate: Candidate) -> Finding:
   """The loss of an inference call changes by one step down the gradients."""
-  loaded, arguments, _ = _trained(subject)
+  loaded, arguments, _ = _trained(candidate)
   weights = list(loaded.trainable_variables)
   before = [tf.identity(weight) for weight in weights]
-  gradients = subject.memo["gradients"]
+  gradients = candidate.memo["gradients"]
   size = tf.linalg.global_norm(gradients)
   losses = [float(_loss(loaded(*arguments)))]
   for weight, gradient in zip(weights, gradients, strict=True):
@@ -92,8 +92,8 @@ def _training_step(subject: Subject) -> Finding:
 
 
 @check("gradients of a persistent tape", needs="gradients", unit=_UNIT)
-def _persistent_gradients(subject: Subject) -> Finding:
-  loaded, arguments, keywords = _trained(subject)
+def _persistent_gradients(candidate: Candidate) -> Finding:
+  loaded, arguments, keywords = _trained(candidate)
   weights = list(loaded.trainable_variables)
   with tf.GradientTape(persistent=True) as tape:
     loss = _loss(loaded(*arguments, **keywords))
@@ -106,19 +106,20 @@ def _persistent_gradients(subject: Subject) -> Finding:
   needs="gradients",
   unit="gradients in a tf.function",
 )
-def _graph_gradients(subject: Subject) -> Finding:
+def _graph_gradients(candidate: Candidate) -> Finding:
   """Of the callable with the most variables: it has the heads too."""
   name = max(
-    subject.trained(), key=lambda n: len(subject.callables[n]["trainable"])
+    candidate.trainable_callables(),
+    key=lambda n: len(candidate.callables[n]["trainable"]),
   )
-  loaded = subject.find(name)
-  arguments, _ = subject.cases(name)[0]
+  loaded = candidate.find(name)
+  arguments, _ = candidate.cases(name)[0]
   weights = list(loaded.trainable_variables)
 
   @tf.function(autograph=False)
   def step():
     with tf.GradientTape() as tape:
-      loss = _loss(loaded(*arguments, **subject.training(name)))
+      loss = _loss(loaded(*arguments, **candidate.training(name)))
     return tape.gradient(loss, weights)
 
   return _finding(weights, step())

@@ -5,77 +5,30 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 import dataclasses
 import time
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-  from .subject import Subject
-
-ALL, BASIC, NONE = "all", "basic", "none"
-LEVELS = (ALL, BASIC, NONE)
+from .candidate import Candidate
+from .results import ALL
+from .results import BLOCKED
+from .results import FAILED
+from .results import NOT_APPLICABLE
+from .results import PASSED
+from .results import SAME_NUMBERS
+from .results import Finding
+from .results import NotApplicable
+from .results import Result
 
 # Before it has passed, nothing is loaded.
 OPERATIONS = "operations"
-# What most others build upon; a summary shows its figure.
-SAME_NUMBERS = "same numbers as the source"
 
 # Units of work. The checks of one are made in one process, for they share what
 # they load or compute. `OPERATIONS` is one too, and goes first, before anything
 # is loaded; the unit `FILES` needs nothing loaded.
 FILES, CALLS = "files", "calls"
 
-PASSED, FAILED = "passed", "failed"
-NOT_APPLICABLE, BLOCKED = "not applicable", "blocked"
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Result:
-  """What became of one check.
-
-  Attributes:
-    check: Its name.
-    status: PASSED, FAILED, NOT_APPLICABLE or BLOCKED.
-    figure: What was measured, None where nothing was.
-    bound: What the figure must not exceed.
-    detail: What the figure counts or where it was found; or why not measured.
-    seconds: How long it took.
-    histogram: How many numbers lie in each range of differences, if counted.
-  """
-
-  check: str
-  status: str
-  figure: float | None = None
-  bound: float | None = None
-  detail: str = ""
-  seconds: float = 0.0
-  histogram: Mapping[str, int] = dataclasses.field(default_factory=dict)
-
-  def __str__(self) -> str:
-    text = f"{self.check}: {self.status}"
-    if self.figure is not None:
-      text += f", {self.figure:.3g} (at most {self.bound:.3g})"
-    return f"{text}; {self.detail}" if self.detail else text
-
-
-@dataclasses.dataclass(frozen=True)
-class Finding:
-  """A figure, the bound that it must not exceed, and what it is.
-
-  `histogram` says how many numbers lie in each range of differences.
-  """
-
-  figure: float
-  bound: float
-  detail: str = ""
-  histogram: Mapping[str, int] = dataclasses.field(default_factory=dict)
-
-
-class NotApplicable(Exception):
-  """The subject has nothing that the check could look at."""
-
 
 @dataclasses.dataclass(frozen=True)
 class Check:
-  """A named function of a `Subject`.
+  """A named function of a `Candidate`.
 
   Attributes:
     name: What it is called in results.
@@ -86,7 +39,7 @@ class Check:
   """
 
   name: str
-  function: Callable[[Subject], Finding]
+  function: Callable[[Candidate], Finding]
   level: str
   needs: str | None
   unit: str
@@ -128,14 +81,14 @@ def units(level: str) -> list[str]:
 
 
 def run(
-  subject: Subject, level: str, unit: str, made: Mapping[str, Result]
+  candidate: Candidate, level: str, unit: str, made: Mapping[str, Result]
 ) -> dict[str, Result]:
   """Makes the checks of one unit; returns them with those that are `made`."""
   results = dict(made)
   for entry in of_level(level):
     if entry.unit == unit:
       before = results.get(entry.needs)
-      results[entry.name] = _after(before, entry) or _run_one(entry, subject)
+      results[entry.name] = _after(before, entry) or _run_one(entry, candidate)
   return results
 
 
@@ -164,10 +117,10 @@ def _after(before: Result | None, entry: Check) -> Result | None:
   )
 
 
-def _run_one(entry: Check, subject: Subject) -> Result:
+def _run_one(entry: Check, candidate: Candidate) -> Result:
   started = time.monotonic()
   try:
-    finding = entry.function(subject)
+    finding = entry.function(candidate)
     # Not `figure > bound`: NaN fails.
     status = PASSED if finding.figure <= finding.bound else FAILED
     measured = dataclasses.asdict(finding)
@@ -178,7 +131,7 @@ def _run_one(entry: Check, subject: Subject) -> Result:
     status = FAILED
     measured = {"detail": f"{type(e).__name__}: {message[:500]}"}
   finally:
-    subject.reset()
+    candidate.reset()
   return Result(
     check=entry.name,
     status=status,

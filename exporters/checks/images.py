@@ -15,29 +15,29 @@ import tensorflow as tf
 from tensorflow.core.framework import types_pb2
 from tensorflow.core.protobuf import saved_model_pb2
 
-from .harness import BASIC
-from .harness import Finding
-from .harness import NotApplicable
+from .candidate import Candidate
 from .harness import check
 from .numbers import worst
-from .subject import Subject
+from .results import BASIC
+from .results import Finding
+from .results import NotApplicable
 
 _OUTPUTS = {"logits", "feature_vector"}
 
 
 @check("image API", level=BASIC)
-def _image_api(subject: Subject) -> Finding:
+def _image_api(candidate: Candidate) -> Finding:
   """Images in [0, 1] to one float32 [batch, n]; named outputs, any batch."""
   wrong = []
-  for images in _images(subject):
-    outputs = subject.model(images)
+  for images in _images(candidate):
+    outputs = candidate.model(images)
     if images.dtype != tf.float32 or np.abs(images - 0.5).max() > 0.5:
       wrong.append("images are not float32 in [0, 1]")
     if outputs.dtype != tf.float32 or outputs.shape.rank != 2:
       wrong.append(f"outputs are {outputs.dtype.name} {outputs.shape}")
     if outputs.shape[0] != images.shape[0]:
       wrong.append(f"{outputs.shape[0]} outputs for {images.shape[0]} images")
-  signature = subject.model.signatures["serving_default"]
+  signature = candidate.model.signatures["serving_default"]
   (spec,) = signature.structured_input_signature[1].values()
   if spec.shape.rank != 4 or spec.shape[0] is not None or spec.shape[3] != 3:
     wrong.append(f"the signature takes {spec.shape}")
@@ -48,13 +48,13 @@ def _image_api(subject: Subject) -> Finding:
 
 
 @check("batch statistics", needs="hub.KerasLayer", unit="batch norm")
-def _batch_statistics(subject: Subject) -> Finding:
+def _batch_statistics(candidate: Candidate) -> Finding:
   """They move when the layer is trainable and training, and only then."""
   wrong = []
-  for name, _, _ in _batch_norms(subject):
-    before = _statistics(subject.find(name))
+  for name, _, _ in _batch_norms(candidate):
+    before = _statistics(candidate.find(name))
     for trainable, training in itertools.product((True, False), repeat=2):
-      after = _moved(subject, name, training, trainable=trainable)
+      after = _moved(candidate, name, training, trainable=trainable)
       moved = [
         not np.array_equal(b, a) for b, a in zip(before, after, strict=True)
       ]
@@ -67,14 +67,14 @@ def _batch_statistics(subject: Subject) -> Finding:
 
 
 @check("batch_norm_momentum", needs="batch statistics", unit="batch norm")
-def _batch_norm_momentum(subject: Subject) -> Finding:
+def _batch_norm_momentum(candidate: Candidate) -> Finding:
   """With momentum m, statistics become m * before + (1 - m) * the batch's."""
-  names = _batch_norms(subject)
+  names = _batch_norms(candidate)
   # What is dropped at random changes the batch's statistics below it.
-  path = os.path.join(subject.scratch, "without_drops")
-  _copy_without_drops(subject, path)
+  path = os.path.join(candidate.scratch, "without_drops")
+  _copy_without_drops(candidate, path)
   try:
-    still = dataclasses.replace(subject, path=path)
+    still = dataclasses.replace(candidate, path=path)
     return worst(
       (name, _momentum_error(still, name, key, default))
       for name, key, default in names
@@ -83,26 +83,26 @@ def _batch_norm_momentum(subject: Subject) -> Finding:
     shutil.rmtree(path)
 
 
-def _images(subject: Subject) -> list[tf.Tensor]:
-  """Returns the samples, if the source is an image model."""
-  samples = [inputs[0] for inputs, _ in subject.cases("") if inputs]
+def _images(candidate: Candidate) -> list[tf.Tensor]:
+  """Returns the samples, if the reference is an image model."""
+  samples = [inputs[0] for inputs, _ in candidate.cases("") if inputs]
   shape = getattr(samples[0], "shape", []) if samples else []
   if len(shape) != 4 or shape[-1] != 3:
     raise NotApplicable("the model takes no images")
-  if not _OUTPUTS & set(subject.callables[""]["outputs"]):
+  if not _OUTPUTS & set(candidate.callables[""]["outputs"]):
     raise NotApplicable("the model is neither classifier nor feature vector")
   return samples
 
 
-def _batch_norms(subject: Subject) -> list[tuple[str, str, float]]:
+def _batch_norms(candidate: Candidate) -> list[tuple[str, str, float]]:
   """Returns callables with their argument for the momentum, and its default."""
   found = [
     (name, key, default)
-    for name in subject.callables
-    for key, default in subject.hyperparameters(name, "momentum").items()
+    for name in candidate.callables
+    for key, default in candidate.hyperparameters(name, "momentum").items()
   ]
   if not found:
-    raise NotApplicable("the source has no batch normalization to set")
+    raise NotApplicable("the reference has no batch normalization to set")
   return found
 
 
@@ -111,27 +111,27 @@ def _statistics(loaded: Any) -> list[np.ndarray]:
 
 
 def _moved(
-  subject: Subject, name: str, training: bool, **layer: Any
+  candidate: Candidate, name: str, training: bool, **layer: Any
 ) -> list[np.ndarray]:
   """Returns the statistics after one call of a `hub.KerasLayer(**layer)`."""
   import tensorflow_hub as hub
 
-  subject.reset()
-  loaded = subject.find(name)
-  arguments, _ = subject.cases(name)[-1]
+  candidate.reset()
+  loaded = candidate.find(name)
+  arguments, _ = candidate.cases(name)[-1]
   hub.KerasLayer(loaded, **layer)(*arguments, training=training)
   return _statistics(loaded)
 
 
 def _momentum_error(
-  subject: Subject, name: str, key: str, default: float
+  candidate: Candidate, name: str, key: str, default: float
 ) -> tuple[float, str]:
   """Returns the largest deviation from arithmetic, of scale, and its place."""
 
   def moved(arguments: Mapping[str, float]) -> list[np.ndarray]:
-    return _moved(subject, name, True, trainable=True, arguments=arguments)
+    return _moved(candidate, name, True, trainable=True, arguments=arguments)
 
-  before = _statistics(subject.find(name))
+  before = _statistics(candidate.find(name))
   batch = moved({key: 0.0})  # Momentum 0 keeps nothing of what was.
   largest, place = 0.0, ""
   for momentum, arguments in ((0.5, {key: 0.5}), (default, {})):
@@ -146,14 +146,14 @@ def _momentum_error(
   return largest, place
 
 
-def _copy_without_drops(subject: Subject, path: str) -> None:
+def _copy_without_drops(candidate: Candidate, path: str) -> None:
   """Copies a SavedModel, with the largest numbers in place of random ones.
 
   What compares them with a rate then keeps everything.
   """
-  shutil.copytree(subject.path, path, copy_function=os.link)
+  shutil.copytree(candidate.path, path, copy_function=os.link)
   proto = saved_model_pb2.SavedModel()
-  proto.CopyFrom(subject.proto)
+  proto.CopyFrom(candidate.proto)
   for function in proto.meta_graphs[0].graph_def.library.function:
     for node in [n for n in function.node_def if n.op == "RandomUniform"]:
       one = function.node_def.add(name=f"{node.name}/largest", op="Const")

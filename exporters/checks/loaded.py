@@ -9,37 +9,37 @@ from typing import Any
 
 import tensorflow as tf
 
-from .harness import BASIC
+from .candidate import Candidate
 from .harness import OPERATIONS
-from .harness import SAME_NUMBERS
-from .harness import Finding
-from .harness import NotApplicable
 from .harness import check
 from .numbers import TOLERANCE
 from .numbers import difference
 from .numbers import flatten
 from .numbers import histogram
 from .numbers import worst
-from .subject import Subject
+from .results import BASIC
+from .results import SAME_NUMBERS
+from .results import Finding
+from .results import NotApplicable
 
 
 @check("loads", level=BASIC, needs=OPERATIONS)
-def _loads(subject: Subject) -> Finding:
+def _loads(candidate: Candidate) -> Finding:
   """What is made of operations that are not on the list is not even loaded."""
   missing = [
     name or "the model"
-    for name in subject.callables
-    if not callable(subject.find(name))
+    for name in candidate.callables
+    if not callable(candidate.find(name))
   ]
   return Finding(len(missing), 0, f"{' '.join(missing)} not callable".strip())
 
 
 @check("interface", level=BASIC, needs="loads")
-def _interface(subject: Subject) -> Finding:
-  subject.require_source()
+def _interface(candidate: Candidate) -> Finding:
+  candidate.require_reference()
   wrong = []
-  for name, want in subject.callables.items():
-    loaded = subject.find(name)
+  for name, want in candidate.callables.items():
+    loaded = candidate.find(name)
     shown = name or "the model"
     arguments = inspect.getfullargspec(loaded.__call__).args
     expected = ["inputs"] if want["takes_inputs"] else []
@@ -58,12 +58,14 @@ def _interface(subject: Subject) -> Finding:
 
 
 @check(SAME_NUMBERS, level=BASIC, needs="interface")
-def _same_numbers(subject: Subject) -> Finding:
-  subject.require_source()
+def _same_numbers(candidate: Candidate) -> Finding:
+  if candidate.keras:
+    return _same_numbers_for_keras(candidate)
+  candidate.require_reference()
   calls = [
-    (name, subject.find(name)(*arguments), want)
-    for name in subject.callables
-    for arguments, want in subject.cases(name)
+    (name, candidate.find(name)(*arguments), want)
+    for name in candidate.callables
+    for arguments, want in candidate.cases(name)
   ]
   finding = worst((name, difference(got, want)) for name, got, want in calls)
   return dataclasses.replace(
@@ -71,19 +73,32 @@ def _same_numbers(subject: Subject) -> Finding:
   )
 
 
+def _same_numbers_for_keras(candidate: Candidate) -> Finding:
+  """Read back as a `tf_keras.Model`, which is what this form is for."""
+  import tf_keras
+
+  if candidate.reference is None:
+    raise NotApplicable("there is no reference to compare with")
+  model = tf_keras.models.load_model(candidate.path, compile=False)
+  return worst(
+    ("tf_keras.models.load_model", difference(model(*arguments), want))
+    for arguments, want in candidate.cases_of(candidate.reference[""])
+  )
+
+
 @check("signature", level=BASIC)
-def _signature(subject: Subject) -> Finding:
-  cases = subject.calls()
-  if not cases or "serving_default" not in subject.model.signatures:
+def _signature(candidate: Candidate) -> Finding:
+  cases = candidate.calls()
+  if not cases or "serving_default" not in candidate.model.signatures:
     raise NotApplicable("the model has no input, or no serving_default")
-  if subject.source is None and not isinstance(cases[0][1], Mapping):
-    raise NotApplicable("there is no source that says the outputs' names")
-  signature = subject.model.signatures["serving_default"]
-  names = subject.callables[""]["outputs"]
+  if candidate.speaks_for_itself and not isinstance(cases[0][1], Mapping):
+    raise NotApplicable("there is no reference that says the outputs' names")
+  signature = candidate.model.signatures["serving_default"]
+  names = candidate.callables[""]["outputs"]
 
   def differences():
-    for (inputs,), want in subject.served():
-      got = signature(**subject.named(inputs))
+    for (inputs,), want in candidate.cases_of_signature():
+      got = signature(**candidate.named(inputs))
       if isinstance(want, (list, tuple)):
         want = dict(zip(names, want, strict=True))
       elif not isinstance(want, Mapping):
@@ -94,28 +109,28 @@ def _signature(subject: Subject) -> Finding:
 
 
 @check("repeats itself", level=BASIC, needs="interface")
-def _repeats(subject: Subject) -> Finding:
+def _repeats(candidate: Candidate) -> Finding:
   """Two calls outside training give the same numbers."""
   return worst(
     (
       name,
       difference(
-        subject.find(name)(*arguments), subject.find(name)(*arguments)
+        candidate.find(name)(*arguments), candidate.find(name)(*arguments)
       ),
     )
-    for name in subject.callables
-    for arguments, _ in subject.cases(name)[:1]
+    for name in candidate.callables
+    for arguments, _ in candidate.cases(name)[:1]
   )
 
 
 @check("hyperparameters")
-def _hyperparameters(subject: Subject) -> Finding:
+def _hyperparameters(candidate: Candidate) -> Finding:
   """Each override is accepted, as a number and as a tensor, and heeded."""
   bad, count = [], 0
-  for name, want in subject.callables.items():
+  for name, want in candidate.callables.items():
     for key, value in want["hyperparameters"].items():
-      arguments, outputs = subject.cases(name)[0]
-      loaded = subject.find(name)
+      arguments, outputs = candidate.cases(name)[0]
+      loaded = candidate.find(name)
       default = value["default"]
       dtype = tf.int32 if isinstance(default, int) else tf.float32
       for override in (default, tf.constant(default, dtype)):
@@ -134,14 +149,14 @@ def _hyperparameters(subject: Subject) -> Finding:
 
 
 @check("regularization losses", needs="interface")
-def _regularization_losses(subject: Subject) -> Finding:
-  subject.require_source()
-  if not any(w["regularization_losses"] for w in subject.callables.values()):
-    raise NotApplicable("the source has no regularization losses")
+def _regularization_losses(candidate: Candidate) -> Finding:
+  candidate.require_reference()
+  if not any(w["regularization_losses"] for w in candidate.callables.values()):
+    raise NotApplicable("the reference has no regularization losses")
 
   def differences():
-    for name, want in subject.callables.items():
-      losses = [loss() for loss in subject.find(name).regularization_losses]
+    for name, want in candidate.callables.items():
+      losses = [loss() for loss in candidate.find(name).regularization_losses]
       values = [tf.constant(v) for v in want["regularization_losses"]]
       yield name, difference(losses, values)
 
@@ -149,17 +164,17 @@ def _regularization_losses(subject: Subject) -> Finding:
 
 
 @check("hub.KerasLayer", level=BASIC)
-def _keras_layer(subject: Subject) -> Finding:
+def _keras_layer(candidate: Candidate) -> Finding:
   import tensorflow_hub as hub
 
-  want = subject.callables[""]
+  want = candidate.callables[""]
   if not want["takes_inputs"]:
     raise NotApplicable("the model takes no input")
   wrong = []
   # What is loaded already is a callable to it: no second load.
-  layer = hub.KerasLayer(subject.model, trainable=True)
-  frozen = hub.KerasLayer(subject.model, trainable=False)
-  for arguments, outputs in subject.cases(""):
+  layer = hub.KerasLayer(candidate.model, trainable=True)
+  frozen = hub.KerasLayer(candidate.model, trainable=False)
+  for arguments, outputs in candidate.cases(""):
     if not difference(frozen(*arguments), outputs)[0] <= TOLERANCE:
       wrong.append("outputs")
   if len(layer.trainable_weights) != len(want["trainable"]):
@@ -174,40 +189,43 @@ def _keras_layer(subject: Subject) -> Finding:
 
 
 @check("Dataset.map")
-def _dataset_map(subject: Subject) -> Finding:
-  cases = subject.calls()
+def _dataset_map(candidate: Candidate) -> Finding:
+  cases = candidate.calls()
   if not cases or not takes_strings(cases):
     raise NotApplicable("the model is no preprocessor")
 
   def differences():
     for (inputs,), want in cases:
-      dataset = tf.data.Dataset.from_tensors(inputs).map(subject.model)
+      dataset = tf.data.Dataset.from_tensors(inputs).map(candidate.model)
       yield "", difference(next(iter(dataset)), want)
 
   return worst(differences())
 
 
 @check("dropout", level=BASIC)
-def _dropout(subject: Subject) -> Finding:
-  """Two calls differ in training, as far as the source has dropout.
+def _dropout(candidate: Candidate) -> Finding:
+  """Two calls differ in training, as far as the reference has dropout.
 
-  The last check of this load: the calls after `once` start anew.
+  The last check of this load: calls after `without_graph_optimization` start
+  anew.
   """
-  names = [n for n in subject.callables if subject.hyperparameters(n, "rate")]
+  names = [
+    n for n in candidate.callables if candidate.hyperparameters(n, "rate")
+  ]
   if not names:
-    raise NotApplicable("the source has no dropout")
+    raise NotApplicable("the reference has no dropout")
   fixed = []
   for name in names:
-    loaded = subject.find(name)
-    cases = subject.cases(name)
+    loaded = candidate.find(name)
+    cases = candidate.cases(name)
     (small, _), (large, _) = cases[0], cases[-1]
-    off = dict.fromkeys(subject.hyperparameters(name, "rate"), 0.0)
-    with subject.once():
+    off = dict.fromkeys(candidate.hyperparameters(name, "rate"), 0.0)
+    with candidate.without_graph_optimization():
       # The largest, in which two draws are least likely to be the same.
       default = [loaded(*large, training=True) for _ in range(2)]
       silent = [loaded(*small, training=True, **off) for _ in range(2)]
     random = difference(*default)[0] > TOLERANCE
-    drops = any(subject.hyperparameters(name, "rate").values())
+    drops = any(candidate.hyperparameters(name, "rate").values())
     if random != drops:
       fixed.append(name or "the model")
     if difference(*silent)[0] > TOLERANCE:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from .harness import Finding
+from .results import Finding
 
 # Of an output's scale. One computation in two graphs differs by what the
 # optimizer joins in the one and not in the other: by 9e-7 for BERT-base.

@@ -12,12 +12,12 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from .harness import BASIC
-from .harness import Finding
-from .harness import NotApplicable
+from .candidate import Candidate
 from .harness import check
 from .numbers import flatten
-from .subject import Subject
+from .results import BASIC
+from .results import Finding
+from .results import NotApplicable
 
 _REUSABLE = "https://www.tensorflow.org/hub/reusable_saved_models"
 _IMAGES = "https://www.tensorflow.org/hub/common_saved_model_apis/images"
@@ -35,8 +35,8 @@ def _finding(wrong: list[str], sentence: str, page: str) -> Finding:
 
 
 @check("specification: attributes", level=BASIC, needs="loads")
-def _attributes(subject: Subject) -> Finding:
-  model = subject.model
+def _attributes(candidate: Candidate) -> Finding:
+  model = candidate.model
   variables = {id(v) for v in getattr(model, "variables", [])}
   trained = list(getattr(model, "trainable_variables", []))
   wrong = [
@@ -56,9 +56,9 @@ def _attributes(subject: Subject) -> Finding:
 
 
 @check("specification: training", level=BASIC, needs="loads")
-def _training(subject: Subject) -> Finding:
+def _training(candidate: Candidate) -> Finding:
   flags: dict[str, set[str]] = {}
-  for keywords, inputs in subject.traces(""):
+  for keywords, inputs in candidate.traces(""):
     if "training" in keywords:
       rest = {k: str(v) for k, v in keywords.items() if k != "training"}
       key = f"{inputs}, {rest}"
@@ -75,10 +75,10 @@ def _training(subject: Subject) -> Finding:
 
 
 @check("specification: batch size", level=BASIC, needs="loads")
-def _batch_size(subject: Subject) -> Finding:
+def _batch_size(candidate: Candidate) -> Finding:
   wrong = [
     f"{name or 'the input'} has shape {spec.shape}"
-    for _, inputs in subject.traces("")
+    for _, inputs in candidate.traces("")
     for name, spec in flatten(inputs).items()
     if spec.shape.rank and spec.shape[0] is not None
   ]
@@ -91,9 +91,9 @@ def _batch_size(subject: Subject) -> Finding:
 
 
 @check("specification: signature", level=BASIC, needs="loads")
-def _signature_names(subject: Subject) -> Finding:
-  signatures = subject.model.signatures
-  if not subject.callables.get("", {}).get("takes_inputs"):
+def _signature_names(candidate: Candidate) -> Finding:
+  signatures = candidate.model.signatures
+  if not candidate.callables.get("", {}).get("takes_inputs"):
     raise NotApplicable("the model takes no input")
   if "serving_default" not in signatures:
     wrong = ["there is no signature `serving_default`"]
@@ -112,8 +112,8 @@ def _signature_names(subject: Subject) -> Finding:
 
 
 @check("specification: text encoder", level=BASIC, needs="loads")
-def _text_encoder(subject: Subject) -> Finding:
-  cases = subject.calls()
+def _text_encoder(candidate: Candidate) -> Finding:
+  cases = candidate.calls()
   if not cases or not isinstance(cases[0][0][0], Mapping):
     raise NotApplicable("the model is no text encoder")
   (inputs,), outputs = cases[0]
@@ -146,8 +146,8 @@ def _text_encoder(subject: Subject) -> Finding:
 
 
 @check("specification: text preprocessor", level=BASIC, needs="loads")
-def _text_preprocessor(subject: Subject) -> Finding:
-  cases = subject.calls()
+def _text_preprocessor(candidate: Candidate) -> Finding:
+  cases = candidate.calls()
   if not cases or not isinstance(cases[0][1], Mapping):
     raise NotApplicable("the model is no text preprocessor")
   (inputs,), outputs = cases[0]
@@ -156,7 +156,7 @@ def _text_preprocessor(subject: Subject) -> Finding:
   wrong = [
     f"no .{name}"
     for name in ("tokenize", "bert_pack_inputs")
-    if not callable(getattr(subject.model, name, None))
+    if not callable(getattr(candidate.model, name, None))
   ]
   wrong += [
     f"{name} is {value.dtype.name}"
@@ -172,8 +172,8 @@ def _text_preprocessor(subject: Subject) -> Finding:
 
 
 @check("specification: images", level=BASIC, needs="loads")
-def _images(subject: Subject) -> Finding:
-  cases = subject.calls()
+def _images(candidate: Candidate) -> Finding:
+  cases = candidate.calls()
   shape = getattr(cases[0][0][0], "shape", ()) if cases else ()
   if len(shape) != 4:
     raise NotApplicable("the model takes no images")

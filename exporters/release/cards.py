@@ -11,10 +11,10 @@ from typing import Any
 
 import jinja2
 
-from exporters import description
 from exporters.errors import ExportError
 from exporters.release import page as page_lib
 from exporters.release import tfhub
+from exporters.saved_model import description
 
 PREPROCESSOR, ENCODER = "preprocessor", "encoder"
 CLASSIFIER, FEATURE_VECTOR = "classifier", "feature vector"

@@ -8,10 +8,10 @@ import json
 import os
 import re
 
-from exporters import description
 from exporters.errors import ExportError
 from exporters.release import cards
 from exporters.release import page as page_lib
+from exporters.saved_model import description
 
 MODEL, INSTANCE = "model-metadata.json", "model-instance-metadata.json"
 FILES = (MODEL, INSTANCE)

@@ -6,7 +6,7 @@ in which paths of this machine are replaced by what lay there, and the git
 commit; the dependencies are the files that went in and the packages.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 import datetime
 import hashlib
 from importlib import metadata
@@ -21,12 +21,15 @@ import tensorflow as tf
 from tensorflow.core.protobuf import saved_model_pb2
 
 from exporters import base
+from exporters.fields import paths
 from exporters.release import kaggle
-from exporters.release import publish
+from exporters.release import privacy
 from exporters.release import statement
-from exporters.release.source import ROOT
-from exporters.release.source import Source
-from exporters.release.source import is_part
+from exporters.release.digests import file_digest
+from exporters.release.git_commit import ROOT
+from exporters.release.git_commit import Commit
+from exporters.release.git_commit import is_part
+from exporters.release.released import Released
 
 _PACKAGES = (
   "tensorflow",
@@ -48,25 +51,14 @@ def materials(exporter: base.Exporter) -> dict[str, dict[str, str]]:
     says, or below its folder.
   """
   found = {}
-  for field, path in base.paths(exporter):
+  for read in paths.declared(exporter):
+    path = read.path
     folder = path if tf.io.gfile.isdir(path) else os.path.dirname(path)
-    found[field] = {
+    found[read.field] = {
       os.path.relpath(file, folder or os.curdir): _digest(file)
-      for file in _files(exporter, field, path)
+      for file in read.files(exporter)
     }
   return found
-
-
-def _files(exporter: base.Exporter, field: str, path: str) -> Sequence[str]:
-  if field == "checkpoint":
-    return exporter.opened.files
-  if tf.io.gfile.isdir(path):
-    return [
-      name
-      for name in sorted(tf.io.gfile.glob(os.path.join(path, "vocab*")))
-      if not tf.io.gfile.isdir(name)
-    ]
-  return [path]
 
 
 def _digest(path: str) -> str:
@@ -92,10 +84,10 @@ def recipe_text(
   repository stays.
   """
   text = gin.config_str()
-  for field, path in base.paths(exporter):
-    if not is_part(path):
-      digest = _DIGEST + joint_digest(found[field])
-      text = _literal(path).sub(repr(digest), text)
+  for read in paths.declared(exporter):
+    if not is_part(read.path):
+      digest = _DIGEST + joint_digest(found[read.field])
+      text = _literal(read.path).sub(repr(digest), text)
   return text
 
 
@@ -114,13 +106,13 @@ def unnamed(recipe: str) -> list[str]:
 class Recorder:
   """Writes the provenance of what is released from one recipe."""
 
-  def __init__(self, exporter: base.Exporter, source: Source):
+  def __init__(self, exporter: base.Exporter, source: Commit):
     self._started = _now()
     self._source = source
     self._materials = materials(exporter)
     self._recipe = recipe_text(exporter, self._materials)
 
-  def __call__(self, one: publish.Released) -> str:
+  def __call__(self, one: Released) -> str:
     """Writes one artifact's provenance beside its archive; returns the path."""
     content = {
       "_type": statement.STATEMENT_TYPE,
@@ -147,7 +139,7 @@ class Recorder:
       },
     }
     text = json.dumps(content, indent=2, ensure_ascii=False) + "\n"
-    publish.refuse_private(
+    privacy.refuse_private(
       text,
       "provenance",
       "Name files in fields of the exporter, or relative to the repository.",
@@ -174,27 +166,27 @@ def versions() -> dict[str, str]:
   return found | {"python": platform.python_version()}
 
 
-def promised(one: publish.Released) -> Iterator[dict[str, Any]]:
+def promised(one: Released) -> Iterator[dict[str, Any]]:
   """Yields all that has to be the same every time."""
   yield from _subjects(one)
   yield from _byproducts(one)
 
 
-def _subjects(one: publish.Released) -> Iterator[dict[str, Any]]:
+def _subjects(one: Released) -> Iterator[dict[str, Any]]:
   for name, digest in one.digests.items():
     yield _resource(name, digest)
 
 
-def _byproducts(one: publish.Released) -> Iterator[dict[str, Any]]:
+def _byproducts(one: Released) -> Iterator[dict[str, Any]]:
   """Yields what is no part of the archive, but is the same every time too."""
   handle = one.page.handle
   yield _resource(f"{handle}.tar", one.tar_digest)
   docs = one.page.docs_path
-  yield _resource(docs, publish.file_digest(os.path.join(one.root, docs)))
+  yield _resource(docs, file_digest(os.path.join(one.root, docs)))
   if one.page.kaggle:
     for name in kaggle.FILES:
       path = os.path.join(one.folder, name)
-      yield _resource(f"{handle}/{name}", publish.file_digest(path))
+      yield _resource(f"{handle}/{name}", file_digest(path))
   yield {
     "name": "parts of saved_model.pb",
     "annotations": parts(os.path.join(one.folder, "saved_model.pb")),

@@ -23,43 +23,20 @@ import os
 import re
 import shutil
 
-from exporters import base
-from exporters import checker
-from exporters import description
 from exporters import recipe as recipe_lib
-from exporters import saved_model
-from exporters import staging
 from exporters.errors import ExportError
+from exporters.life_cycle import exporting
+from exporters.life_cycle import staging
 from exporters.release import archive
 from exporters.release import cards
 from exporters.release import kaggle
 from exporters.release import page as page_lib
+from exporters.release import privacy
 from exporters.release import tfhub
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Released:
-  """One artifact of a release, while its files are being written.
-
-  Attributes:
-    page: What the publisher says of it.
-    artifact: What was exported and checked.
-    description: What stands in it.
-    root: The tree that the files are written to.
-    digests: sha256 by path below `root`, of the archive and all that is in it.
-    tar_digest: sha256 of the archive before compression.
-  """
-
-  page: page_lib.Page
-  artifact: base.Artifact
-  description: description.Description
-  root: str
-  digests: Mapping[str, str] = dataclasses.field(default_factory=dict)
-  tar_digest: str = ""
-
-  @property
-  def folder(self) -> str:
-    return os.path.join(self.root, self.page.handle)
+from exporters.release.digests import file_digest
+from exporters.release.released import Released
+from exporters.saved_model import description
+from exporters.saved_model import files
 
 
 def release(
@@ -67,9 +44,9 @@ def release(
   *,
   release_dir: str,
   level: str,
-  stages: base.Stages,
+  stages: exporting.Stages,
   finish: Callable[[Released], None],
-) -> tuple[base.Export, list[Released]]:
+) -> tuple[exporting.Export, list[Released]]:
   """Exports a recipe, checks it and adds it to a release directory.
 
   Args:
@@ -88,17 +65,17 @@ def release(
     ExportError: The page breaks a rule, the export fails, or the directory
       holds the version with other bytes.
   """
-  _refuse_invalid(recipe.page)
+  whole = _page(recipe.page)
   with staging.workspace(release_dir) as work:
     exported = os.path.join(work, "saved_model")
-    done = base.export(
+    done = exporting.export(
       recipe.exporter, export_path=exported, level=level, stages=stages
     )
     tree = os.path.join(work, "tree")
     released = []
     for artifact in done.artifacts:
       name = os.path.relpath(artifact.path, exported)
-      page = recipe.page.of("" if name == os.curdir else name)
+      page = whole.of("" if name == os.curdir else name)
       with stages("pack", page.handle):
         one = _write(page, artifact, tree, release_dir)
       with stages("prove", page.handle):
@@ -113,8 +90,9 @@ def release(
   return dataclasses.replace(done, artifacts=artifacts), moved
 
 
-def _refuse_invalid(page: page_lib.Page | None) -> None:
-  if page is None:
+def _page(page: object) -> page_lib.Page:
+  """Returns a recipe's page; raises `ExportError` if it breaks a rule."""
+  if not isinstance(page, page_lib.Page):
     raise ExportError(
       "The gin file has no page. Bind recipe.Recipe.page = @page.Page() and "
       "say there who publishes the model and what it is; "
@@ -129,17 +107,20 @@ def _refuse_invalid(page: page_lib.Page | None) -> None:
     cards.refuse_invalid(page.of(name))
     if page.kaggle:
       kaggle.refuse_invalid(page.of(name))
+  return page
 
 
 def _write(
-  page: page_lib.Page, artifact: base.Artifact, tree: str, release_dir: str
+  page: page_lib.Page, artifact: exporting.Artifact, tree: str, release_dir: str
 ) -> Released:
   """Writes everything of one artifact that has to be the same every time."""
-  described = description.describe(artifact.path)
+  described = description.read(artifact.path)
   if page.preprocessor:
     refuse_other_vocabulary(page, artifact.path, release_dir)
   text = cards.model_page(page, described)
-  refuse_private(text, "page", "Mend the page's fields in the gin file.")
+  privacy.refuse_private(
+    text, "page", "Mend the page's fields in the gin file."
+  )
   one = Released(
     page=page,
     artifact=artifact,
@@ -174,23 +155,6 @@ def _write_text(tree: str, path: str, text: str) -> None:
   os.makedirs(os.path.dirname(path), exist_ok=True)
   with open(path, "w", encoding="utf-8", newline="\n") as f:
     f.write(text)
-
-
-def file_digest(path: str) -> str:
-  """Returns a file's sha256 in hexadecimal digits."""
-  with open(path, "rb") as f:
-    return hashlib.file_digest(f, "sha256").hexdigest()
-
-
-def refuse_private(text: str, what: str, advice: str) -> None:
-  """Raises `ExportError` if a text to be published tells of this machine."""
-  for private in checker.private_strings():
-    # "bert" may well be the name of a machine; after a path comes anything.
-    end = "" if os.sep in private else r"(?![\w-])"
-    if re.search(rf"(?<![\w-]){re.escape(private)}{end}", text):
-      raise ExportError(
-        f"The {what} would tell of this machine: it holds '{private}'. {advice}"
-      )
 
 
 def refuse_other_vocabulary(
@@ -245,7 +209,7 @@ def _add(tree: str, released: Sequence[Released], release_dir: str) -> None:
       )
     for one in released:
       shutil.rmtree(os.path.join(new, one.page.handle), ignore_errors=True)
-    for file in saved_model.files(tree):
+    for file in files.listed(tree):
       target = os.path.join(new, file)
       # What was there may say more of the publisher.
       keep = tfhub.is_publisher_page(file)

@@ -15,13 +15,14 @@ import matplotlib
 from matplotlib import figure as figures
 
 from exporters import checks
-from exporters import object_graph
 from exporters.release import cards
 from exporters.release import kaggle
+from exporters.release import privacy
 from exporters.release import provenance
-from exporters.release import publish
 from exporters.release import statement as statement_lib
 from exporters.release import tfhub
+from exporters.release.released import Released
+from exporters.saved_model import object_graph
 
 SUFFIX = ".report.html"
 
@@ -39,7 +40,7 @@ class Part:
   size: int
 
 
-def write(one: publish.Released, seconds: Mapping[str, float]) -> str:
+def write(one: Released, seconds: Mapping[str, float]) -> str:
   """Writes the report beside the archive, and returns its path.
 
   Args:
@@ -84,7 +85,7 @@ def write(one: publish.Released, seconds: Mapping[str, float]) -> str:
       seconds=seconds,
     )
   )
-  publish.refuse_private(text, "report", "Look at the recipe and the checks.")
+  privacy.refuse_private(text, "report", "Look at the recipe and the checks.")
   path = f"{one.folder}{SUFFIX}"
   with open(path, "w", encoding="utf-8") as f:
     f.write(text)

@@ -10,10 +10,12 @@ from exporters import base
 from exporters import checks
 from exporters import recipe as recipe_lib
 from exporters.errors import ExportError
+from exporters.life_cycle import exporting
+from exporters.release import git_commit
 from exporters.release import provenance
 from exporters.release import publish
-from exporters.release import source
 from exporters.release import statement as statement_lib
+from exporters.release.released import Released
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -32,7 +34,7 @@ class Reproduction:
 
 
 def reproduce(
-  path: str, gin_bindings: Sequence[str], stages: base.Stages
+  path: str, gin_bindings: Sequence[str], stages: exporting.Stages
 ) -> Reproduction:
   """Exports the recipe in a provenance again.
 
@@ -95,7 +97,7 @@ def _refuse_other_files(
 def _notes(build: Mapping[str, Any]) -> list[str]:
   notes = []
   recorded = build["externalParameters"]["source"]
-  now = source.read_source()
+  now = git_commit.read_commit()
   if recorded["commit"] != now.commit or not recorded["clean"] or now.changed:
     state = "" if recorded["clean"] else ", changed"
     here = ", changed" if now.changed else ""
@@ -114,7 +116,7 @@ def _notes(build: Mapping[str, Any]) -> list[str]:
 
 def _compare(
   statement: Mapping[str, Any],
-  released: Sequence[publish.Released],
+  released: Sequence[Released],
   notes: Sequence[str],
 ) -> Reproduction:
   name = statement_lib.archive_name(statement)

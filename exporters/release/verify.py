@@ -16,14 +16,14 @@ import tempfile
 from typing import BinaryIO
 import zlib
 
-from exporters import checker
 from exporters import checks
 from exporters.errors import ExportError
+from exporters.life_cycle import checker
 from exporters.release import archive
 from exporters.release import graph
-from exporters.release import publish
 from exporters.release import signing
 from exporters.release import statement as statement_lib
+from exporters.release.digests import file_digest
 
 # Weights shrink little, graphs and vocabularies by some 10. What shrinks more
 # than this, beyond a small size, is there to fill a disk.
@@ -77,7 +77,7 @@ def verify(
     for file in filter(None, (path, provenance)):
       signing.verify(file, public_key)
       steps.append(f"the signature of {os.path.basename(file)} is the key's")
-  digest = publish.file_digest(path)
+  digest = file_digest(path)
   recorded = _recorded(path, digest, provenance)
   if recorded:
     steps.append("the digest is the provenance's")
@@ -253,7 +253,7 @@ def _try(path: str, digest: str, level: str) -> list[checks.Result]:
     with _members(path) as members:
       for tar, member in members:
         tar.extract(member, folder, filter="data")
-    if publish.file_digest(path) != digest:
+    if file_digest(path) != digest:
       raise ExportError(f"'{path}' changed while it was being verified.")
     results = processes.check(None, folder, scratch=scratch, private=[])
   failed = [str(r) for r in results if r.status == checks.FAILED]

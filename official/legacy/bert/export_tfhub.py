@@ -16,9 +16,10 @@ from official.legacy.bert import bert_models
 from official.legacy.bert import configs
 import tf_keras
 
-from exporters import command
-from exporters import garden
-from exporters.encoder_types import INPUTS
+from exporters.command_line import program
+from exporters.overlay import arguments
+from exporters.overlay import garden_exporters
+from exporters.text.encoder_types import INPUTS
 
 _BERT_CONFIG_FILE = flags.DEFINE_string(
   "bert_config_file", None, "The JSON file of the architecture."
@@ -39,7 +40,7 @@ _DO_LOWER_CASE = flags.DEFINE_bool(
 _MODEL_TYPE = flags.DEFINE_enum(
   "model_type", "encoder", ["encoder", "squad"], "What to export."
 )
-_CHECKS = command.define_checks()
+_CHECKS = program.define_checks()
 
 
 def create_bert_model(
@@ -125,13 +126,13 @@ def _export(
   trainable=None,
 ) -> None:
   if do_lower_case is None:
-    do_lower_case = garden.lower_case_of(vocab_file)
-    garden.note(
+    do_lower_case = garden_exporters.lower_case_of(vocab_file)
+    arguments.note(
       f"do_lower_case = {do_lower_case}, by the tokens in '{vocab_file}' and "
       "not by its name; set --do_lower_case to state it."
     )
-  garden.export(
-    garden.ListExporter(
+  garden_exporters.export(
+    garden_exporters.ListExporter(
       checkpoint=checkpoint,
       model=model,
       restored=restored,
@@ -146,14 +147,14 @@ def _export(
 
 
 def main() -> None:
-  command.prepare_tensorflow()
-  garden.require(
+  program.prepare_tensorflow()
+  arguments.require(
     bert_config_file=_BERT_CONFIG_FILE.value,
     model_checkpoint_path=_CHECKPOINT.value,
     export_path=_EXPORT_PATH.value,
     vocab_file=_VOCAB_FILE.value,
   )
-  garden.note(
+  arguments.note(
     "new models are better exported by `python -m exporters.bert`, with dicts "
     "of inputs and outputs."
   )
@@ -169,4 +170,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-  command.run(main, modules=[__name__])
+  program.run(main, modules=[__name__])

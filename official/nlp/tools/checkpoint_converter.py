@@ -12,7 +12,7 @@ An export needs no conversion.
 
 from absl import flags
 
-from exporters import command
+from exporters.command_line import program
 
 _BERT_CONFIG_FILE = flags.DEFINE_string(
   "bert_config_file",
@@ -54,7 +54,7 @@ def convert(
   import tensorflow as tf
 
   from exporters import checkpoints
-  from exporters import encoders
+  from exporters.text import encoders
 
   opened = checkpoints.open_checkpoint(checkpoint_path)
   with checkpoints.uninitialized():
@@ -72,15 +72,15 @@ def convert(
 
 
 def main() -> None:
-  command.prepare_tensorflow()
-  from exporters import encoder_file
-  from exporters import garden
+  program.prepare_tensorflow()
+  from exporters.overlay import arguments
+  from exporters.text import encoder_file
 
-  garden.require(
+  arguments.require(
     model_checkpoint_path=_CHECKPOINT.value,
     converted_checkpoint_path=_CONVERTED.value,
   )
-  file = garden.require_one(
+  file = arguments.require_one(
     bert_config_file=_BERT_CONFIG_FILE.value,
     encoder_config_file=_ENCODER_CONFIG_FILE.value,
   )
@@ -89,4 +89,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-  command.run(main, modules=[__name__])
+  program.run(main, modules=[__name__])

@@ -12,7 +12,7 @@ The models are those of `exporters.bert` and `exporters.bert_preprocessor`.
 
 from absl import flags
 
-from exporters import command
+from exporters.command_line import program
 
 _EXPORT_TYPE = flags.DEFINE_enum(
   "export_type",
@@ -74,23 +74,23 @@ _DISABLE_ASSERT = flags.DEFINE_bool(
   "Leave Assert operations out of a preprocessor, for TPU workers of "
   "TensorFlow 2.4.",
 )
-_CHECKS = command.define_checks()
+_CHECKS = program.define_checks()
 
 
 def main() -> None:
-  command.prepare_tensorflow()
+  program.prepare_tensorflow()
   import gin
   from official.nlp.tools import export_tfhub_lib
 
-  from exporters import garden
+  from exporters.overlay import arguments
 
   gin.parse_config_files_and_bindings(_GIN_FILE.value, _GIN_PARAMS.value)
-  garden.require(export_path=_EXPORT_PATH.value)
+  arguments.require(export_path=_EXPORT_PATH.value)
   tokens = {
     "vocab_file": _VOCAB_FILE.value,
     "sp_model_file": _SP_MODEL_FILE.value,
   }
-  garden.require_one(**tokens)
+  arguments.require_one(**tokens)
   do_lower_case = export_tfhub_lib.get_do_lower_case(
     _DO_LOWER_CASE.value, **tokens
   )
@@ -105,7 +105,7 @@ def main() -> None:
       level=_CHECKS.value,
     )
     return
-  garden.require(model_checkpoint_path=_CHECKPOINT.value)
+  arguments.require(model_checkpoint_path=_CHECKPOINT.value)
   export_tfhub_lib.export_model(
     _EXPORT_PATH.value,
     **_config(),
@@ -122,10 +122,10 @@ def _config():
   """Returns the argument of `export_model` that says the architecture."""
   from official.legacy.bert import configs
 
-  from exporters import encoder_file
-  from exporters import garden
+  from exporters.overlay import arguments
+  from exporters.text import encoder_file
 
-  file = garden.require_one(
+  file = arguments.require_one(
     bert_config_file=_BERT_CONFIG_FILE.value,
     encoder_config_file=_ENCODER_CONFIG_FILE.value,
   )
@@ -135,4 +135,4 @@ def _config():
 
 
 if __name__ == "__main__":
-  command.run(main, modules=[__name__])
+  program.run(main, modules=[__name__])

@@ -27,13 +27,14 @@ import tf_keras
 from exporters import base
 from exporters import bert_preprocessor
 from exporters import checks
-from exporters import garden
-from exporters import saved_model
+from exporters.overlay import arguments
+from exporters.overlay import garden_exporters
+from exporters.saved_model import reusable
 
 
 def get_bert_encoder(bert_config: configs.BertConfig) -> tf_keras.Model:
   """Returns the encoder of a legacy configuration, with a dict of outputs."""
-  return encoders.build_encoder(garden.encoder_config(bert_config))
+  return encoders.build_encoder(garden_exporters.encoder_config(bert_config))
 
 
 def get_do_lower_case(
@@ -45,15 +46,15 @@ def get_do_lower_case(
   if do_lower_case is not None:
     return do_lower_case
   if vocab_file:
-    do_lower_case = garden.lower_case_of(vocab_file)
-    garden.note(
+    do_lower_case = garden_exporters.lower_case_of(vocab_file)
+    arguments.note(
       f"do_lower_case = {do_lower_case}, by the tokens in '{vocab_file}' and "
       "not by its name; set --do_lower_case to state it."
     )
     return do_lower_case
   if sp_model_file:
     # All ALBERTs that were published do.
-    garden.note("do_lower_case = True, as for every ALBERT.")
+    arguments.note("do_lower_case = True, as for every ALBERT.")
     return True
   raise ValueError("Must set vocab_file or sp_model_file.")
 
@@ -101,7 +102,7 @@ def _one_config(
       "Exactly one of `bert_config` and `encoder_config` can be specified, "
       f"but got {bert_config} and {encoder_config}"
     )
-  return encoder_config or garden.encoder_config(bert_config)
+  return encoder_config or garden_exporters.encoder_config(bert_config)
 
 
 def export_model(
@@ -137,8 +138,8 @@ def export_model(
     raise ValueError("Must pass do_lower_case if passing vocab_file.")
   if not vocab_file and not sp_model_file:
     raise ValueError("Must set vocab_file or sp_model_file")
-  garden.export(
-    garden.GardenBertExporter(
+  garden_exporters.export(
+    garden_exporters.GardenBertExporter(
       checkpoint=model_checkpoint_path,
       encoder=config,
       do_lower_case=bool(do_lower_case),
@@ -172,12 +173,12 @@ class _Preprocessor(bert_preprocessor.BertPreprocessorExporter):
     if self.vocab_file:
       return functools.partial(
         layers.BertTokenizer,
-        vocab_file=garden.UnreadFile(self.vocab_file).asset(),
+        vocab_file=garden_exporters.UnreadFile(self.vocab_file).asset(),
         lower_case=self.do_lower_case,
       )
     return functools.partial(
       layers.SentencepieceTokenizer,
-      model_file_path=garden.UnreadFile(self.sp_model_file).asset(),
+      model_file_path=garden_exporters.UnreadFile(self.sp_model_file).asset(),
       lower_case=self.do_lower_case,
       strip_diacritics=self.strip_diacritics,
     )
@@ -222,7 +223,7 @@ def create_preprocessing(
     tokenize_with_offsets=tokenize_with_offsets,
     default_seq_length=default_seq_length,
   )
-  return saved_model.reusable(exporter.build().published[""])
+  return reusable.reusable(exporter.build().published[""])
 
 
 def export_preprocessing(
@@ -261,7 +262,7 @@ def export_preprocessing(
     if experimental_disable_assert
     else (contextlib.nullcontext())
   ):
-    garden.export(exporter, export_path, level)
+    garden_exporters.export(exporter, export_path, level)
   if experimental_disable_assert:
     _check_no_assert(export_path)
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from absl import flags
 
-from exporters import command
+from exporters.command_line import program
 
 _BERT_CONFIG_FILE = flags.DEFINE_string(
   "bert_config_file", None, "The JSON file of the architecture."
@@ -27,7 +27,7 @@ _VOCAB_FILE = flags.DEFINE_string("vocab_file", None, "The vocabulary.")
 _DO_LOWER_CASE = flags.DEFINE_bool(
   "do_lower_case", True, "Whether text was lower-cased for training."
 )
-_CHECKS = command.define_checks()
+_CHECKS = program.define_checks()
 
 # `BertConfig`'s name of a field, `MobileBertEncoderConfig`'s.
 _FIELDS = (
@@ -73,13 +73,13 @@ def export_bert_tfhub(
   """
   from official.nlp.configs import encoders
 
-  from exporters import garden
+  from exporters.overlay import garden_exporters
 
   fields = encoders.MobileBertEncoderConfig(
     **{theirs: getattr(bert_config, ours) for ours, theirs in _FIELDS}
   )
-  garden.export(
-    garden.MobileBertExporter(
+  garden_exporters.export(
+    garden_exporters.MobileBertExporter(
       checkpoint=model_checkpoint_path,
       encoder=encoders.EncoderConfig(type="mobilebert", mobilebert=fields),
       vocab_file=vocab_file,
@@ -92,12 +92,12 @@ def export_bert_tfhub(
 
 
 def main() -> None:
-  command.prepare_tensorflow()
+  program.prepare_tensorflow()
   from official.projects.mobilebert import model_utils
 
-  from exporters import garden
+  from exporters.overlay import arguments
 
-  garden.require(
+  arguments.require(
     bert_config_file=_BERT_CONFIG_FILE.value,
     model_checkpoint_path=_CHECKPOINT.value,
     export_path=_EXPORT_PATH.value,
@@ -114,4 +114,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-  command.run(main, modules=[__name__])
+  program.run(main, modules=[__name__])

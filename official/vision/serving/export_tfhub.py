@@ -9,7 +9,7 @@ The model takes images in [0, 1]: Model Garden's took normalized ones.
 
 from absl import flags
 
-from exporters import command
+from exporters.command_line import program
 from exporters.errors import ExportError
 from exporters.errors import explained
 
@@ -35,24 +35,24 @@ _INPUT_IMAGE_SIZE = flags.DEFINE_string(
 _SKIP_LOGITS_LAYER = flags.DEFINE_boolean(
   "skip_logits_layer", False, "Export the feature vector."
 )
-_CHECKS = command.define_checks()
+_CHECKS = program.define_checks()
 
 
 def main() -> None:
-  command.prepare_tensorflow()
+  program.prepare_tensorflow()
   from official.vision import registry_imports  # noqa: F401 - it registers.
   from official.vision.serving import export_tfhub_lib
 
-  from exporters import garden
+  from exporters.overlay import arguments
 
-  garden.require(
+  arguments.require(
     experiment=_EXPERIMENT.value,
     export_dir=_EXPORT_DIR.value,
     checkpoint_path=_CHECKPOINT_PATH.value,
   )
   with explained("read the experiment that the flags describe"):
     params = _experiment()
-  garden.note(
+  arguments.note(
     "the model takes images in [0, 1] and normalizes them itself; Model "
     "Garden's took normalized ones."
   )
@@ -92,4 +92,4 @@ def _experiment():
 
 
 if __name__ == "__main__":
-  command.run(main, modules=[__name__])
+  program.run(main, modules=[__name__])

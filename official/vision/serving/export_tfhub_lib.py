@@ -11,9 +11,10 @@ import tf_keras
 
 from exporters import base
 from exporters import checks
-from exporters import garden
-from exporters import images
 from exporters.errors import ExportError
+from exporters.overlay import arguments
+from exporters.overlay import garden_exporters
+from exporters.vision import images
 
 # The exporter for each type of backbone.
 _EXPORTERS = {
@@ -69,10 +70,10 @@ def export_model_to_tfhub(
     level: Which checks a fresh process makes.
   """
   if batch_size is not None:
-    garden.note(f"the model takes any batch size, not {batch_size} alone.")
+    arguments.note(f"the model takes any batch size, not {batch_size} alone.")
   model = copy.deepcopy(_model_of(params))
   model.input_size = [*input_image_size, num_channels]
-  garden.export(
+  garden_exporters.export(
     _exporter(model.backbone.type)(
       checkpoint=checkpoint_path,
       model=model,

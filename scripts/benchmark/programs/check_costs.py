@@ -6,11 +6,11 @@ import sys
 
 os.environ["TF_USE_LEGACY_KERAS"] = "1"
 # After what it reads from the environment.
-from exporters import base
 from exporters import recipe
+from exporters.life_cycle import exporting
 
 export_path, gin_file, *bindings = sys.argv[1:]
-done = base.export(
+done = exporting.export(
   recipe.load([gin_file], bindings).exporter,
   export_path=export_path,
   overwrite=True,

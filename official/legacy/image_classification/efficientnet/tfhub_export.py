@@ -9,8 +9,8 @@ Writes `classification` and `feature-vector` by `exporters.efficientnet`.
 
 from absl import flags
 
-from exporters import command
-from exporters import garden_flags
+from exporters.command_line import program
+from exporters.overlay import image_flags
 
 _MODEL_NAME = flags.DEFINE_string(
   "model_name", None, "Such as 'efficientnet-b0'."
@@ -21,8 +21,8 @@ _MODEL_PATH = flags.DEFINE_string(
 _EXPORT_PATH = flags.DEFINE_string(
   "export_path", None, "The directory to write."
 )
-_PROBABILITIES = garden_flags.define_probabilities()
-_CHECKS = command.define_checks()
+_PROBABILITIES = image_flags.define_probabilities()
+_CHECKS = program.define_checks()
 
 
 def export_tfhub(
@@ -47,8 +47,8 @@ def export_tfhub(
   )
 
   from exporters import efficientnet
-  from exporters import garden
   from exporters.errors import ExportError
+  from exporters.overlay import garden_exporters
 
   models = efficientnet_model.MODEL_CONFIGS
   if model_name not in models:
@@ -59,24 +59,26 @@ def export_tfhub(
   exporter = efficientnet.LegacyEfficientNetExporter(
     checkpoint=model_path, model=models[model_name]
   )
-  garden.export(
-    garden.ImageFolders(exporter=exporter, probabilities=probabilities),
+  garden_exporters.export(
+    garden_exporters.ImageFolders(
+      exporter=exporter, probabilities=probabilities
+    ),
     hub_destination,
     level,
   )
 
 
 def main() -> None:
-  command.prepare_tensorflow()
-  from exporters import garden
+  program.prepare_tensorflow()
+  from exporters.overlay import arguments
 
-  garden.require(
+  arguments.require(
     model_name=_MODEL_NAME.value,
     model_path=_MODEL_PATH.value,
     export_path=_EXPORT_PATH.value,
   )
   if not _PROBABILITIES.value:
-    garden.note(garden_flags.LOGITS)
+    arguments.note(image_flags.LOGITS)
   export_tfhub(
     _MODEL_PATH.value,
     _EXPORT_PATH.value,
@@ -87,4 +89,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-  command.run(main, modules=[__name__, garden_flags.__name__])
+  program.run(main, modules=[__name__, image_flags.__name__])

@@ -8,8 +8,8 @@ Writes `classification` and `feature-vector` by `exporters.resnet`.
 
 from absl import flags
 
-from exporters import command
-from exporters import garden_flags
+from exporters.command_line import program
+from exporters.overlay import image_flags
 
 _MODEL_PATH = flags.DEFINE_string(
   "model_path", None, "A checkpoint of any kind, such as an .h5 file."
@@ -17,8 +17,8 @@ _MODEL_PATH = flags.DEFINE_string(
 _EXPORT_PATH = flags.DEFINE_string(
   "export_path", None, "The directory to write."
 )
-_PROBABILITIES = garden_flags.define_probabilities()
-_CHECKS = command.define_checks()
+_PROBABILITIES = image_flags.define_probabilities()
+_CHECKS = program.define_checks()
 
 
 def export_tfhub(
@@ -38,28 +38,32 @@ def export_tfhub(
   """
   from official.legacy.image_classification.resnet import imagenet_preprocessing
 
-  from exporters import garden
   from exporters import resnet
+  from exporters.overlay import garden_exporters
 
   exporter = resnet.LegacyResNet50Exporter(
     checkpoint=model_path,
     num_classes=imagenet_preprocessing.NUM_CLASSES,
     l2_weight_decay=1e-4,
   )
-  garden.export(
-    garden.ImageFolders(exporter=exporter, probabilities=probabilities),
+  garden_exporters.export(
+    garden_exporters.ImageFolders(
+      exporter=exporter, probabilities=probabilities
+    ),
     hub_destination,
     level,
   )
 
 
 def main() -> None:
-  command.prepare_tensorflow()
-  from exporters import garden
+  program.prepare_tensorflow()
+  from exporters.overlay import arguments
 
-  garden.require(model_path=_MODEL_PATH.value, export_path=_EXPORT_PATH.value)
+  arguments.require(
+    model_path=_MODEL_PATH.value, export_path=_EXPORT_PATH.value
+  )
   if not _PROBABILITIES.value:
-    garden.note(garden_flags.LOGITS)
+    arguments.note(image_flags.LOGITS)
   export_tfhub(
     _MODEL_PATH.value,
     _EXPORT_PATH.value,
@@ -69,4 +73,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-  command.run(main, modules=[__name__, garden_flags.__name__])
+  program.run(main, modules=[__name__, image_flags.__name__])

@@ -1,0 +1,36 @@
+"""Nests of tensors in JSON, their arrays apart."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+
+def encode(nest: Any, arrays: list[Any]) -> Any:
+  """Appends a nest's arrays to `arrays`; returns its structure for JSON."""
+  if isinstance(nest, Mapping):
+    return {"dict": {key: encode(nest[key], arrays) for key in sorted(nest)}}
+  if isinstance(nest, (list, tuple)):
+    return {"list": [encode(element, arrays) for element in nest]}
+  if isinstance(nest, tf.RaggedTensor):
+    parts = [nest.flat_values, *nest.nested_row_splits]
+    return {"ragged": [encode(part, arrays) for part in parts]}
+  array = np.asarray(nest)
+  # Strings without pickle: bytes of a fixed length.
+  arrays.append(array.astype("S") if array.dtype == object else array)
+  return {"array": len(arrays) - 1}
+
+
+def decode(structure: Any, arrays: Sequence[Any]) -> Any:
+  """The reverse of `encode`; arrays become tensors."""
+  if "dict" in structure:
+    return {k: decode(v, arrays) for k, v in structure["dict"].items()}
+  if "list" in structure:
+    return [decode(element, arrays) for element in structure["list"]]
+  if "ragged" in structure:
+    values, *splits = (decode(part, arrays) for part in structure["ragged"])
+    return tf.RaggedTensor.from_nested_row_splits(values, splits)
+  return tf.constant(arrays[structure["array"]])

@@ -1,0 +1,95 @@
+"""Checks that load the model for themselves, each in its own way."""
+
+from __future__ import annotations
+
+import os
+import shutil
+
+import tensorflow as tf
+
+from .candidate import Candidate
+from .harness import check
+from .loaded import takes_strings
+from .numbers import difference
+from .numbers import worst
+from .results import Finding
+from .results import NotApplicable
+
+
+@check("saved again", unit="saved again")
+def _saved_again(candidate: Candidate) -> Finding:
+  """Load, save, delete the first, load: the same numbers, and the assets."""
+  import tensorflow_hub as hub
+
+  copy = os.path.join(candidate.scratch, "copy")
+  again = os.path.join(candidate.scratch, "again")
+  # Links: the copy is deleted, not changed.
+  shutil.copytree(candidate.path, copy, copy_function=os.link)
+  try:
+    loaded = hub.load(copy)
+    tf.saved_model.save(loaded, again, signatures=loaded.signatures)
+    del loaded
+    shutil.rmtree(copy)
+    lost = [
+      asset.filename
+      for asset in candidate.proto.meta_graphs[0].asset_file_def
+      if not os.path.exists(os.path.join(again, "assets", asset.filename))
+    ]
+    if lost:
+      return Finding(len(lost), 0, f"lost assets: {' '.join(lost)}")
+    loaded = hub.load(again)
+    return worst(
+      (name, difference(candidate.find(name, loaded)(*arguments), want))
+      for name in candidate.callables
+      for arguments, want in candidate.cases(name)[:1]
+    )
+  finally:
+    shutil.rmtree(copy, ignore_errors=True)
+    shutil.rmtree(again, ignore_errors=True)
+
+
+@check("keras.layers.TFSMLayer", unit="keras.layers.TFSMLayer")
+def _tfsm_layer(candidate: Candidate) -> Finding:
+  import keras
+
+  if candidate.keras:
+    raise NotApplicable("a Keras SavedModel is for tf_keras")
+  cases = candidate.calls()
+  if not cases:
+    raise NotApplicable("the model takes no input")
+  if takes_strings(cases):
+    raise NotApplicable("Keras 3 has no tensors of strings")
+  layer = keras.layers.TFSMLayer(candidate.path)
+  return worst(
+    ("serve", difference(layer(*arguments), want))
+    for arguments, want in candidate.cases_of_signature()
+  )
+
+
+@check("two replicas", unit="two replicas")
+def _two_replicas(candidate: Candidate) -> Finding:
+  """Loaded under a `MirroredStrategy`, each replica gives the same numbers."""
+  import tensorflow_hub as hub
+
+  if not candidate.callables[""]["variables"]:
+    raise NotApplicable("the model has no variables to mirror")
+  strategy = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
+  with strategy.scope():
+    loaded = hub.load(candidate.path)
+  arguments, want = candidate.cases("")[0]
+  outputs = tf.function(
+    lambda: strategy.run(lambda: loaded(*arguments)), autograph=False
+  )()
+
+  def replicas(nest):
+    if isinstance(nest, dict):
+      parts = {k: replicas(v) for k, v in nest.items()}
+      return [{k: v[i] for k, v in parts.items()} for i in range(2)]
+    if isinstance(nest, (list, tuple)):
+      return list(zip(*map(replicas, nest), strict=True))
+    return strategy.experimental_local_results(nest)
+
+  return worst(
+    (f"replica {i}", difference(got, want))
+    for i, got in enumerate(replicas(outputs))
+  )

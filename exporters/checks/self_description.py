@@ -1,0 +1,107 @@
+"""Describes a SavedModel without a reference, by what it says itself."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+import inspect
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from .nests import encode
+
+# For a dimension that a trace leaves open, by its place; images are the ones
+# that have four.
+_OPEN = {1: (3,), 2: (3, 16), 3: (3, 16, 16), 4: (3, 64, 64, 3)}
+
+
+def stated(model: Any, arrays: list[Any]) -> dict[str, dict[str, Any]]:
+  """Returns what `checker.stated` returns of a reference.
+
+  Args:
+    model: The loaded model.
+    arrays: Takes samples, and what the model makes of them.
+  """
+  return {name: _stated(loaded, arrays) for name, loaded in _callables(model)}
+
+
+def traces(loaded: Any) -> list[tuple[dict[str, Any], Any]]:
+  """Returns each trace of a restored function: keywords, and input specs."""
+  found = []
+  for function in getattr(loaded.__call__, "concrete_functions", []):
+    args, kwargs = function.structured_input_signature
+    names = inspect.getfullargspec(loaded.__call__).args
+    keywords = dict(zip(names[1:], args[1:], strict=False)) | dict(kwargs)
+    found.append((keywords, args[0] if args else None))
+  return found
+
+
+def _callables(model: Any) -> Iterator[tuple[str, Any]]:
+  yield "", model
+  # One level, which is what users are expected to handle.
+  for name, value in sorted(vars(model).items()):
+    if (
+      # Keras numbers its layers: `layer-7` is no attribute for users.
+      name.isidentifier()
+      and not name.startswith("_")
+      and callable(value)
+      and hasattr(value, "variables")
+      and traces(value)
+    ):
+      yield name, value
+
+
+def _stated(loaded: Any, arrays: list[Any]) -> dict[str, Any]:
+  known = traces(loaded) if callable(loaded) else []
+  names = inspect.getfullargspec(loaded.__call__).args if known else []
+  cases = []
+  if known and known[0][1] is not None:
+    inputs = tf.nest.map_structure(_sample, known[0][1])
+    cases = [
+      {
+        "arguments": [encode(inputs, arrays)],
+        "outputs": encode(loaded(inputs), arrays),
+      }
+    ]
+  return {
+    "cases": cases,
+    "takes_inputs": bool(cases),
+    "training": "training" in names,
+    "outputs": ["default"],
+    "variables": _names(loaded, "variables"),
+    "trainable": _names(loaded, "trainable_variables"),
+    "regularization_losses": [
+      float(loss()) for loss in getattr(loaded, "regularization_losses", [])
+    ],
+    "hyperparameters": {},
+  }
+
+
+def _sample(spec: Any) -> Any:
+  """Returns a value that fits a spec, small and in every range."""
+  if isinstance(spec, tf.RaggedTensorSpec):
+    value = tf.ragged.constant([[1, 2, 3], [4]], spec.dtype)
+    for _ in range(spec.ragged_rank - 1):
+      value = tf.RaggedTensor.from_row_splits(
+        value, tf.range(value.nrows(out_type=tf.int64) + 1)
+      )
+    return value
+  if spec.shape.rank is None:
+    shape = (3,)
+  else:
+    open_ = _OPEN.get(spec.shape.rank, (3,) * spec.shape.rank)
+    shape = [
+      o if d is None else d for d, o in zip(spec.shape, open_, strict=True)
+    ]
+  if spec.dtype == tf.string:
+    return tf.fill(shape, "Hello, world!")
+  if spec.dtype.is_floating:
+    rng = np.random.default_rng(0)
+    return tf.constant(rng.random(shape), spec.dtype)
+  return tf.ones(shape, spec.dtype)
+
+
+def _names(loaded: Any, attribute: str) -> list[str]:
+  variables: Mapping | Any = getattr(loaded, attribute, [])
+  return [v.name.partition(":")[0] for v in variables]

@@ -1,0 +1,186 @@
+"""Tells what a checkpoint is by the names and shapes in it.
+
+For people who hold a file and do not know what it is: the architecture and its
+sizes, which heads it has, and the gin file that would export it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+import dataclasses
+import math
+import os
+import re
+
+import tensorflow as tf
+
+from exporters import checkpoints
+from exporters.checkpoints.checkpoint import Tensor
+from exporters.text import encoder_file
+
+# All of these on names with "/" between their parts, without "optimizer/...".
+_LAYER = re.compile(r"(?:.*/)?(?:transformer[/_]|encoder/)layer[_/](\d+)/.*")
+_TABLE = r"(?:.*/)?{}_embeddings?(?:/embeddings|/weight)?"
+_QUERY = r".*(?:query|q_lin)/bias"
+_INNER = r".*/(?:intermediate|intermediate/dense|ffn|lin1)/bias"
+# What is no weight of a model.
+_TRAINING = re.compile(
+  r"optimizer/.*|(?:.*/)?(?:adam_[mv]|save_counter|global_step|position_ids)"
+)
+# The first that is found in a name decides.
+_ARCHITECTURES = (
+  ("mobilebert", r"embedding_transformation|kq_shared_bottleneck"),
+  ("albert", r"inner_group_0|albert_layer_groups|^transformer/self_attention/"),
+  ("electra", r"discriminator_predictions|embeddings_project/"),
+  ("distilbert", r"/q_lin/|sa_layer_norm"),
+  ("bert", r"(transformer|encoder)/layer[_/]\d+/.*attention"),
+  ("legacy_resnet", r"res2a_branch2a"),
+  ("resnet", r"^(?:residual|bottleneck)_block"),
+  ("efficientnet or mobilenet", r"^inverted_bottleneck_block"),
+  ("vit", r"encoderblock|posembed_input"),
+)
+_HEADS = (
+  ("masked language model", r"cls/predictions|^predictions/|vocab_transform"),
+  ("next sentence", r"seq_relationship|next_sentence"),
+  ("sentence order", r"sop_classifier"),
+  ("replaced tokens", r"discriminator_predictions"),
+  ("pooler", r"pooler"),
+  ("classifier", r"^classifier|^sentence_prediction|^dense(_\d+)?/kernel"),
+  ("question answering", r"qa_outputs|span_labeling"),
+)
+# The file of an encoder, under the names that people give it.
+_ENCODER_FILES = ("bert_config.json", "albert_config.json")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Identity:
+  """What a checkpoint is.
+
+  Attributes:
+    path: Where it is.
+    kind: Its format.
+    architecture: A guess such as "bert", or "unknown".
+    sizes: What is known of a text encoder's sizes, by the names of
+      `BertEncoderConfig`.
+    guessed: Which of them are customary values; the file does not tell.
+    heads: What there is beside the encoder.
+    tensors: All that it holds, by name.
+    parameters: Numbers in all weights, without what training keeps.
+    dtypes: Those of the weights.
+    training: How many tensors are only training's.
+    vocab_file: The vocabulary that it brings.
+    do_lower_case: Whether text was lower-cased, if it says so.
+  """
+
+  path: str
+  kind: str
+  architecture: str
+  sizes: Mapping[str, int | str]
+  guessed: Sequence[str]
+  heads: Sequence[str]
+  tensors: Mapping[str, Tensor]
+  parameters: int
+  dtypes: Sequence[str]
+  training: int
+  vocab_file: str | None
+  do_lower_case: bool | None
+
+
+def identify(path: str) -> Identity:
+  """Returns what is at `path`.
+
+  Raises:
+    ExportError: There is no checkpoint of a known kind, or it is damaged.
+  """
+  checkpoint = checkpoints.open_checkpoint(path)
+  weights = {
+    name.replace(".", "/"): tensor
+    for name, tensor in checkpoint.tensors.items()
+    if not _TRAINING.fullmatch(name.replace(".", "/"))
+  }
+  architecture = next(
+    (
+      kind
+      for kind, pattern in _ARCHITECTURES
+      if any(re.search(pattern, name) for name in weights)
+    ),
+    "unknown",
+  )
+  known = dict(checkpoint.declared)
+  lower_case = known.pop("do_lower_case", None)
+  sizes, guessed = _sizes(weights, architecture, _beside(path) | known)
+  return Identity(
+    path=path,
+    kind=checkpoint.kind,
+    architecture=architecture,
+    sizes=sizes,
+    guessed=guessed,
+    heads=[
+      head
+      for head, pattern in _HEADS
+      if any(re.search(pattern, name) for name in weights)
+    ],
+    tensors=checkpoint.tensors,
+    parameters=sum(math.prod(tensor.shape) for tensor in weights.values()),
+    dtypes=sorted({tensor.dtype for tensor in weights.values()}),
+    training=len(checkpoint.tensors) - len(weights),
+    vocab_file=checkpoint.vocab_file,
+    do_lower_case=lower_case,
+  )
+
+
+def _beside(path: str) -> dict[str, int | str]:
+  """Returns what a `bert_config.json` beside a checkpoint says of it."""
+  # What lies beside a folder is another model's.
+  folder = path if tf.io.gfile.isdir(path) else os.path.dirname(path)
+  for name in _ENCODER_FILES:
+    file = os.path.join(folder, name)
+    if tf.io.gfile.exists(file):
+      return dict(encoder_file.read_encoder_file(file).values)
+  return {}
+
+
+def _sizes(
+  weights: Mapping[str, Tensor],
+  architecture: str,
+  known: Mapping[str, int | str],
+) -> tuple[dict[str, int | str], list[str]]:
+  """Returns the sizes of a text encoder, and which are guessed."""
+  words = _shape(weights, _TABLE.format("word"))
+  if len(words) != 2:
+    return {}, []
+  query = _shape(weights, _QUERY)
+  positions = _shape(weights, _TABLE.format("position"))
+  types = _shape(weights, _TABLE.format("(?:token_)?type"))
+  inner = _shape(weights, _INNER)
+  layers = {int(m[1]) for name in weights if (m := _LAYER.fullmatch(name))}
+  # A bottleneck is narrower than the layer around it.
+  width = math.prod(query)
+  if architecture == "mobilebert":
+    width = positions[1] if len(positions) == 2 else 0
+  found = {
+    "vocab_size": words[0],
+    "hidden_size": width,
+    "num_layers": len(layers),
+    # Model Garden's biases have an axis for the heads.
+    "num_attention_heads": query[0] if len(query) == 2 else 0,
+    "intermediate_size": math.prod(inner),
+    "max_position_embeddings": positions[0] if positions else 0,
+    "type_vocab_size": types[0] if types else 0,
+    "embedding_size": words[1] if words[1] != width and width else 0,
+  }
+  found = {name: size for name, size in found.items() if size} | known
+  customary = {
+    # ALBERT's layers are one in the file.
+    "num_layers": 12,
+    "num_attention_heads": max(width // 64, 1),
+    "type_vocab_size": 2,
+  }
+  guessed = [name for name in customary if name not in found]
+  return found | {name: customary[name] for name in guessed}, guessed
+
+
+def _shape(weights: Mapping[str, Tensor], pattern: str) -> tuple[int, ...]:
+  return next(
+    (t.shape for name, t in weights.items() if re.fullmatch(pattern, name)), ()
+  )

@@ -1,0 +1,198 @@
+"""Has a fresh process check an artifact against its reference."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+import contextlib
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from exporters import checks
+from exporters.errors import ExportError
+from exporters.saved_model import reusable
+from exporters.saved_model.published import Published
+from exporters.saved_model.variables import variable_name
+
+
+class Checker:
+  """A process of `exporters.checks` that runs beside the export, awaiting jobs.
+
+  It is started early, so that it imports TensorFlow while this process builds
+  and restores; for `checks.NONE` not at all.
+  """
+
+  def __init__(self, level: str):
+    if level not in checks.LEVELS:
+      raise ExportError(
+        f"No checks are called '{level}'; choose from "
+        f"{', '.join(checks.LEVELS)}."
+      )
+    self._level = level
+    self._process: subprocess.Popen | None = None
+
+  def __enter__(self) -> Checker:
+    if self._level == checks.NONE:
+      return self
+    self._stderr = tempfile.TemporaryFile()
+    self._process = subprocess.Popen(
+      [sys.executable, "-I", os.path.dirname(checks.__file__)],
+      stdin=subprocess.PIPE,
+      stdout=subprocess.PIPE,
+      stderr=self._stderr,
+      # Keras 3 is a consumer's `tf.keras`.
+      env={k: v for k, v in os.environ.items() if k != "TF_USE_LEGACY_KERAS"},
+      # Its own group, which ends as a whole.
+      process_group=0,
+    )
+    return self
+
+  def __exit__(self, *unused_exception) -> None:
+    if self._process:
+      with contextlib.suppress(ProcessLookupError):
+        os.killpg(self._process.pid, signal.SIGKILL)
+      self._process.communicate()
+      self._stderr.close()
+
+  def check(
+    self,
+    published: Published | None,
+    path: str,
+    *,
+    scratch: str,
+    private: Sequence[str],
+    keras: bool = False,
+  ) -> list[checks.Result]:
+    """Returns the results for the SavedModel at `path`.
+
+    Args:
+      published: Its reference. None: of unknown origin.
+      path: Its directory.
+      scratch: A directory for files that nobody needs afterwards.
+      private: What must not stand in it, beside this machine's own paths.
+      keras: Whether it is of the form that `tf_keras.models.load_model` reads.
+
+    Raises:
+      ExportError: A process died.
+    """
+    if not self._process:
+      return []
+    job = {
+      "path": path,
+      "scratch": scratch,
+      "reference": os.path.join(scratch, "reference.json"),
+      "arrays": os.path.join(scratch, "arrays.npz"),
+      "results": os.path.join(scratch, "results.json"),
+      "private": [*private, *private_strings()],
+      "level": self._level,
+      "keras": keras,
+      "needs_text": not published or "tensorflow_text" in sys.modules,
+    }
+    self._send(json.dumps(job))
+    # The consumer loads the model meanwhile.
+    arrays: list[np.ndarray] = []
+    reference = published and {
+      name: stated(callable_, arrays)
+      for name, callable_ in published.callables().items()
+    }
+    np.savez(job["arrays"], *arrays)
+    with open(job["reference"], "w") as f:
+      json.dump(reference, f)
+    self._send("")
+    if not self._process.stdout.readline():
+      raise self._died()
+    with open(job["results"]) as f:
+      return [checks.Result(**result) for result in json.load(f)]
+
+  def _send(self, line: str) -> None:
+    try:
+      self._process.stdin.write(f"{line}\n".encode())
+      self._process.stdin.flush()
+    except BrokenPipeError as e:
+      raise self._died() from e
+
+  def _died(self) -> ExportError:
+    self._stderr.seek(0)
+    last = self._stderr.read().decode(errors="replace").strip()[-2000:]
+    return ExportError(f"The process that checks the model died:\n{last}")
+
+
+def stated(published: Published, arrays: list[np.ndarray]) -> dict[str, Any]:
+  """Returns what the checks compare a loaded callable with, for JSON.
+
+  Args:
+    published: The reference.
+    arrays: Takes the samples and the outputs of `published.reference` for them.
+  """
+  cases = [
+    {
+      "arguments": [checks.encode(a, arrays) for a in arguments],
+      "outputs": checks.encode(outputs, arrays),
+    }
+    for arguments, outputs in _reference_calls(published)
+  ]
+  return {
+    "cases": cases,
+    "takes_inputs": bool(published.inputs),
+    "training": published.training,
+    "outputs": list(published.outputs),
+    "variables": [variable_name(v) for v in published.variables],
+    "trainable": [variable_name(v) for v in published.trainable_variables],
+    "regularization_losses": [
+      float(loss()) for loss in published.regularization_losses
+    ],
+    "hyperparameters": {
+      name: {"default": h.default, "attribute": h.attribute}
+      for name, h in published.hyperparameters.items()
+    },
+  }
+
+
+def _reference_calls(published: Published) -> Iterator[tuple[list[Any], Any]]:
+  """Yields the samples, as arguments, and what the reference makes of each."""
+  reference = published.reference or published.function
+  keywords = published.arguments(training=False)
+  if not published.inputs:
+    yield [], reference(**keywords)
+    return
+  # Traced, because a graph's numbers differ from eager ones in the last place;
+  # once for all samples that are alike.
+  traced = [
+    tf.function(
+      lambda inputs: reference(inputs, **keywords),
+      input_signature=[specs],
+      autograph=False,
+    )
+    for specs in published.inputs
+  ]
+  for sample in published.samples:
+    inputs = _tensors(sample)
+    function = next(
+      function
+      for specs, function in zip(published.inputs, traced, strict=True)
+      if reusable.accepts(specs, inputs)
+    )
+    yield [inputs], function(inputs)
+
+
+def _tensors(nest: Any) -> Any:
+  return tf.nest.map_structure(
+    tf.convert_to_tensor, nest, expand_composites=True
+  )
+
+
+def private_strings() -> list[str]:
+  """Returns what tells of this machine: its paths, its name."""
+  folders = {os.path.expanduser("~"), os.getcwd(), tempfile.gettempdir()}
+  host = socket.gethostname()
+  # Placements in graphs say /job:localhost.
+  names = [] if host == "localhost" else [host]
+  return [os.path.join(f, "") for f in sorted(folders - {os.sep})] + names

@@ -1,0 +1,291 @@
+"""The life cycle of an export, written once for every architecture.
+
+build -> restore -> save beside the target -> check in a fresh process
+-> rename
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+import contextlib
+import dataclasses
+import os
+import tempfile
+import time
+
+import tensorflow as tf
+
+from exporters import checkpoints
+from exporters import checks
+from exporters.base import Build
+from exporters.base import CheckpointExporter
+from exporters.base import Exporter
+from exporters.errors import ExportError
+from exporters.errors import explained
+from exporters.fields import paths
+from exporters.life_cycle import checker
+from exporters.life_cycle import remote
+from exporters.life_cycle import staging
+from exporters.saved_model import files
+from exporters.saved_model import keras_format
+from exporters.saved_model import overrides
+from exporters.saved_model import reusable
+from exporters.saved_model import warmup
+from exporters.saved_model.published import Published
+from exporters.saved_model.variables import variable_name
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Artifact:
+  """What an export wrote, for the summary and for release notes.
+
+  Attributes:
+    path: The SavedModel.
+    size: Bytes of all its files.
+    parameters: Numbers in all its variables.
+    trainable: How many of these a consumer may train.
+    results: The checks.
+  """
+
+  path: str
+  size: int
+  parameters: int
+  trainable: int
+  results: Sequence[checks.Result]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Export:
+  """What `export` did.
+
+  Attributes:
+    artifacts: One for each name that the exporter publishes.
+    seconds: How long each stage took, in order.
+    ignored: The names of the checkpoint's tensors that were not needed.
+  """
+
+  artifacts: Sequence[Artifact]
+  seconds: Mapping[str, float]
+  ignored: Sequence[str]
+
+
+class Stages:
+  """Announces each stage of an export and times it."""
+
+  def __init__(self, announce: Callable[[str], None] = lambda stage: None):
+    self._announce = announce
+    self.seconds: dict[str, float] = {}
+
+  @contextlib.contextmanager
+  def __call__(self, name: str, detail: str = "") -> Iterator[None]:
+    self._announce(f"{name} {detail}".strip())
+    started = time.monotonic()
+    yield
+    elapsed = time.monotonic() - started
+    self.seconds[name] = self.seconds.get(name, 0.0) + elapsed
+
+
+def export(
+  exporter: Exporter,
+  *,
+  export_path: str,
+  overwrite: bool = False,
+  level: str = checks.ALL,
+  stages: Stages | None = None,
+) -> Export:
+  """Exports what one recipe describes.
+
+  Args:
+    exporter: What to export.
+    export_path: Where the SavedModel appears, whole or not at all. It may be
+      remote: then it is made and checked on the local disk and copied.
+    overwrite: Replace what is at `export_path`.
+    level: Which checks a fresh process makes: `checks.ALL`, `BASIC` or `NONE`.
+    stages: Is told of each stage.
+
+  Returns:
+    What was written.
+
+  Raises:
+    ExportError: The input can't be exported, or the result failed a check.
+  """
+  stages = stages or Stages()
+  if "://" in export_path:
+    return _export_remote(
+      exporter, export_path, overwrite=overwrite, level=level, stages=stages
+    )
+  paths.refuse_missing(exporter)
+  with (
+    staging.stage(export_path, overwrite=overwrite) as directory,
+    # The fresh process imports TensorFlow while this one builds.
+    checker.Checker(level) as fresh_process,
+  ):
+    with (
+      stages("build"),
+      explained("build the model that the gin file describes"),
+      _initial_values(exporter) as without_value,
+    ):
+      build = exporter.build()
+    ignored: Sequence[str] = ()
+    if isinstance(exporter, CheckpointExporter):
+      with stages("restore", exporter.checkpoint):
+        ignored = _restore(exporter, build, without_value)
+    models = {
+      name: _adjusted(published, exporter)
+      for name, published in build.published.items()
+    }
+    # All before any check: what a check traces shows in the names of functions
+    # that are traced after it.
+    form = keras_format if exporter.keras_saved_model else reusable
+    for name, published in models.items():
+      with stages("save", name):
+        _save(form.write, published, os.path.join(directory, name))
+        if exporter.warmup_requests:
+          warmup.write(published, os.path.join(directory, name))
+    artifacts = []
+    for name, published in models.items():
+      path = os.path.join(directory, name)
+      results = []
+      if level != checks.NONE:
+        with stages("check", name):
+          results = fresh_process.check(
+            published,
+            path,
+            keras=exporter.keras_saved_model,
+            scratch=os.path.dirname(directory),
+            private=_private(exporter, export_path),
+          )
+      _refuse_failed(results, name)
+      artifacts.append(
+        Artifact(
+          path=os.path.join(export_path, name).rstrip(os.sep),
+          size=_size(path),
+          parameters=_parameters(published.every("variables")),
+          trainable=_parameters(published.every("trainable_variables")),
+          results=results,
+        )
+      )
+  return Export(artifacts=artifacts, seconds=stages.seconds, ignored=ignored)
+
+
+def _export_remote(
+  exporter: Exporter, export_path: str, *, overwrite: bool, **kwargs
+) -> Export:
+  with remote.reworded(export_path):
+    staging.refuse_existing(export_path, overwrite=overwrite)
+  with tempfile.TemporaryDirectory() as scratch:
+    local = os.path.join(scratch, "saved_model")
+    done = export(exporter, export_path=local, **kwargs)
+    with kwargs["stages"]("copy", export_path), remote.reworded(export_path):
+      remote.copy(local, export_path)
+  return dataclasses.replace(
+    done,
+    artifacts=[
+      dataclasses.replace(a, path=a.path.replace(local, export_path, 1))
+      for a in done.artifacts
+    ],
+  )
+
+
+def _initial_values(exporter: Exporter) -> contextlib.AbstractContextManager:
+  if isinstance(exporter, CheckpointExporter):
+    return checkpoints.uninitialized()
+  return contextlib.nullcontext([])
+
+
+def _restore(
+  exporter: CheckpointExporter,
+  build: Build,
+  without_value: Sequence[tf.Variable],
+) -> Sequence[str]:
+  """Restores all that is published; returns the names of what is left over.
+
+  Args:
+    exporter: It has the checkpoint.
+    build: What it built.
+    without_value: Variables that were created to be restored.
+  """
+  restored, ignored = set(), []
+  for items in build.restores:
+    match = checkpoints.restore(exporter.opened, items)
+    restored |= {variable.ref() for variable, _ in match.pairs}
+    ignored.append(set(match.ignored))
+  empty = {variable.ref() for variable in without_value}
+  for published in build.published.values():
+    refs = {variable.ref() for variable in published.every("variables")}
+    refs |= empty & {variable.ref() for variable in _tracked(published)}
+    forgotten = sorted(variable_name(r.deref()) for r in refs - restored)
+    if forgotten:
+      raise ExportError(
+        f"'{forgotten[0]}' is published, but nothing restores it. Name the "
+        "layer that has it in Build.restores; or, if it is no weight of the "
+        "checkpoint, give it a value, tf.Variable(value), and track it among "
+        "`trackables` in place of `variables`."
+      )
+  return sorted(set.intersection(*ignored)) if ignored else ()
+
+
+def _tracked(published: Published) -> Iterator[tf.Variable]:
+  """Yields the variables of what a model and its sub-objects use besides."""
+  for callable_ in published.callables().values():
+    root = tf.train.Checkpoint(**callable_.trackables)
+    for trackable in tf.train.TrackableView(root).descendants():
+      if isinstance(trackable, tf.Variable):
+        yield trackable
+
+
+def _adjusted(published: Published, exporter: Exporter) -> Published:
+  """Applies the fields that every exporter has."""
+  defaults = exporter.hyperparameter_defaults
+  if defaults and exporter.keras_saved_model:
+    raise ExportError(
+      "A Keras SavedModel keeps the trained rates; leave out "
+      "hyperparameter_defaults or keras_saved_model."
+    )
+  published = overrides.with_defaults(published, defaults)
+  if not exporter.trainable:
+    return published
+  return overrides.with_trainable(published, exporter.trainable)
+
+
+def _save(
+  write: Callable[[Published, str], None], published: Published, path: str
+) -> None:
+  with explained("save the model"):
+    try:
+      write(published, path)
+    except (OSError, tf.errors.OpError) as e:
+      reason = getattr(e, "strerror", None) or getattr(e, "message", str(e))
+      raise ExportError(
+        f"Cannot write the model: {reason.partition(chr(10))[0]}. Free some "
+        "space or choose another export path; nothing was left behind."
+      ) from e
+
+
+def _private(exporter: Exporter, export_path: str) -> list[str]:
+  """Returns the recipe's local paths, which must not show in the artifact."""
+  local = [p.path for p in paths.declared(exporter) if os.sep in p.path]
+  return [export_path, *local]
+
+
+def _refuse_failed(results: Sequence[checks.Result], name: str) -> None:
+  failed = [result for result in results if result.status == checks.FAILED]
+  blocked = sum(result.status == checks.BLOCKED for result in results)
+  if failed or blocked:
+    lines = "".join(f"\n  {result}" for result in failed)
+    if blocked:
+      lines += f"\n  {blocked} more need one of these to pass first"
+    what = name or "The model"
+    raise ExportError(
+      f"{what} failed its checks, so it does not appear:{lines}"
+    )
+
+
+def _parameters(variables: Sequence[tf.Variable]) -> int:
+  return sum(variable.shape.num_elements() for variable in variables)
+
+
+def _size(path: str) -> int:
+  return sum(
+    os.path.getsize(os.path.join(path, file)) for file in files.listed(path)
+  )

@@ -1,0 +1,280 @@
+"""Writes a `Published` as a Reusable SavedModel, the same bytes every time.
+
+Two things differ from a plain `tf.saved_model.save`. Each permitted combination
+of arguments is traced once: saving traces every `tf.function` again, unless it
+was traced in the context of saving, which is part of the key under which traces
+are kept. And what is not of the contents is not in the bytes: functions are
+numbered from a round number, and the random uuid of `fingerprint.pb` is
+replaced by one derived from the contents.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+import contextlib
+import functools
+import inspect
+from typing import Any
+
+import tensorflow as tf
+from tensorflow.python.framework import ops
+from tensorflow.python.saved_model import save_context
+
+from exporters.errors import explained
+from exporters.saved_model import files
+from exporters.saved_model.published import Published
+
+SERVING_DEFAULT = tf.saved_model.DEFAULT_SERVING_SIGNATURE_DEF_KEY
+
+
+def write(published: Published, path: str) -> None:
+  """Writes `published` to the new directory `path`."""
+  _round_up_numbers()
+  with (
+    explained("trace the model"),
+    save_context.save_context(tf.saved_model.SaveOptions()),
+  ):
+    root, call = _reusable(published, {})
+    signatures = {}
+    if published.inputs:
+      root.serve = _serve(call)
+      signatures[SERVING_DEFAULT] = _serving_default(call)
+  tf.saved_model.save(root, path, signatures=signatures)
+  files.write_fingerprint(path)
+
+
+def reusable(published: Published) -> tf.train.Checkpoint:
+  """Returns an object to call, with the interface of what `write` writes."""
+  return _reusable(published, {})[0]
+
+
+def flatten_outputs(outputs: Any, names: tuple[str, ...]) -> dict[str, Any]:
+  """Names a call's outputs as the signature does.
+
+  Args:
+    outputs: A tensor or a list of tensors; or a dict of tensors and of lists of
+      tensors.
+    names: The names of an output that is a tensor, or of those in the list.
+
+  Returns:
+    A flat dict of tensors; the elements of a list are `name_0`, `name_1`, ...
+  """
+  if isinstance(outputs, (list, tuple)):
+    return dict(zip(names, outputs, strict=True))
+  if not isinstance(outputs, dict):
+    return dict.fromkeys(names, outputs)
+  flat = {}
+  for name, value in outputs.items():
+    if isinstance(value, (list, tuple)):
+      flat |= {f"{name}_{i}": element for i, element in enumerate(value)}
+    else:
+      flat[name] = value
+  return flat
+
+
+class _Call:
+  """The `tf.function` that a consumer calls, traced completely.
+
+  Attributes:
+    published: What it calls.
+    function: The `tf.function`.
+  """
+
+  def __init__(self, published: Published, parent: _Call | None = None):
+    self.published = published
+    self._parent = parent
+    self._signature = _signature(published)
+
+    def call(*args, **kwargs):
+      return self._compute(*args, **kwargs)
+
+    # `tf.function` reads it, and a consumer's `inspect` after it.
+    call.__signature__ = self._signature
+    self.function = tf.function(call, autograph=False)
+    flags = (False, True) if published.training else (False,)
+    self._traces = [
+      (inputs, training, self._trace(inputs, training))
+      for training in flags
+      for inputs in (published.inputs or [None])
+    ]
+
+  def _trace(self, inputs: Any, training: bool):
+    published = self.published
+    args = () if inputs is None else (inputs,)
+    # With the names that saving looks for.
+    specs = {
+      name: tf.TensorSpec([], h.spec.dtype, name)
+      for name, h in published.hyperparameters.items()
+    }
+    return self.function.get_concrete_function(
+      *args, **published.arguments(training) | specs
+    )
+
+  def _compute(self, *args, **kwargs):
+    published = self.published
+    arguments = self._signature.bind(*args, **kwargs)
+    arguments.apply_defaults()
+    given = dict(arguments.arguments)
+    hyperparameters = {
+      name: tf.convert_to_tensor(given[name], hyperparameter.spec.dtype)
+      for name, hyperparameter in published.hyperparameters.items()
+    }
+    keywords = published.arguments(given.get("training", False))
+    if published.parent:
+      keywords[published.parent] = functools.partial(
+        self._call_parent, hyperparameters=hyperparameters
+      )
+    with contextlib.ExitStack() as stack:
+      for name, value in hyperparameters.items():
+        hyperparameter = published.hyperparameters[name]
+        for layer in hyperparameter.layers:
+          stack.enter_context(_assigned(layer, hyperparameter.attribute, value))
+        if not hyperparameter.layers:
+          keywords[name] = value
+      args = (given["inputs"],) if published.inputs else ()
+      return published.function(*args, **keywords)
+
+  def _call_parent(self, inputs: Any, training: bool, *, hyperparameters):
+    names = self._parent.published.hyperparameters
+    return self._parent(
+      inputs,
+      training=training,
+      hyperparameters={name: hyperparameters[name] for name in names},
+    )
+
+  def __call__(
+    self,
+    inputs: Any,
+    *,
+    training: bool = False,
+    hyperparameters: Mapping[str, tf.Tensor] | None = None,
+  ) -> Any:
+    """Calls the trace for such inputs, within another."""
+    keywords = self.published.arguments(training) | {
+      name: tf.constant(h.default, h.spec.dtype)
+      for name, h in self.published.hyperparameters.items()
+    }
+    keywords |= hyperparameters or {}
+    for specs, flag, concrete in self._traces:
+      if flag == training and accepts(specs, inputs):
+        return concrete(inputs, **keywords)
+    raise TypeError(f"No trace accepts the inputs {inputs}.")
+
+
+def _signature(published: Published) -> inspect.Signature:
+  """Returns the arguments of a call, with their defaults."""
+  keyword = inspect.Parameter.POSITIONAL_OR_KEYWORD
+  parameters = []
+  if published.inputs:
+    parameters.append(inspect.Parameter("inputs", keyword))
+  if published.training:
+    parameters.append(inspect.Parameter("training", keyword, default=False))
+  for name, hyperparameter in published.hyperparameters.items():
+    parameters.append(
+      inspect.Parameter(name, keyword, default=hyperparameter.default)
+    )
+  return inspect.Signature(parameters)
+
+
+@contextlib.contextmanager
+def _assigned(layer: Any, attribute: str, value: tf.Tensor):
+  trained = getattr(layer, attribute)
+  setattr(layer, attribute, value)
+  try:
+    yield
+  finally:
+    setattr(layer, attribute, trained)
+
+
+def accepts(specs: Any, inputs: Any) -> bool:
+  """Whether `inputs` is a nest of what `specs` describes."""
+  try:
+    tf.nest.assert_same_structure(specs, inputs)
+  except (TypeError, ValueError):
+    return False
+  return all(
+    spec is None or spec.is_compatible_with(value)
+    for spec, value in zip(
+      tf.nest.flatten(specs), tf.nest.flatten(inputs), strict=True
+    )
+  )
+
+
+def _reusable(
+  published: Published,
+  made: dict[int, tf.train.Checkpoint],
+  parent: _Call | None = None,
+) -> tuple[tf.train.Checkpoint, _Call]:
+  """Returns the object to save and its call.
+
+  Args:
+    published: What it is.
+    made: The sub-objects so far; what has two names is one object.
+    parent: The call of what it is a sub-object of.
+  """
+  root = tf.train.Checkpoint()
+  attach(root, published)
+  root.variables = list(published.variables)
+  root.trainable_variables = list(published.trainable_variables)
+  root.regularization_losses = [
+    tf.function(loss, input_signature=[], autograph=False)
+    for loss in published.regularization_losses
+  ]
+  call = _Call(published, parent)
+  root.__call__ = call.function
+  for name, sub_object in published.sub_objects.items():
+    if id(sub_object) not in made:
+      made[id(sub_object)], _ = _reusable(sub_object, made, call)
+    setattr(root, name, made[id(sub_object)])
+  return root, call
+
+
+def attach(root: Any, published: Published) -> None:
+  """Sets what travels with a model, calls apart, as attributes of `root`."""
+  for name, value in published.trackables.items():
+    setattr(root, name, value)
+  for name, value in published.constants.items():
+    setattr(root, name, tf.Variable(value, trainable=False, name=name))
+  for name, asset in published.assets.items():
+    setattr(root, name, tf.saved_model.Asset(asset))
+
+
+def _serve(call: _Call) -> Callable[..., Any]:
+  """Returns an endpoint of one nest, which Keras 3's `TFSMLayer` calls."""
+
+  def serve(inputs):
+    return call(inputs)
+
+  return tf.function(
+    serve, input_signature=[call.published.inputs[0]], autograph=False
+  )
+
+
+def _serving_default(call: _Call):
+  """Returns the signature: named tensors in, named tensors out."""
+  specs = call.published.inputs[0]
+  named = specs
+  if not isinstance(specs, dict):
+    named = {spec.name: spec for spec in tf.nest.flatten(specs)}
+
+  def serving_default(**inputs):
+    nest = inputs
+    if not isinstance(specs, dict):
+      tensors = [inputs[spec.name] for spec in tf.nest.flatten(specs)]
+      nest = tf.nest.pack_sequence_as(specs, tensors)
+    return flatten_outputs(call(nest), tuple(call.published.outputs))
+
+  return tf.function(serving_default, autograph=False).get_concrete_function(
+    **named
+  )
+
+
+def _round_up_numbers() -> None:
+  """Brings TensorFlow's counter to the next multiple of 100,000.
+
+  It goes up with all that happens, the tensors of a restore too, and functions
+  are named and sorted by it. So a checkpoint of one kind and the same weights
+  in another would give other bytes.
+  """
+  while ops.uid() % 100_000:
+    pass

@@ -1,0 +1,152 @@
+"""Reads an architecture from the file that its training left.
+
+Two kinds: the `bert_config.json` of google-research/bert and its successors,
+which hosts of checkpoints copy beside the weights, and the YAML of Model
+Garden's experiments, which has an `EncoderConfig` below `task.model.encoder` or
+as its root.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+import dataclasses
+import json
+from typing import Any
+
+from official.nlp.configs import encoders
+import tensorflow as tf
+import yaml
+
+from exporters.checkpoints import encoder_json
+from exporters.checkpoints.encoder_fields import bert_name
+from exporters.errors import ExportError
+from exporters.saved_model import assets
+from exporters.text import encoder_types
+
+# Of the JSON, beside sizes and rates.
+_MORE_FIELDS = (
+  ("embedding_size", "embedding_size"),
+  ("hidden_activation", "hidden_act"),
+)
+# The implementations that read such files compute both by tanh.
+_ACTIVATIONS = {"gelu_new": "gelu"}
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class EncoderFile:
+  """What a file says of an encoder.
+
+  Attributes:
+    path: The file, for messages.
+    type: The type of `EncoderConfig`; None where the file leaves it open.
+    values: Sizes and rates, by the names of `BertEncoderConfig`.
+  """
+
+  path: str
+  type: str | None
+  values: Mapping[str, Any]
+
+  @property
+  def declared(self) -> dict[str, Any]:
+    """All that a gin file must not contradict."""
+    kind = {} if self.type is None else {"type": self.type}
+    return dict(self.values) | kind
+
+  def config(self) -> encoders.EncoderConfig:
+    """Returns what the file describes, where no gin file does."""
+    config = encoders.EncoderConfig(type=self.type or "bert")
+    if config.type == "any":
+      raise ExportError(
+        f"'{self.path}' is of type 'any', which says nothing of the class. "
+        "Name it in the gin file: encoders.EncoderConfig.any = @...Config()."
+      )
+    encoder_types.override(config, self.values)
+    return config
+
+
+def read_encoder_file(path: str) -> EncoderFile:
+  """Reads a `bert_config.json` or a Model Garden YAML.
+
+  Raises:
+    ExportError: The file is missing or describes no encoder.
+  """
+  if not tf.io.gfile.exists(path):
+    raise ExportError(f"The encoder file '{path}' does not exist.")
+  _, text = assets.read(path, "encoder file", encoding="utf-8")
+  try:
+    # JSON is YAML too, but for a few numbers.
+    content = (
+      json.loads(text) if path.endswith(".json") else yaml.safe_load(text)
+    )
+  except (ValueError, RecursionError, yaml.YAMLError) as e:
+    message = str(e).replace("\n", " ")
+    raise ExportError(
+      f"The encoder file '{path}' does not parse: {message}."
+    ) from e
+  found = _garden(content, path) or _legacy(content, path)
+  if found is None:
+    raise ExportError(
+      f"The encoder file '{path}' describes no encoder: it is neither a "
+      "bert_config.json (num_hidden_layers, hidden_size, ...) nor a Model "
+      "Garden YAML (task.model.encoder.type)."
+    )
+  return found
+
+
+def _legacy(content: Any, path: str) -> EncoderFile | None:
+  if not isinstance(content, Mapping) or "num_hidden_layers" not in content:
+    return None
+  # Told by what only they have.
+  kind, fields = None, encoder_json.FIELDS
+  if "num_hidden_groups" in content:
+    kind = "albert"
+  if "intra_bottleneck_size" in content:
+    kind, fields = "mobilebert", encoder_json.MOBILEBERT_FIELDS
+  fields += _MORE_FIELDS
+  encoder_json.refuse_unfit(content, [key for _, key in fields], path)
+  values = {field: content[key] for field, key in fields if key in content}
+  activation = values.get("hidden_activation")
+  if activation in _ACTIVATIONS:
+    values["hidden_activation"] = _ACTIVATIONS[activation]
+  if kind is None and values.get("embedding_size") == values.get("hidden_size"):
+    # Model Garden has no projection then, and a gin file need not say it.
+    values.pop("embedding_size", None)
+  return EncoderFile(path=path, type=kind, values=values)
+
+
+def _garden(content: Any, path: str) -> EncoderFile | None:
+  for key in ("task", "model", "encoder"):
+    if isinstance(content, Mapping) and key in content:
+      content = content[key]
+  if not isinstance(content, Mapping):
+    return None
+  usual = encoders.EncoderConfig().type
+  kind = content.get("type", usual if usual in content else None)
+  if kind is None:
+    return None
+  values = content.get(kind) or {} if isinstance(kind, str) else {}
+  if not isinstance(values, Mapping):
+    raise ExportError(
+      f"The encoder file '{path}' has {kind}: {values!r} where the fields of "
+      "the encoder belong."
+    )
+  known = {f.name for f in dataclasses.fields(encoders.EncoderConfig)} - {
+    "type"
+  }
+  if kind not in list(known):
+    raise ExportError(
+      f"The encoder file '{path}' is of type '{kind}'; Model Garden has "
+      f"{', '.join(sorted(known))}."
+    )
+  fields = getattr(encoders.EncoderConfig(), kind).as_dict()
+  unknown = values.keys() - fields.keys()
+  if unknown and kind != "any":
+    raise ExportError(
+      f"The encoder file '{path}' sets {', '.join(sorted(unknown))}, which an "
+      f"encoder of type '{kind}' does not have."
+    )
+  return EncoderFile(
+    path=path,
+    type=kind,
+    values={bert_name(k): v for k, v in values.items()},
+  )

@@ -1,0 +1,94 @@
+"""Reads and checks a WordPiece vocabulary before anything is built on it."""
+
+import collections
+import dataclasses
+import os
+from typing import Annotated
+
+import tensorflow as tf
+
+from exporters.errors import ExportError
+from exporters.fields import paths
+from exporters.saved_model import assets
+
+SPECIAL_TOKENS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
+_NAME = "vocab.txt"
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Vocabulary:
+  """The tokens of a vocabulary file; a token's id is its line's number.
+
+  Attributes:
+    path: The file, for messages.
+    content: The file, byte for byte.
+    tokens: Its lines.
+  """
+
+  path: str
+  content: bytes
+  tokens: tuple[str, ...]
+
+  def require_size(self, embeddings: int) -> None:
+    """Raises `ExportError` unless there is an embedding for each token."""
+    if len(self.tokens) != embeddings:
+      raise ExportError(
+        f"The vocabulary '{self.path}' has {len(self.tokens)} tokens, but the "
+        f"model has embeddings for {embeddings}. Take the vocabulary that the "
+        "model was trained with."
+      )
+
+  def asset(self) -> str:
+    """Returns a path to the content that depends on nothing but it."""
+    return assets.asset(self.content, "vocabulary", _NAME)
+
+
+def _located(path: str) -> str:
+  return os.path.join(path, _NAME) if tf.io.gfile.isdir(path) else path
+
+
+# A vocabulary file, or the folder that holds it.
+VocabularyPath = Annotated[
+  str, paths.Reads(lambda exporter, path: [_located(path)])
+]
+
+
+def read_vocabulary(path: str) -> Vocabulary:
+  """Reads a vocabulary file, or the `vocab.txt` of a folder.
+
+  Raises:
+    ExportError: It is missing, empty, not UTF-8, has a token twice, or lacks
+      one of the special tokens.
+  """
+  path = _located(path)
+  if not tf.io.gfile.exists(path):
+    raise ExportError(f"The vocabulary '{path}' does not exist.")
+  content, text = assets.read(path, "vocabulary", encoding="utf-8")
+  # Not `splitlines`: tokens may hold what Unicode counts as the end of a line.
+  tokens = text.removesuffix("\n").split("\n")
+  if not text.strip():
+    raise ExportError(f"The vocabulary '{path}' is empty.")
+  if text.startswith("\ufeff"):
+    raise ExportError(
+      f"The vocabulary '{path}' begins with a byte order mark, which would "
+      "become part of its first token. Save it without one."
+    )
+  if any(token.endswith("\r") for token in tokens):
+    raise ExportError(
+      f"The vocabulary '{path}' has Windows line ends, which would become part "
+      "of each token. Save it with plain newlines."
+    )
+  repeated = [t for t, n in collections.Counter(tokens).items() if n > 1]
+  if repeated:
+    lines = [i + 1 for i, token in enumerate(tokens) if token == repeated[0]]
+    raise ExportError(
+      f"The vocabulary '{path}' has {len(repeated)} tokens twice, such as "
+      f"{repeated[0]!r} on lines {lines}. A token has one id: remove the rest."
+    )
+  absent = [token for token in SPECIAL_TOKENS if token not in set(tokens)]
+  if absent:
+    raise ExportError(
+      f"The vocabulary '{path}' lacks {', '.join(absent)}. Is it the "
+      "vocabulary of a BERT?"
+    )
+  return Vocabulary(path=path, content=content, tokens=tuple(tokens))

@@ -1,0 +1,179 @@
+"""What all image models share: one classifier, published whole and sliced.
+
+Both artifacts follow https://www.tensorflow.org/hub/common_saved_model_apis/images
+
+  model(images)  # float32 [batch, height, width, 3], RGB in [0, 1], to
+                 # `classification`: logits, float32 [batch, classes]
+                 # `feature_vector`: float32 [batch, features]
+
+An architecture module builds the classifier and says what it was trained on;
+everything else is here.
+"""
+
+from __future__ import annotations
+
+import abc
+from collections.abc import Callable, Mapping, Sequence
+import dataclasses
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+import tf_keras
+
+from exporters import base
+from exporters.errors import ExportError
+from exporters.keras_models import functional
+from exporters.vision import labels
+
+CLASSIFICATION = "classification"
+FEATURE_VECTOR = "feature_vector"
+# What a signature calls the output of each artifact.
+_OUTPUTS = {CLASSIFICATION: "logits", FEATURE_VECTOR: "feature_vector"}
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Classifier:
+  """A classifier as Model Garden trains it, not restored yet.
+
+  Attributes:
+    model: From normalized images to logits, or to what follows from them.
+    normalize: From images in [0, 1] to what the model was trained on.
+    image_size: Height and width of the images that it was trained on.
+    fixed_size: Whether it takes no others.
+    restored: Its parts that a checkpoint may hold by a name of their own.
+  """
+
+  model: tf_keras.Model
+  normalize: Callable[[tf.Tensor], tf.Tensor]
+  image_size: tuple[int, int]
+  fixed_size: bool = False
+  restored: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ImageExporter(base.CheckpointExporter):
+  """Publishes a classifier, its feature vector, or both.
+
+  Attributes:
+    artifacts: "classification", "feature_vector" or both. One alone is written
+      to the export path itself, both to folders below it.
+    labels_file: A file with the name of each class, one a line, in the order of
+      the logits. None: the artifact has no `.labels`.
+    background_label: The name of class 0 where the labels file leaves it out,
+      such as 'background' for 1,000 names and 1,001 logits. None: the file
+      names all classes.
+  """
+
+  artifacts: Sequence[str] = (CLASSIFICATION, FEATURE_VECTOR)
+  labels_file: base.FilePath | None = None
+  background_label: str | None = None
+
+  @abc.abstractmethod
+  def classifier(self) -> Classifier:
+    """Returns the model to restore."""
+
+  def build(self) -> base.Build:
+    self._refuse_unknown_artifacts()
+    classifier = self.classifier()
+    full = classifier.model
+    free = full
+    if not classifier.fixed_size and None not in full.inputs[0].shape[1:3]:
+      free = functional.with_free_size(full)
+    references, models = _sliced(full), _sliced(free)
+    artifacts = {
+      name: self._publish(name, classifier, references[name], models[name])
+      for name in self.artifacts
+    }
+    if len(artifacts) == 1:
+      artifacts = {"": artifacts[self.artifacts[0]]}
+    return base.Build(
+      restores=[self._restored(classifier)], published=artifacts
+    )
+
+  def _publish(
+    self,
+    name: str,
+    classifier: Classifier,
+    reference: tf_keras.Model,
+    model: tf_keras.Model,
+  ) -> base.Published:
+    height, width = (
+      classifier.image_size if classifier.fixed_size else (None,) * 2
+    )
+    assets = {}
+    if name == CLASSIFICATION and self.labels_file:
+      names = labels.read_labels(self.labels_file, self.background_label)
+      names.require_size(model.outputs[0].shape[-1])
+      assets["labels"] = names.asset()
+    normalize = classifier.normalize
+    return base.Published(
+      function=lambda images, training: model(
+        normalize(images), training=training
+      ),
+      inputs=[tf.TensorSpec([None, height, width, 3], tf.float32, "images")],
+      outputs=(_OUTPUTS[name], "default"),
+      hyperparameters=functional.hyperparameters(model),
+      variables=model.variables,
+      trainable_variables=model.trainable_variables,
+      regularization_losses=functional.regularization_losses(model),
+      assets=assets,
+      samples=_samples(classifier),
+      reference=lambda images, training: reference(
+        normalize(images), training=training
+      ),
+    )
+
+  def _restored(self, classifier: Classifier) -> Mapping[str, Any]:
+    """Returns what is restored: the model, or as much as is published."""
+    held = self.opened.parts & classifier.restored.keys()
+    sliced = CLASSIFICATION not in self.artifacts
+    if sliced and held and "model" not in self.opened.parts:
+      return {name: classifier.restored[name] for name in held}
+    return {"model": classifier.model, **classifier.restored}
+
+  def _refuse_unknown_artifacts(self) -> None:
+    if isinstance(self.artifacts, str):
+      raise ExportError(
+        f"artifacts = '{self.artifacts}' must be a list: ['{self.artifacts}']."
+      )
+    named = self.labels_file or self.background_label
+    if named and CLASSIFICATION not in self.artifacts:
+      raise ExportError(
+        f"Class names ('{named}') go with 'classification', which `artifacts` "
+        "leaves out. Remove them, or add it."
+      )
+    if self.background_label and not self.labels_file:
+      raise ExportError(
+        f"background_label = '{self.background_label}' needs a labels_file "
+        "with the names of the other classes."
+      )
+    unknown = set(self.artifacts) - _OUTPUTS.keys()
+    if unknown or not self.artifacts:
+      raise ExportError(
+        f"artifacts = {list(self.artifacts)} must name "
+        f"{' or '.join(map(repr, _OUTPUTS))}, or both."
+      )
+
+
+def _sliced(model: tf_keras.Model) -> dict[str, tf_keras.Model]:
+  """Returns the model of each artifact, on the layers of the whole one."""
+  features, logits = functional.head(model)
+  outputs = {CLASSIFICATION: logits, FEATURE_VECTOR: features}
+  return {
+    name: tf_keras.Model(model.inputs, output, name=name)
+    for name, output in outputs.items()
+  }
+
+
+def _samples(classifier: Classifier) -> list[np.ndarray]:
+  """Returns images of batch 1 and 3, of two sizes where that is possible."""
+  rng = np.random.default_rng(0)
+  height, width = classifier.image_size
+  other = (height, width)
+  if not classifier.fixed_size:
+    other = (height * 3 // 4, width * 7 // 8)
+  return [
+    rng.random([batch, *size, 3], np.float32)
+    for batch, size in ((1, (height, width)), (3, other))
+  ]
