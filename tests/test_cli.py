@@ -5,7 +5,7 @@ import os
 import pytest
 import tensorflow as tf
 
-from tests import cases
+from scripts.small_instances import INSTANCES
 from tests import command
 from tests import small_bert
 
@@ -80,7 +80,7 @@ def test_a_checkpoint_of_another_size(tmp_path):
 
 
 def test_a_vocabulary_of_another_size(tmp_path):
-  bindings = cases.CASES["bert"].write_inputs(tmp_path)
+  bindings = INSTANCES["bert"].write_inputs(tmp_path)
   small_bert.write_vocabulary(tmp_path / "vocab.txt", small_bert.TOKENS[:-1])
   message = failure(
     "exporters.bert",
@@ -98,7 +98,7 @@ def test_traceback_when_asked(tmp_path):
 
 
 def test_summary_and_progress(tmp_path):
-  bindings = cases.CASES["bert"].write_inputs(tmp_path)
+  bindings = INSTANCES["bert"].write_inputs(tmp_path)
   done = command.export(
     "bert",
     small_bert.GIN_FILE,

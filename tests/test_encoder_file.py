@@ -12,8 +12,8 @@ from exporters import recipe
 from exporters.errors import ExportError
 from exporters.text import encoder_file
 from exporters.text import encoders
+from scripts.small_instances import encoders as small_encoders
 from tests import small_bert
-from tests import small_encoders
 
 # As google-research/bert publishes it, with the sizes of small_bert.
 JSON = {

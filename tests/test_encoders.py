@@ -18,9 +18,9 @@ from exporters import checks
 from exporters.errors import ExportError
 from exporters.life_cycle import exporting
 from exporters.text import encoders
+from scripts.small_instances import encoders as small_encoders
+from scripts.small_instances import sentencepiece_model as small_sentencepiece
 from tests import small_bert
-from tests import small_encoders
-from tests import small_sentencepiece
 
 # Whether each has `.mlm`. The one least like a BERT gets all checks.
 THOROUGH = {"mobilebert": True}

@@ -17,7 +17,8 @@ from exporters import resnet
 from exporters.errors import ExportError
 from exporters.life_cycle import exporting
 from exporters.vision import images
-from tests import small_images
+from scripts.small_instances import images as small_images
+from scripts.small_instances import sizes
 
 
 @pytest.fixture(scope="module")
@@ -166,7 +167,7 @@ def exporter():
     gin.clear_config()
     loaded = recipe.load(
       ["configs/resnet/resnet_50.gin"],
-      [f"CHECKPOINT = '{checkpoint}'", *small_images.RESNET, *bindings],
+      [f"CHECKPOINT = '{checkpoint}'", *sizes.RESNET, *bindings],
     )
     gin.clear_config()
     return loaded.exporter
@@ -282,7 +283,7 @@ class TestMistakes:
     [
       ("resnet.ResNetExporter.artifacts = ['logits']", "must name"),
       ("backbones.Backbone.type = 'vit'", "backbone of type 'vit'"),
-      (f"{small_images.MODEL}.input_size = [32, 32]", "input_size"),
+      (f"{sizes.MODEL}.input_size = [32, 32]", "input_size"),
     ],
   )
   def test_recipe(self, exporter, checkpoint, tmp_path, binding, message):

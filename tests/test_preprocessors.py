@@ -14,8 +14,8 @@ from exporters import checks
 from exporters.errors import ExportError
 from exporters.life_cycle import exporting
 from exporters.text import sentencepiece_model
+from scripts.small_instances import sentencepiece_model as small_sentencepiece
 from tests import small_bert
-from tests import small_sentencepiece
 from tests import wheels
 
 _ODD = [

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 import contextlib
 import gc
 import os
+import pathlib
 import signal
 import sys
 import traceback
@@ -118,7 +119,7 @@ def _absent(*modules: str) -> Iterator[None]:
 def _say_if_overlay_is_not_first() -> None:
   import official
 
-  root = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+  root = str(pathlib.Path(__file__).resolve().parents[2])
   if os.path.dirname(os.path.dirname(official.__file__)) != root:
     print(
       f"note: `official` comes from {os.path.dirname(official.__file__)}; this "
