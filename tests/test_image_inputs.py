@@ -337,9 +337,9 @@ class TestKerasModels:
       ({"output_layer": "lost"}, "no layer 'lost'. It has left"),
       (
         {"input_layer": "last", "output_layer": "hidden"},
-        "does not follow from",
+        "cannot be computed from",
       ),
-      ({"model_file": "x.keras"}, "Set one of"),
+      ({"model_file": "x.keras"}, "Set exactly one of"),
     ],
   )
   def test_mistakes(self, whole, fields, message):
