@@ -1,22 +1,22 @@
-"""Exports any functional tf_keras model, whole or sliced: a template to copy.
+r"""Exports any functional tf_keras model, whole or sliced: a template to copy.
 
-  python -m exporters.keras_model \\
-    --gin_file=configs/keras_model/keras_model.gin \\
-    --gin_bindings="MODEL_FILE = '/path/to/model.keras'" \\
-    --gin_bindings="keras_model.KerasModelExporter.output_layer = 'features'" \\
+  python -m exporters.keras_model \
+    --gin_file=configs/keras_model/keras_model.gin \
+    --gin_bindings="MODEL_FILE = '/path/to/model.keras'" \
+    --gin_bindings="keras_model.KerasModelExporter.output_layer = 'features'" \
     --export_path=/tmp/features
 
   layer = hub.KerasLayer("/tmp/features", trainable=True)
-  layer(inputs)  # What the model takes to what `output_layer` gives.
+  layer(inputs)  # From the model's inputs to the output of `output_layer`.
 
-This is the general case of
-https://www.tensorflow.org/hub/exporting_tf2_saved_model, "Saving from Keras". A
-model with several inputs takes a dict, by the names of its input layers; one
-with several outputs returns a dict, by the names of its output layers.
+This is the general case of "Saving from Keras" in
+https://www.tensorflow.org/hub/exporting_tf2_saved_model. A model with several
+inputs takes a dict, by the names of its input layers; one with several outputs
+returns a dict, by the names of its output layers.
 """
 
 if __name__ == "__main__":
-  # Only the entrance: the gin file imports this module under its own name.
+  # The command starts here; the gin file imports this module by its name.
   from exporters.command_line import export_command
 
   export_command.run()
@@ -29,9 +29,11 @@ import zipfile
 import numpy as np
 import tensorflow as tf
 import tf_keras
+from typing_extensions import override
 
 from exporters import base
 from exporters.errors import ExportError
+from exporters.errors import first_line
 from exporters.keras_models import functional
 
 
@@ -41,15 +43,15 @@ class KerasModelExporter(base.Exporter):
 
   Attributes:
     model_file: A `.keras` or `.h5` file, or a Keras SavedModel. It may hold
-      code (Lambda layers): take it from nobody but those you trust. Classes of
-      its own must be registered: import their module in the gin file.
-    model_function: Returns the model, in place of a file.
-    input_layer: The name of the first layer to publish; its input is that of
-      the published model. None: the model's own input.
+      code (Lambda layers), so take it only from people you trust. Its custom
+      classes must be registered: import their module in the gin file.
+    model_function: A function that returns the model, instead of a file.
+    input_layer: The name of the first layer to publish; its input becomes that
+      of the published model. None: the model's own inputs.
     output_layer: The name of the last layer to publish. None: the model's own
       outputs.
-    sample_sizes: What stands for sizes that the model leaves open, in each of
-      the two inputs that the artifact is checked with.
+    sample_sizes: The size to put where the model leaves one open, for each of
+      the two inputs with which the artifact is checked.
   """
 
   model_file: base.FilePath | None = None
@@ -58,9 +60,10 @@ class KerasModelExporter(base.Exporter):
   output_layer: str | None = None
   sample_sizes: tuple[int, int] = (32, 48)
 
+  @override
   def build(self) -> base.Build:
     model = self._sliced(self._whole())
-    inputs, outputs = _by_name(model.inputs, model.input_names), None
+    inputs, outputs = _input_specs(model.inputs, model.input_names), None
     if len(model.outputs) > 1:
       outputs = model.output_names
 
@@ -85,16 +88,18 @@ class KerasModelExporter(base.Exporter):
     return base.Build(published={"": published})
 
   def _whole(self) -> tf_keras.Model:
-    if (self.model_file is None) == (self.model_function is None):
-      raise ExportError("Set one of model_file and model_function.")
-    if self.model_function is not None:
-      model, where = self.model_function(), "model_function"
+    file, function = self.model_file, self.model_function
+    if file is not None and function is None:
+      model, where = _load(file), f"'{file}'"
+    elif function is not None and file is None:
+      model, where = function(), "model_function"
     else:
-      model, where = _load(self.model_file), f"'{self.model_file}'"
+      raise ExportError("Set exactly one of model_file and model_function.")
     if not isinstance(model, tf_keras.Model) or not model.inputs:
       raise ExportError(
-        f"{where} gives no functional tf_keras model. Wrap what it gives: "
-        "tf_keras.Model(inputs, model(inputs)), for inputs = tf_keras.Input()."
+        f"{where} does not give a functional tf_keras model. Wrap what it "
+        "gives: tf_keras.Model(inputs, model(inputs)), with "
+        "inputs = tf_keras.Input(...)."
       )
     return model
 
@@ -108,9 +113,10 @@ class KerasModelExporter(base.Exporter):
       return tf_keras.Model(inputs, outputs)
     except ValueError as e:  # "Graph disconnected", in many words.
       raise ExportError(
-        f"The output of '{self.output_layer or model.output_names}' does not "
-        f"follow from the input of '{self.input_layer or model.input_names}' "
-        "alone. Choose layers between which all paths run."
+        f"The output of '{self.output_layer or model.output_names}' cannot be "
+        "computed from the input of "
+        f"'{self.input_layer or model.input_names}' alone. Choose an "
+        "input_layer that is on every path to the output_layer."
       ) from e
 
 
@@ -119,9 +125,9 @@ def _load(path: str) -> tf_keras.Model:
     return tf_keras.models.load_model(path, compile=False)
   except (OSError, ValueError, TypeError, KeyError, zipfile.BadZipFile) as e:
     raise ExportError(
-      f"Cannot load a tf_keras model from '{path}'. "
-      f"({str(e).partition(chr(10))[0]}) It must be a whole model, not its "
-      "weights alone, and its own classes must be registered."
+      f"Cannot load a tf_keras model from '{path}'. ({first_line(e)}) It must "
+      "hold a whole model, not only weights, and custom classes must be "
+      "registered: import their module in the gin file."
     ) from e
 
 
@@ -129,13 +135,13 @@ def _layer(model: tf_keras.Model, name: str) -> Any:
   names = [layer.name for layer in model.layers]
   if name not in names:
     raise ExportError(
-      f"The model has no layer '{name}'. It has {', '.join(names)}."
+      f"The model has no layer '{name}'. Its layers are {', '.join(names)}."
     )
   return model.get_layer(name)
 
 
-def _by_name(tensors: list[Any], names: list[str]) -> Any:
-  """Returns the specs of a model's inputs: one, or a dict."""
+def _input_specs(tensors: list[Any], names: list[str]) -> Any:
+  """Returns the spec of a model's one input, or a dict of several by name."""
   if len(tensors) == 1:
     return tf.TensorSpec(tensors[0].shape, tensors[0].dtype, "inputs")
   return {
@@ -145,7 +151,14 @@ def _by_name(tensors: list[Any], names: list[str]) -> Any:
 
 
 def _sampler(batch: int, size: int) -> Callable[[tf.TensorSpec], np.ndarray]:
-  """Returns a function that draws an input: numbers in [0, 1], or 0 and 1."""
+  """Returns a function that draws an input of a spec.
+
+  Floats are in [0, 1), other numbers 0 or 1.
+
+  Args:
+    batch: The size of the batch.
+    size: What any other dimension gets that the spec leaves open.
+  """
   rng = np.random.default_rng(0)
 
   def sample(spec: tf.TensorSpec) -> np.ndarray:

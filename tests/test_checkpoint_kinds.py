@@ -224,7 +224,7 @@ class TestWaysIn:
   def test_weights_h5_of_another_width(self, tmp_path):
     path = tmp_path / "encoder.weights.h5"
     small_bert.encoder(intermediate_size=64).save_weights(path)
-    with pytest.raises(ExportError, match="another size of model"):
+    with pytest.raises(ExportError, match="model has another size"):
       restored(path)
 
   @pytest.mark.parametrize("write", ["torch_zip", "torch_legacy"])

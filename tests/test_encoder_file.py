@@ -241,9 +241,13 @@ def test_something_must_say_what_the_architecture_is(user_files):
     ("p.yaml", "{type: bert, bert: {n_layers: 2}}", "sets n_layers, which"),
     ("p.yaml", "bert: [1, 2]", "where the fields of the encoder belong"),
     ("p.yaml", "type: [bert]", "Model Garden has albert, any, bert"),
-    ("b.json", '{"num_hidden_layers": "2"}', "layers = '2', which is no size"),
-    ("b.json", '{"num_hidden_layers": null}', "None, which is no size"),
-    ("b.json", '{"num_hidden_layers": 2, "hidden_act": {}}', "is no name"),
+    (
+      "b.json",
+      '{"num_hidden_layers": "2"}',
+      "layers = '2', which is not a size",
+    ),
+    ("b.json", '{"num_hidden_layers": null}', "None, which is not a size"),
+    ("b.json", '{"num_hidden_layers": 2, "hidden_act": {}}', "is not a name"),
     ("b.json", '{"num_hidden_layers": 2, "inner_group_num": 2}', "with 1"),
   ],
 )

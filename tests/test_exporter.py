@@ -198,7 +198,7 @@ class Raising(base.Exporter):
 @pytest.mark.parametrize(
   ("while_building", "reason"),
   [
-    (True, "Cannot build the model .*: NotImplementedError: no such. Mend"),
+    (True, "Cannot build the model .*: NotImplementedError: no such. Fix"),
     (False, "Cannot trace the model: InvalidArgumentError: of another width"),
   ],
 )

@@ -129,7 +129,7 @@ class TestKerasH5:
 
   def test_other_depth(self, tmp_path):
     small_images.resnet(depth=18).save_weights(tmp_path / "weights.h5")
-    with pytest.raises(ExportError, match="not one of this model"):
+    with pytest.raises(ExportError, match="does not fit this model"):
       restored(tmp_path / "weights.h5")
 
   def test_remote_file_system(self, model, tmp_path):
@@ -195,8 +195,8 @@ class TestMistakes:
     other = small_images.resnet(depth=18)
     path = tf.train.Checkpoint(model=other).write(str(tmp_path / "ckpt"))
     message = refused(exporter(path), tmp_path)
-    assert "is not one of this model" in message
-    assert "another size of model" in message
+    assert "does not fit this model" in message
+    assert "model has another size" in message
 
   def test_backbone_alone_has_no_classification(
     self, exporter, model, tmp_path
@@ -335,12 +335,12 @@ class TestKerasModels:
   @pytest.mark.parametrize(
     ("fields", "message"),
     [
-      ({"output_layer": "lost"}, "no layer 'lost'. It has left"),
+      ({"output_layer": "lost"}, "no layer 'lost'. Its layers are left"),
       (
         {"input_layer": "last", "output_layer": "hidden"},
-        "does not follow from",
+        "cannot be computed from",
       ),
-      ({"model_file": "x.keras"}, "Set one of"),
+      ({"model_file": "x.keras"}, "Set exactly one of"),
     ],
   )
   def test_mistakes(self, whole, fields, message):

@@ -214,7 +214,7 @@ def test_needs_one_of_the_two_files(folder):
     exporter = bert_preprocessor.BertPreprocessorExporter(
       do_lower_case=True, **files
     )
-    with pytest.raises(ExportError, match="Set one of vocab_file"):
+    with pytest.raises(ExportError, match="exactly one of vocab_file"):
       exporter.build()
 
 

@@ -1,8 +1,8 @@
-"""Exports a legacy BERT with lists of inputs, by Model Garden's flags.
+r"""Exports a legacy BERT with lists of inputs, by Model Garden's flags.
 
-  python -m official.legacy.bert.export_tfhub \\
-    --bert_config_file=/path/to/bert_config.json \\
-    --model_checkpoint_path=/path/to/bert_model.ckpt \\
+  python -m official.legacy.bert.export_tfhub \
+    --bert_config_file=/path/to/bert_config.json \
+    --model_checkpoint_path=/path/to/bert_model.ckpt \
     --vocab_file=/path/to/vocab.txt --export_path=/tmp/bert
 
 For whoever depends on the form of those models: [input_word_ids, input_mask,

@@ -1,8 +1,8 @@
-"""Converts a text encoder's checkpoint of any kind to Model Garden's own.
+r"""Converts a text encoder's checkpoint of any kind to Model Garden's own.
 
-  python -m official.nlp.tools.checkpoint_converter \\
-    --bert_config_file=/path/to/bert_config.json \\
-    --model_checkpoint_path=/path/to/hugging_face_folder \\
+  python -m official.nlp.tools.checkpoint_converter \
+    --bert_config_file=/path/to/bert_config.json \
+    --model_checkpoint_path=/path/to/hugging_face_folder \
     --converted_checkpoint_path=/tmp/converted/ckpt
 
 Writes an object-based TF2 checkpoint of `encoder=` and, with `--with_mlm`, of

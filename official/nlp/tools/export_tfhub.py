@@ -1,10 +1,10 @@
-"""Exports a text encoder or its preprocessor, by Model Garden's flags.
+r"""Exports a text encoder or its preprocessor, by Model Garden's flags.
 
-  python -m official.nlp.tools.export_tfhub \\
-    --encoder_config_file=${BERT_DIR:?}/bert_encoder.yaml \\
-    --model_checkpoint_path=${BERT_DIR:?}/bert_model.ckpt \\
-    --vocab_file=${BERT_DIR:?}/vocab.txt \\
-    --export_type=model \\
+  python -m official.nlp.tools.export_tfhub \
+    --encoder_config_file=${BERT_DIR:?}/bert_encoder.yaml \
+    --model_checkpoint_path=${BERT_DIR:?}/bert_model.ckpt \
+    --vocab_file=${BERT_DIR:?}/vocab.txt \
+    --export_type=model \
     --export_path=/tmp/bert_model
 
 The models are those of `exporters.bert` and `exporters.bert_preprocessor`.

@@ -169,7 +169,7 @@ class _Preprocessor(bert_preprocessor.BertPreprocessorExporter):
     root = dataclasses.replace(root, sub_objects=sub_objects)
     return dataclasses.replace(build, published={"": root})
 
-  def _tokenizers(self) -> Callable[..., tf_keras.layers.Layer]:
+  def _tokenizer_factory(self) -> Callable[..., tf_keras.layers.Layer]:
     if self.vocab_file:
       return functools.partial(
         layers.BertTokenizer,

@@ -1,8 +1,8 @@
-"""Exports MobileBERT with its masked language model, by Model Garden's flags.
+r"""Exports MobileBERT with its masked language model, by Model Garden's flags.
 
-  python -m official.projects.mobilebert.export_tfhub \\
-    --bert_config_file=/path/to/bert_config.json \\
-    --model_checkpoint_path=/path/to/mobilebert.ckpt \\
+  python -m official.projects.mobilebert.export_tfhub \
+    --bert_config_file=/path/to/bert_config.json \
+    --model_checkpoint_path=/path/to/mobilebert.ckpt \
     --vocab_file=/path/to/vocab.txt --export_path=/tmp/mobilebert
 
 The model is that of `exporters.bert`, with the head of this architecture.

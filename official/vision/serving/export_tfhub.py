@@ -1,7 +1,7 @@
-"""Exports an image classifier of `official.vision`, by Model Garden's flags.
+r"""Exports an image classifier of `official.vision`, by Model Garden's flags.
 
-  python -m official.vision.serving.export_tfhub \\
-    --experiment=resnet_imagenet --config_file=/path/to/params.yaml \\
+  python -m official.vision.serving.export_tfhub \
+    --experiment=resnet_imagenet --config_file=/path/to/params.yaml \
     --checkpoint_path=/path/to/ckpt-62400 --export_dir=/tmp/resnet
 
 The model takes images in [0, 1]: Model Garden's took normalized ones.

@@ -1,7 +1,7 @@
-"""Exports a legacy EfficientNet, by Model Garden's flags.
+r"""Exports a legacy EfficientNet, by Model Garden's flags.
 
-  python -m official.legacy.image_classification.efficientnet.tfhub_export \\
-    --model_name=efficientnet-b0 --model_path=/path/to/checkpoint \\
+  python -m official.legacy.image_classification.efficientnet.tfhub_export \
+    --model_name=efficientnet-b0 --model_path=/path/to/checkpoint \
     --export_path=/tmp/efficientnet_b0
 
 Writes `classification` and `feature-vector` by `exporters.efficientnet`.

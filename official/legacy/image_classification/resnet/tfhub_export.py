@@ -1,6 +1,6 @@
-"""Exports the legacy ResNet-50, by Model Garden's flags.
+r"""Exports the legacy ResNet-50, by Model Garden's flags.
 
-  python -m official.legacy.image_classification.resnet.tfhub_export \\
+  python -m official.legacy.image_classification.resnet.tfhub_export \
     --model_path=/path/to/checkpoint --export_path=/tmp/resnet_50
 
 Writes `classification` and `feature-vector` by `exporters.resnet`.
