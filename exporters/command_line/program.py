@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 import contextlib
 import gc
 import os
+import pathlib
 import signal
 import sys
 import traceback
@@ -118,10 +119,11 @@ def _absent(*modules: str) -> Iterator[None]:
 def _say_if_overlay_is_not_first() -> None:
   import official
 
-  root = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-  if os.path.dirname(os.path.dirname(official.__file__)) != root:
+  root = pathlib.Path(__file__).parents[2]
+  found = pathlib.Path(official.__file__).parent
+  if found.parent != root:
     print(
-      f"note: `official` comes from {os.path.dirname(official.__file__)}; this "
-      f"repository's own additions to it are not seen. Run from {root}.",
+      f"note: `official` comes from {found}; this repository's own additions "
+      f"to it are not seen. Run from {root}.",
       file=sys.stderr,
     )
