@@ -11,8 +11,9 @@ r"""Exports any functional tf_keras model, whole or sliced: a template to copy.
 
 This is the general case of "Saving from Keras" in
 https://www.tensorflow.org/hub/exporting_tf2_saved_model. A model with several
-inputs takes a dict, by the names of its input layers; one with several outputs
-returns a dict, by the names of its output layers.
+inputs takes a dict, by its own keys or the names of its input layers; one with
+several outputs returns a dict, by its own keys or the names of its output
+layers.
 """
 
 if __name__ == "__main__":
@@ -21,20 +22,24 @@ if __name__ == "__main__":
 
   export_command.run()
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+import contextlib
 import dataclasses
+import functools
 from typing import Any
-import zipfile
 
-import numpy as np
 import tensorflow as tf
 import tf_keras
 from typing_extensions import override
 
 from exporters import base
 from exporters.errors import ExportError
-from exporters.errors import first_line
 from exporters.keras_models import functional
+from exporters.keras_models import inputs as inputs_lib
+from exporters.keras_models import loading
+from exporters.keras_models import outputs as outputs_lib
+from exporters.keras_models import state
+from exporters.keras_models import tap
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -42,55 +47,65 @@ class KerasModelExporter(base.Exporter):
   """Publishes a model with the weights that it has.
 
   Attributes:
-    model_file: A `.keras` or `.h5` file, or a Keras SavedModel. It may hold
-      code (Lambda layers), so take it only from people you trust. Its custom
+    model_file: A `.keras` or `.h5` file, or a Keras SavedModel. Its custom
       classes must be registered: import their module in the gin file.
+    safe_mode: Whether to refuse code in the file: a Lambda layer of a Python
+      lambda runs when it is loaded, so take it only from people you trust.
     model_function: A function that returns the model, instead of a file.
     input_layer: The name of the first layer to publish; its input becomes that
       of the published model. None: the model's own inputs.
     output_layer: The name of the last layer to publish. None: the model's own
       outputs.
+    output_names: What to call the outputs, in their order. None: as the model
+      does; the keys of its dict, or the names of its output layers.
     sample_sizes: The size to put where the model leaves one open, for each of
       the two inputs with which the artifact is checked.
   """
 
   model_file: base.FilePath | None = None
+  safe_mode: bool = True
   model_function: Callable[[], tf_keras.Model] | None = None
   input_layer: str | None = None
   output_layer: str | None = None
+  output_names: Sequence[str] | None = None
   sample_sizes: tuple[int, int] = (32, 48)
 
   @override
   def build(self) -> base.Build:
-    model = self._sliced(self._whole())
-    inputs, outputs = _input_specs(model.inputs, model.input_names), None
-    if len(model.outputs) > 1:
-      outputs = model.output_names
-
-    def function(inputs, training):
-      if isinstance(inputs, dict):
-        inputs = [inputs[name] for name in model.input_names]
-      results = tf.nest.flatten(model(inputs, training=training))
-      return dict(zip(outputs, results, strict=True)) if outputs else results[0]
-
+    owners = self._whole()
+    model = self._sliced(owners)
+    inputs = inputs_lib.specs(model)
+    name = functools.partial(
+      outputs_lib.named, outputs_lib.keys(model, self.output_names)
+    )
+    losses, left_out = functional.regularization_losses(model)
     published = base.Published(
-      function=function,
+      function=lambda inputs, training: name(
+        outputs_lib.call(model, inputs, training=training)
+      ),
       inputs=[inputs],
+      outputs=outputs_lib.signature_names(model, self.output_names),
       hyperparameters=functional.hyperparameters(model),
-      variables=model.variables,
-      trainable_variables=model.trainable_variables,
-      regularization_losses=functional.regularization_losses(model),
+      variables=_variables(model.variables),
+      trainable_variables=_variables(model.trainable_variables),
+      regularization_losses=losses,
+      trackables=state.trackables(model),
       samples=[
-        tf.nest.map_structure(_sampler(batch, size), inputs)
+        tf.nest.map_structure(inputs_lib.sampler(batch, size), inputs)
         for batch, size in zip((1, 3), self.sample_sizes, strict=True)
       ],
+      reference=lambda inputs, training: name(
+        self._as_its_owner_calls_it(owners, inputs, training)
+      ),
+      remarks=_remarks(left_out),
     )
     return base.Build(published={"": published})
 
   def _whole(self) -> tf_keras.Model:
     file, function = self.model_file, self.model_function
     if file is not None and function is None:
-      model, where = _load(file), f"'{file}'"
+      model = loading.load(file, safe_mode=self.safe_mode)
+      where = f"'{file}'"
     elif function is not None and file is None:
       model, where = function(), "model_function"
     else:
@@ -104,9 +119,13 @@ class KerasModelExporter(base.Exporter):
     return model
 
   def _sliced(self, model: tf_keras.Model) -> tf_keras.Model:
+    """Returns the part to publish; the model itself if that is all of it."""
+    if self.input_layer is None and self.output_layer is None:
+      return model
     inputs, outputs = model.inputs, model.outputs
     if self.input_layer is not None:
       inputs = _layer(model, self.input_layer).input
+      _refuse_mask(inputs, self.input_layer)
     if self.output_layer is not None:
       outputs = _layer(model, self.output_layer).output
     try:
@@ -119,16 +138,48 @@ class KerasModelExporter(base.Exporter):
         "input_layer that is on every path to the output_layer."
       ) from e
 
+  def _as_its_owner_calls_it(
+    self, model: tf_keras.Model, inputs: Any, training: bool
+  ) -> Any:
+    """Returns what the whole model computes where it is cut."""
+    with contextlib.ExitStack() as stack:
+      if self.input_layer is not None:
+        first = _layer(model, self.input_layer)
+        batch = tf.shape(tf.nest.flatten(inputs)[0])[0]
+        stack.enter_context(tap.tapped(first, instead=inputs))
+        inputs = tf.nest.map_structure(
+          inputs_lib.blank(batch, self.sample_sizes[0]), inputs_lib.specs(model)
+        )
+      if self.output_layer is None:
+        return outputs_lib.call(model, inputs, training=training)
+      last = stack.enter_context(tap.tapped(_layer(model, self.output_layer)))
+      outputs_lib.call(model, inputs, training=training)
+      return last.outputs
 
-def _load(path: str) -> tf_keras.Model:
-  try:
-    return tf_keras.models.load_model(path, compile=False)
-  except (OSError, ValueError, TypeError, KeyError, zipfile.BadZipFile) as e:
-    raise ExportError(
-      f"Cannot load a tf_keras model from '{path}'. ({first_line(e)}) It must "
-      "hold a whole model, not only weights, and custom classes must be "
-      "registered: import their module in the gin file."
-    ) from e
+
+def _remarks(left_out: int) -> list[str]:
+  if not left_out:
+    return []
+  return [
+    "The model was trained with losses that depend on its inputs or "
+    f"activations ({left_out} of them). A SavedModel cannot carry these; add "
+    "them again for fine-tuning."
+  ]
+
+
+def _variables(weights: Sequence[Any]) -> list[tf.Variable]:
+  # A vocabulary counts as a weight, and is in a table.
+  return [weight for weight in weights if isinstance(weight, tf.Variable)]
+
+
+def _refuse_mask(inputs: Any, name: str) -> None:
+  for tensor in tf.nest.flatten(inputs):
+    if getattr(tensor, "_keras_mask", None) is not None:
+      raise ExportError(
+        f"The layer '{name}' gets a mask from the layers before it, which the "
+        "published model would not have. Choose an input_layer before the mask "
+        "is made."
+      )
 
 
 def _layer(model: tf_keras.Model, name: str) -> Any:
@@ -138,34 +189,3 @@ def _layer(model: tf_keras.Model, name: str) -> Any:
       f"The model has no layer '{name}'. Its layers are {', '.join(names)}."
     )
   return model.get_layer(name)
-
-
-def _input_specs(tensors: list[Any], names: list[str]) -> Any:
-  """Returns the spec of a model's one input, or a dict of several by name."""
-  if len(tensors) == 1:
-    return tf.TensorSpec(tensors[0].shape, tensors[0].dtype, "inputs")
-  return {
-    name: tf.TensorSpec(tensor.shape, tensor.dtype, name)
-    for name, tensor in zip(names, tensors, strict=True)
-  }
-
-
-def _sampler(batch: int, size: int) -> Callable[[tf.TensorSpec], np.ndarray]:
-  """Returns a function that draws an input of a spec.
-
-  Floats are in [0, 1), other numbers 0 or 1.
-
-  Args:
-    batch: The size of the batch.
-    size: What any other dimension gets that the spec leaves open.
-  """
-  rng = np.random.default_rng(0)
-
-  def sample(spec: tf.TensorSpec) -> np.ndarray:
-    shape = [batch, *(size if n is None else n for n in spec.shape[1:])]
-    dtype = spec.dtype.as_numpy_dtype
-    if spec.dtype.is_floating:
-      return rng.random(shape).astype(dtype)
-    return rng.integers(2, size=shape).astype(dtype)
-
-  return sample

@@ -75,24 +75,27 @@ def with_free_size(model: tf_keras.Model) -> tf_keras.Model:
 
 def regularization_losses(
   model: tf_keras.Model,
-) -> list[Callable[[], tf.Tensor]]:
-  """Returns a function for each of `model.losses`, which has no arguments.
+) -> tuple[list[Callable[[], tf.Tensor]], int]:
+  """Returns the model's regularization losses.
 
-  `model.losses` holds values; a layer computes them again each time that it is
-  asked for its own.
+  Returns:
+    A function without arguments for each loss that depends on weights alone,
+    and how many of `model.losses` depend on inputs too.
   """
-  functions = [
-    _regularization_loss(layer, i)
-    for layer in _layers(model)
-    if not _layers(layer)
-    for i in range(len(layer.losses))
-  ]
-  if len(functions) != len(model.losses):
-    raise ValueError(
-      f"{model.name} has {len(model.losses)} losses, but its layers "
-      f"{len(functions)}."
-    )
-  return functions
+  functions = []
+  for layer in (model, *_layers(model)):
+    # `losses` holds values: a layer computes them again each time that it is
+    # asked, its own regularizers' last. Of a composite layer, those of its
+    # parts follow, which are asked themselves.
+    regularizers = layer._callable_losses
+    if _layers(layer):
+      functions += regularizers
+      continue
+    first = len(layer.losses) - len(regularizers)
+    functions += [
+      _regularization_loss(layer, first + i) for i in range(len(regularizers))
+    ]
+  return functions, len(model.losses) - len(functions)
 
 
 def hyperparameters(model: tf_keras.Model) -> dict[str, Hyperparameter]:

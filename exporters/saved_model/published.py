@@ -64,6 +64,8 @@ class Published:
       batch sizes and, where `inputs` leave them open, lengths or image sizes.
     reference: What the artifact is compared with, called like `function`; the
       model that the checkpoint was restored into. None: `function` itself.
+    remarks: Sentences for those who publish or use the model, about what it
+      leaves out or does otherwise than they may expect.
   """
 
   function: Callable[..., Any]
@@ -83,6 +85,7 @@ class Published:
   parent: str | None = None
   samples: Sequence[Any] = ()
   reference: Callable[..., Any] | None = None
+  remarks: Sequence[str] = ()
 
   def callables(self, name: str = "") -> dict[str, Published]:
     """Returns this callable and those below it, by dotted attribute path."""

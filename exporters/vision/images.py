@@ -116,7 +116,7 @@ class ImageExporter(base.CheckpointExporter):
       hyperparameters=functional.hyperparameters(model),
       variables=model.variables,
       trainable_variables=model.trainable_variables,
-      regularization_losses=functional.regularization_losses(model),
+      regularization_losses=functional.regularization_losses(model)[0],
       assets=assets,
       samples=_samples(classifier),
       reference=lambda images, training: reference(
