@@ -148,7 +148,7 @@ def test_a_remote_export_path(tmp_path):
     ("--export_path=nosuch://bucket/model", "Cannot write to 'nosuch://"),
     (
       "--gin_bindings=low_level.LowLevelExporter.trainable = '('",
-      "trainable = '(' is no regular expression",
+      "trainable = '(' is not a regular expression",
     ),
   ],
 )

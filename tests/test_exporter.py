@@ -96,11 +96,11 @@ def test_what_is_published_must_be_restored(
 @pytest.mark.parametrize(
   ("value", "reason"),
   [
-    (1.5, "lies between 0 and 1"),
-    (1, "lies between 0 and 1"),
-    (-0.5, "lies between 0 and 1"),
-    ("x", "is no number"),
-    (True, "is no number"),
+    (1.5, "is between 0 and 1"),
+    (1, "is between 0 and 1"),
+    (-0.5, "is between 0 and 1"),
+    ("x", "is not a number"),
+    (True, "is not a number"),
   ],
 )
 def test_defaults_that_cannot_be(checkpoint, tmp_path, value, reason):
