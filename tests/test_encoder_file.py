@@ -232,9 +232,9 @@ def test_something_must_say_what_the_architecture_is(user_files):
   ("name", "text", "reason"),
   [
     ("b.json", None, "does not exist"),
-    ("b.json", "{", "does not parse"),
-    ("p.yaml", "a: [", "does not parse"),
-    ("b.json", "[" * 100_000, "does not parse"),
+    ("b.json", "{", "Cannot parse the encoder file"),
+    ("p.yaml", "a: [", "Cannot parse the encoder file"),
+    ("b.json", "[" * 100_000, "Cannot parse the encoder file"),
     ("b.json", "[]", "describes no encoder"),
     ("p.yaml", "task: {model: {backbone: {type: resnet}}}", "describes no"),
     ("p.yaml", "type: gpt", "Model Garden has albert, any, bert"),

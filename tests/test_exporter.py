@@ -136,7 +136,7 @@ def test_defaults_are_not_for_keras(checkpoint, tmp_path):
 @pytest.mark.parametrize(
   ("field", "value", "reason"),
   [
-    ("do_lower_case", "False", "must be bool.*without quotes"),
+    ("do_lower_case", "False", "must be bool.*only text has quotes"),
     ("vocab_file", 3, "must be str or None"),
     ("default_seq_length", 19.5, "must be int"),
     ("default_seq_length", True, "must be int"),

@@ -226,7 +226,7 @@ class TestMistakes:
     ("names", "background", "hint"),
     [
       (6, None, "background_label = 'background'"),
-      (5, None, "Take the file"),
+      (5, None, "Use the file"),
       (8, None, "names 8 classes, but the model has 7 logits. "),
       (7, "background", "leave background_label out"),
     ],

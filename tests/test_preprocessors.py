@@ -191,9 +191,9 @@ def test_accents_and_case_count_in_cased_text_alone(pair):
 @pytest.mark.parametrize(
   ("content", "reason"),
   [
-    (None, "is no file"),
-    (b"", "is no SentencePiece model"),
-    (b"[PAD]\n[UNK]\n", "is no SentencePiece model"),
+    (None, "is not a file"),
+    (b"", "is not a SentencePiece model"),
+    (b"[PAD]\n[UNK]\n", "is not a SentencePiece model"),
   ],
 )
 def test_refuses_what_is_no_sentencepiece_model(tmp_path, content, reason):

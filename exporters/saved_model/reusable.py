@@ -24,6 +24,7 @@ from tensorflow.python.saved_model import save_context
 
 from exporters.errors import explained
 from exporters.saved_model import files
+from exporters.saved_model import signature
 from exporters.saved_model.published import Published
 
 SERVING_DEFAULT = tf.saved_model.DEFAULT_SERVING_SIGNATURE_DEF_KEY
@@ -182,6 +183,9 @@ def _signature(published: Published) -> inspect.Signature:
 @contextlib.contextmanager
 def _assigned(layer: Any, attribute: str, value: tf.Tensor):
   trained = getattr(layer, attribute)
+  if attribute == "rate":
+    # Of mixed precision, dropout computes in another type than the argument's.
+    value = tf.cast(value, getattr(layer, "compute_dtype", value.dtype))
   setattr(layer, attribute, value)
   try:
     yield
@@ -256,19 +260,13 @@ def _serve(call: _Call) -> Callable[..., Any]:
 def _serving_default(call: _Call):
   """Returns the signature: named tensors in, named tensors out."""
   specs = call.published.inputs[0]
-  named = specs
-  if not isinstance(specs, dict):
-    named = {spec.name: spec for spec in tf.nest.flatten(specs)}
+  names = tuple(call.published.outputs)
 
   def serving_default(**inputs):
-    nest = inputs
-    if not isinstance(specs, dict):
-      tensors = [inputs[spec.name] for spec in tf.nest.flatten(specs)]
-      nest = tf.nest.pack_sequence_as(specs, tensors)
-    return flatten_outputs(call(nest), tuple(call.published.outputs))
+    return flatten_outputs(call(signature.packed(specs, inputs)), names)
 
   return tf.function(serving_default, autograph=False).get_concrete_function(
-    **named
+    **signature.named_specs(specs)
   )
 
 
