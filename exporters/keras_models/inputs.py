@@ -61,7 +61,7 @@ def sampler(batch: int, size: int) -> Callable[[tf.TypeSpec], Any]:
 
   def numbers(shape: list[int], dtype: tf.DType) -> np.ndarray:
     if dtype == tf.string:
-      return np.resize(_WORDS, shape).astype(object)
+      return np.resize(_WORDS, shape)
     if dtype.is_floating:
       return rng.random(shape).astype(dtype.as_numpy_dtype)
     return rng.integers(2, size=shape).astype(dtype.as_numpy_dtype)

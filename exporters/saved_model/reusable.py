@@ -60,18 +60,20 @@ def flatten_outputs(outputs: Any, names: tuple[str, ...]) -> dict[str, Any]:
     names: Names for the tensor, or for those in the list.
 
   Returns:
-    A flat dict of tensors; the elements of a list are `name_0`, `name_1`, ...
+    A flat dict of tensors; the elements of a list are `name_0`, `name_1`, ...,
+    and the tensors of a ragged or sparse one as `signature` names them.
   """
   if isinstance(outputs, (list, tuple)):
-    return dict(zip(names, outputs, strict=True))
+    outputs = dict(zip(names, outputs, strict=True))
   if not isinstance(outputs, dict):
-    return dict.fromkeys(names, outputs)
+    outputs = dict.fromkeys(names, outputs)
   flat: dict[str, Any] = {}
   for name, value in outputs.items():
     if isinstance(value, (list, tuple)):
-      flat |= {f"{name}_{i}": element for i, element in enumerate(value)}
+      for i, element in enumerate(value):
+        flat |= signature.parts(f"{name}_{i}", element)
     else:
-      flat[name] = value
+      flat |= signature.parts(name, value)
   return flat
 
 

@@ -50,6 +50,14 @@ def packed(specs: Any, tensors: Mapping[str, tf.Tensor]) -> Any:
   return tf.nest.pack_sequence_as(specs, list(values.values()))
 
 
+def parts(name: str, value: Any) -> dict[str, tf.Tensor]:
+  """Returns a tensor by its name, or those that a composite one consists of."""
+  if isinstance(value, (tf.RaggedTensor, tf.SparseTensor)):
+    spec = tf.type_spec_from_value(value)
+    return dict(zip(_parts(name, spec), _tensors(value), strict=True))
+  return {name: value}
+
+
 def _by_name(specs: Any) -> Mapping[str, tf.TypeSpec]:
   if isinstance(specs, Mapping):
     return specs
