@@ -12,7 +12,7 @@ from tests import small_bert
 
 def test_help_shows_the_module_and_its_flags_without_tensorflow():
   done = command.run("exporters.bert", "--help", check=False, fresh=True)
-  assert done.stdout.startswith("Exports BERT: a core model is published")
+  assert done.stdout.startswith("Exports BERT: restores a pretrainer")
   for flag in (
     "gin_file",
     "gin_bindings",

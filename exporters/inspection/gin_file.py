@@ -70,7 +70,7 @@ def written(identity: Identity) -> str | None:
   ]
   for name, value in identity.sizes.items():
     if _is_safe(name, value):
-      note = "  # The usual value; the file does not tell."
+      note = "  # Assumed: the file does not say."
       lines.append(
         f"encoders.{config.__name__}.{names.get(name, name)} = {value!r}"
         + note * (name in identity.guessed)

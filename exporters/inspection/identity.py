@@ -62,8 +62,8 @@ class Identity:
     architecture: A guess such as "bert", or "unknown".
     sizes: What is known about a text encoder's sizes, by the names of
       `BertEncoderConfig`.
-    guessed: The names of sizes that the file does not tell and that have their
-      usual values.
+    guessed: The names of sizes that are assumed, because the file does not say
+      them.
     heads: The names of its heads, and the pooler.
     tensors: All tensors, by name.
     parameters: The number of numbers in its weights, without training's.
