@@ -64,7 +64,7 @@ SAVER_FUNCTIONS = ("__inference__traced_save", "__inference__traced_restore")
 def _operations(candidate: Candidate) -> Finding:
   refused = refused_operations(candidate.proto.meta_graphs[0].graph_def)
   return Finding(
-    len(refused), 0, " ".join(sorted(refused)) or "outside the list"
+    len(refused), 0, " ".join(sorted(refused)) or "operations not listed"
   )
 
 
@@ -82,8 +82,8 @@ def refused_operations(graph: Any) -> set[str]:
 
 @check("no local path", level=BASIC, needs=None, unit=FILES)
 def _no_local_path(candidate: Candidate) -> Finding:
-  # As a whole word: "bert" may well be the name of a machine. What follows a
-  # path may be anything.
+  # As a whole word, because a machine may well be called "bert". A path may be
+  # followed by anything.
   patterns = {
     text: re.compile(
       rb"(?<![\w-])"
@@ -107,7 +107,7 @@ def _no_local_path(candidate: Candidate) -> Finding:
         for text, pattern in patterns.items()
         if pattern.search(content)
       }
-  return Finding(len(found), 0, "; ".join(sorted(found)))
+  return Finding(len(found), 0, "; ".join(sorted(found)) or "local paths")
 
 
 @check("no weight in the graph", level=BASIC, needs=None, unit=FILES)

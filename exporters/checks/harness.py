@@ -1,4 +1,4 @@
-"""What a check is, and how the checks of a level are made."""
+"""What a check is, and how the checks of a level are run."""
 
 from __future__ import annotations
 
@@ -14,15 +14,14 @@ from .results import NOT_APPLICABLE
 from .results import PASSED
 from .results import SAME_NUMBERS
 from .results import Finding
-from .results import NotApplicable
+from .results import NotApplicableError
 from .results import Result
 
-# Before it has passed, nothing is loaded.
+# The first check. Nothing is loaded before it has passed.
 OPERATIONS = "operations"
 
-# Units of work. The checks of one are made in one process, for they share what
-# they load or compute. `OPERATIONS` is one too, and goes first, before anything
-# is loaded; the unit `FILES` needs nothing loaded.
+# The checks of one unit run in one process, because they share what they load
+# or compute. `OPERATIONS` is a unit of its own; `FILES` needs no loaded model.
 FILES, CALLS = "files", "calls"
 
 
@@ -31,11 +30,11 @@ class Check:
   """A named function of a `Candidate`.
 
   Attributes:
-    name: What it is called in results.
-    function: Raises `NotApplicable`, or returns a `Finding`.
-    level: BASIC, or ALL for one that is dear.
-    needs: A check that must have passed for this one to mean anything.
-    unit: What it is made together with.
+    name: Its name in results.
+    function: Returns a `Finding`, or raises `NotApplicableError`.
+    level: BASIC, or ALL for one that is expensive.
+    needs: A check without which this one means nothing.
+    unit: The unit that it belongs to.
   """
 
   name: str
@@ -55,7 +54,7 @@ def check(
   needs: str | None = SAME_NUMBERS,
   unit: str = CALLS,
 ):
-  """Registers the function that it decorates."""
+  """Registers the decorated function as a check."""
 
   def register(function):
     CHECKS.append(Check(name, function, level, needs, unit))
@@ -65,14 +64,14 @@ def check(
 
 
 def of_level(level: str) -> list[Check]:
-  """Returns the checks of a level, in the order in which they are shown."""
+  """Returns the checks of a level, in the order that they are shown in."""
   return [entry for entry in CHECKS if level in (ALL, entry.level)]
 
 
 def units(level: str) -> list[str]:
-  """Returns the units that need the model loaded, those that others need first.
+  """Returns the units that need the model loaded, in the order to run them.
 
-  The dear ones follow: what is taken up last should be short.
+  What others need comes first, then what takes long: the last should be short.
   """
   found = dict.fromkeys(entry.unit for entry in of_level(level))
   found.pop(OPERATIONS)
@@ -83,31 +82,31 @@ def units(level: str) -> list[str]:
 def run(
   candidate: Candidate, level: str, unit: str, made: Mapping[str, Result]
 ) -> dict[str, Result]:
-  """Makes the checks of one unit; returns them with those that are `made`."""
+  """Runs the checks of one unit; returns their results, and those `made`."""
   results = dict(made)
   for entry in of_level(level):
     if entry.unit == unit:
-      before = results.get(entry.needs)
-      results[entry.name] = _after(before, entry) or _run_one(entry, candidate)
+      blocked = _blocked(entry, results)
+      results[entry.name] = blocked or _run_one(entry, candidate)
   return results
 
 
 def complete(level: str, made: Mapping[str, Result]) -> list[Result]:
   """Returns the results of all checks of a level, in their order.
 
-  A check that was made although the one that it needs did not pass, in another
-  process, is blocked all the same: its figure means nothing. So is one that was
-  not made, because the model was not even loaded.
+  A check is blocked if the one that it needs did not pass, even if it was run,
+  in another process: its figure means nothing. So is one that was not run
+  because the model was not even loaded.
   """
   results: dict[str, Result] = {}
   for entry in of_level(level):
-    before = results.get(entry.needs)
-    results[entry.name] = _after(before, entry) or made[entry.name]
+    results[entry.name] = _blocked(entry, results) or made[entry.name]
   return list(results.values())
 
 
-def _after(before: Result | None, entry: Check) -> Result | None:
-  """Returns the result that follows from that of the check before, if one."""
+def _blocked(entry: Check, results: Mapping[str, Result]) -> Result | None:
+  """Returns the result of a check if the one that it needs did not pass."""
+  before = results.get(entry.needs) if entry.needs else None
   if before is None or before.status in (PASSED, NOT_APPLICABLE):
     return None
   return Result(
@@ -124,9 +123,9 @@ def _run_one(entry: Check, candidate: Candidate) -> Result:
     # Not `figure > bound`: NaN fails.
     status = PASSED if finding.figure <= finding.bound else FAILED
     measured = dataclasses.asdict(finding)
-  except NotApplicable as e:
+  except NotApplicableError as e:
     status, measured = NOT_APPLICABLE, {"detail": str(e)}
-  except Exception as e:  # noqa: BLE001 - what a consumer would see.
+  except Exception as e:  # noqa: BLE001 - a consumer would see it.
     message = str(e).strip().partition("\n")[0]
     status = FAILED
     measured = {"detail": f"{type(e).__name__}: {message[:500]}"}

@@ -1,4 +1,4 @@
-"""Nests of tensors in JSON, their arrays apart."""
+"""Stores nests of tensors as JSON, with their arrays apart."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import tensorflow as tf
 
 
 def encode(nest: Any, arrays: list[Any]) -> Any:
-  """Appends a nest's arrays to `arrays`; returns its structure for JSON."""
+  """Returns a nest's structure for JSON; appends its arrays to `arrays`."""
   if isinstance(nest, Mapping):
     return {"dict": {key: encode(nest[key], arrays) for key in sorted(nest)}}
   if isinstance(nest, (list, tuple)):
@@ -22,6 +22,7 @@ def encode(nest: Any, arrays: list[Any]) -> Any:
     parts = [nest.indices, nest.values, nest.dense_shape]
     return {"sparse": [encode(part, arrays) for part in parts]}
   array = np.asarray(nest)
+<<<<<<< HEAD
   structure: dict[str, Any] = {"array": len(arrays)}
   if array.dtype == object:
     # Strings without pickle: bytes of a fixed length.
@@ -32,10 +33,15 @@ def encode(nest: Any, arrays: list[Any]) -> Any:
     array = array.view(np.uint16)
   arrays.append(array)
   return structure
+=======
+  # Strings as bytes of a fixed length, which need no pickle.
+  arrays.append(array.astype("S") if array.dtype == object else array)
+  return {"array": len(arrays) - 1}
+>>>>>>> code-b
 
 
 def decode(structure: Any, arrays: Sequence[Any]) -> Any:
-  """The reverse of `encode`; arrays become tensors."""
+  """Returns the nest that `encode` stored, with tensors for its arrays."""
   if "dict" in structure:
     return {k: decode(v, arrays) for k, v in structure["dict"].items()}
   if "list" in structure:
