@@ -1,8 +1,8 @@
-"""What every exporter is: two views of the same variables.
+"""The contract of every exporter: two views of the same variables.
 
-One is what a checkpoint is restored into, the other is what is published, under
-one name or several. `Exporter.build` returns both; everything else is written
-once, in `exporters.life_cycle`:
+A checkpoint is restored into one of them; the other is published, under one
+name or several. `Exporter.build` returns both. Everything else is written once,
+in `exporters.life_cycle`:
 
     build -> restore -> save beside the target -> check in a fresh process
     -> rename
@@ -30,10 +30,10 @@ class Build:
 
   Attributes:
     published: What is published, by the name of its folder below the export
-      path; the name "" for the export path itself.
-    restores: What the checkpoint is restored into, in this order. Each maps
-      names in an object-based checkpoint to layers or models. More than one
-      where a later one overwrites what an earlier one restored.
+      path; "" stands for the export path itself.
+    restores: What the checkpoint is restored into, in this order. Each entry
+      maps names in an object-based checkpoint to layers or models. Several are
+      needed if a later one overwrites part of what an earlier one restored.
   """
 
   published: Mapping[str, Published]
@@ -42,17 +42,17 @@ class Build:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Exporter(abc.ABC):
-  """An architecture's way to a SavedModel; gin binds the fields by name.
+  """Turns one architecture into SavedModels; gin binds the fields by name.
 
   Attributes:
-    trainable: A regular expression that finds, in their names, the variables
-      that consumers may train. None: all that were trained.
-    hyperparameter_defaults: Values for the tensor-valued arguments of a call
-      where another than the trained one suits more tasks, by name.
-    warmup_requests: Whether to write requests for TF Serving; see
-      `exporters.saved_model.warmup`.
-    keras_saved_model: Whether to write what `tf_keras.models.load_model` reads,
-      in place of a Reusable SavedModel; see
+    trainable: A regular expression. Consumers may train the variables whose
+      names contain a match. None: all variables that the training trained.
+    hyperparameter_defaults: New defaults for tensor-valued arguments of a call,
+      by name, where a value other than the trained one suits more tasks.
+    warmup_requests: Whether to add the requests with which TF Serving warms the
+      model up; see `exporters.saved_model.warmup`.
+    keras_saved_model: Whether to write a SavedModel for
+      `tf_keras.models.load_model` instead of a Reusable SavedModel; see
       `exporters.saved_model.keras_format`.
   """
 
@@ -68,7 +68,7 @@ class Exporter(abc.ABC):
 
   @abc.abstractmethod
   def build(self) -> Build:
-    """Returns the model, not restored yet."""
+    """Builds the model; nothing is restored yet."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -76,9 +76,9 @@ class CheckpointExporter(Exporter):
   """An exporter whose weights come from a checkpoint.
 
   Attributes:
-    checkpoint: Its path; see `checkpoints.open_checkpoint`.
-    average_weights: Whether to take the averages that an optimizer kept of the
-      weights. None: where the checkpoint has them; see
+    checkpoint: The checkpoint's path; see `checkpoints.open_checkpoint`.
+    average_weights: Whether to restore the averages of the weights that an
+      optimizer kept. None: if the checkpoint has them; see
       `checkpoints.object_based`.
   """
 
@@ -87,7 +87,7 @@ class CheckpointExporter(Exporter):
 
   @functools.cached_property
   def opened(self) -> checkpoints.Checkpoint:
-    """The opened checkpoint, for what it says of itself."""
+    """The checkpoint, which also describes itself, opened once."""
     return checkpoints.open_checkpoint(
       self.checkpoint, averages=self.average_weights
     )

@@ -1,9 +1,9 @@
-"""Exports BERT: a core model is published, a pretrainer is restored.
+r"""Exports BERT: restores a pretrainer and publishes its encoder.
 
-  python -m exporters.bert \\
-    --gin_file=configs/bert/small_bert_en_uncased_L-2_H-128_A-2.gin \\
-    --gin_bindings="CHECKPOINT = '/path/to/bert_model.ckpt'" \\
-    --gin_bindings="VOCAB_FILE = '/path/to/vocab.txt'" \\
+  python -m exporters.bert \
+    --gin_file=configs/bert/small_bert_en_uncased_L-2_H-128_A-2.gin \
+    --gin_bindings="CHECKPOINT = '/path/to/bert_model.ckpt'" \
+    --gin_bindings="VOCAB_FILE = '/path/to/vocab.txt'" \
     --export_path=/tmp/small_bert
 
 What is published follows
@@ -19,22 +19,22 @@ encoders:
   outputs["pooled_output"]    # Shape [batch, width], dtype=float32
   outputs["sequence_output"]  # Shape [batch, seq_length, width], dtype=float32
   outputs["encoder_outputs"]  # List of the same, one for each layer
-  outputs["default"]          # Alias of pooled_output; of a sentence encoder,
+  outputs["default"]          # Alias of pooled_output; for a sentence encoder,
                               # its sentence embedding, [batch, width]
 
-With `with_mlm`, `encoder.mlm` takes `masked_lm_positions` [batch, predictions],
-int32, too, and adds `mlm_logits` [batch, predictions, vocab_size], float32.
-`.vocab_file` (or `.sp_model_file`) and `.do_lower_case` tell how text becomes
-ids.
+With `with_mlm`, `encoder.mlm` also takes `masked_lm_positions`, int32
+[batch, predictions], and adds `mlm_logits`, float32 [batch, predictions,
+vocab_size]. `.vocab_file` (or `.sp_model_file`) and `.do_lower_case` say how
+text becomes ids.
 
 Every type of `EncoderConfig` that has a pooled output is published in this
-form: of MobileBERT, `encoder_outputs` leaves out the embeddings; FNet and
-SparseMixer take one length, BigBird its maximum and halves of it, as the
+form: MobileBERT's `encoder_outputs` leave out the embeddings; FNet and
+SparseMixer take one length, BigBird its maximum and some halves of it, as the
 signature says. A Funnel that shortens the text is refused.
 """
 
 if __name__ == "__main__":
-  # Only the entrance: the gin file imports this module under its own name.
+  # The command starts here; the gin file imports this module by its name.
   from exporters.command_line import export_command
 
   export_command.run()
@@ -48,6 +48,7 @@ from official.nlp.modeling import layers
 from official.nlp.modeling import models
 import tensorflow as tf
 import tf_keras
+from typing_extensions import override
 
 from exporters import base
 from exporters.errors import ExportError
@@ -63,19 +64,19 @@ class BertExporter(base.CheckpointExporter):
   """Publishes a BERT encoder, with its masked language model on request.
 
   Attributes:
-    encoder: The architecture. None: as `encoder_file` says.
+    encoder: The architecture. None: as `encoder_file` describes it.
     encoder_file: A `bert_config.json` or a Model Garden YAML that describes the
-      architecture too; where both do, they must agree.
-    masked_lm_layer: Model Garden's head of `.mlm`, for subclasses to replace.
-    do_lower_case: Whether text was lower-cased for training. Stated, because a
-      wrong guess gives a model that works, only worse.
+      architecture. If `encoder` is set too, the two must agree.
+    masked_lm_layer: The class of `.mlm`'s head, which subclasses may replace.
+    do_lower_case: Whether text was lower-cased for training. It must be stated:
+      a wrong guess gives a model that works, but less well.
     vocab_file: The WordPiece vocabulary. None: the one in the checkpoint's
       folder.
-    sp_model_file: The SentencePiece model, in place of a vocabulary.
-    with_mlm: Whether to publish `.mlm`; the checkpoint must have the head.
-    copy_pooler_dense_to_encoder: Whether the pooler is that of the next
-      sentence head, as `BertPretrainerV2` trains it. Otherwise it is the
-      encoder's own, which such a pretrainer leaves as it was drawn.
+    sp_model_file: The SentencePiece model, instead of a vocabulary.
+    with_mlm: Whether to publish `.mlm`; the checkpoint must have its head.
+    copy_pooler_dense_to_encoder: Whether to publish the pooler of the next
+      sentence head, which `BertPretrainerV2` trains, in place of the encoder's
+      own, which it leaves at its random initial values.
   """
 
   masked_lm_layer: ClassVar[type[tf_keras.layers.Layer]] = layers.MaskedLM
@@ -87,6 +88,7 @@ class BertExporter(base.CheckpointExporter):
   with_mlm: bool = False
   copy_pooler_dense_to_encoder: bool = False
 
+  @override
   def build(self) -> base.Build:
     checkpoint = self.opened
     config, declared = self._described()
@@ -131,11 +133,11 @@ class BertExporter(base.CheckpointExporter):
     return base.Build(restores=restores, published={"": published})
 
   def _described(self):
-    """Returns the architecture, and what its file says of it."""
+    """Returns the architecture, and what its file declares about it."""
     if self.encoder_file is None:
       if self.encoder is None:
         raise ExportError(
-          "Set encoder or encoder_file, which say what the architecture is."
+          "Set encoder or encoder_file to describe the architecture."
         )
       return self.encoder, {}
     file = encoder_file.read_encoder_file(self.encoder_file)
@@ -143,16 +145,16 @@ class BertExporter(base.CheckpointExporter):
     return self.encoder or file.config(), declared
 
   def _tokens(self):
-    """Returns what tells how text becomes ids, and the asset's name."""
+    """Returns the asset's name, and the vocabulary or SentencePiece model."""
     if self.sp_model_file:
       if self.vocab_file:
-        raise ExportError("Set one of vocab_file and sp_model_file.")
+        raise ExportError("Set only one of vocab_file and sp_model_file.")
       return "sp_model_file", sentencepiece_model.read(self.sp_model_file)
     vocab_file = self.vocab_file or self.opened.vocab_file
     if not vocab_file:
       raise ExportError(
-        f"The checkpoint '{self.checkpoint}' brings no vocabulary. Name the "
-        "one that it was trained with: --gin_bindings=\"VOCAB_FILE = '...'\"."
+        f"The checkpoint '{self.checkpoint}' comes without a vocabulary. Name "
+        "the one it was trained with: --gin_bindings=\"VOCAB_FILE = '...'\"."
       )
     return "vocab_file", vocabulary.read_vocabulary(vocab_file)
 
@@ -160,8 +162,9 @@ class BertExporter(base.CheckpointExporter):
     pooler = getattr(encoder.model, "pooler_layer", None)
     if pooler is None:
       raise ExportError(
-        f"An encoder of type '{encoder.type}' has no pooler to copy the "
-        "next sentence head's to. Leave copy_pooler_dense_to_encoder out."
+        f"An encoder of type '{encoder.type}' has no pooler that could be "
+        "replaced by the next sentence head's. Set "
+        "copy_pooler_dense_to_encoder = False."
       )
     return pooler
 
@@ -169,7 +172,7 @@ class BertExporter(base.CheckpointExporter):
 def _head(
   layer: type[tf_keras.layers.Layer], encoder: encoders.Encoder
 ) -> tf_keras.layers.Layer:
-  """Returns the head as a `BertPretrainerV2` has it, without the time of one.
+  """Returns `BertPretrainerV2`'s head, without building a whole pretrainer.
 
   Raises:
     ExportError: The encoder can't have such a head.
@@ -178,16 +181,15 @@ def _head(
     embedding_table = encoder.model.get_embedding_table()
   except (AttributeError, RuntimeError) as e:
     raise ExportError(
-      f"An encoder of type '{encoder.type}' cannot have `.mlm`: it does "
-      "not tell its embedding table, which the head shares. Leave with_mlm "
-      "out."
+      f"An encoder of type '{encoder.type}' cannot have `.mlm`: it does not "
+      "expose its embedding table, which the head shares. Set with_mlm = False."
     ) from e
   head = layer(
     embedding_table=embedding_table,
     activation=tf_utils.get_activation(encoder.activation),
     name="cls/predictions",
   )
-  # The first call builds it, under the names of a pretrainer's variables.
+  # The first call creates its variables, named as in a pretrainer.
   with tf.name_scope("bert"):
     head(
       tf.zeros([1, 1, encoder.width]),
@@ -199,7 +201,7 @@ def _head(
 def _masked_lm(
   head: tf_keras.layers.Layer, encoder: encoders.Encoder
 ) -> base.Published:
-  """Returns `.mlm`: the encoder's outputs and `mlm_logits`."""
+  """Returns `.mlm`, which adds `mlm_logits` to the encoder's outputs."""
 
   def masked_lm(inputs, training, core=encoder):
     inputs = dict(inputs)
@@ -212,7 +214,7 @@ def _masked_lm(
     return outputs
 
   def reference(inputs, training):
-    # Model Garden's own, made where no graph is in the making.
+    # Model Garden's own, created outside the graph that is being traced.
     with tf.init_scope():
       pretrainer = models.BertPretrainerV2(
         encoder.model, customized_masked_lm=head

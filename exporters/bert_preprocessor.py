@@ -1,30 +1,30 @@
-"""Exports the text preprocessor of a BERT or an ALBERT.
+r"""Exports the text preprocessor of a BERT or an ALBERT.
 
-  python -m exporters.bert_preprocessor \\
-    --gin_file=configs/bert/bert_en_uncased_preprocess.gin \\
-    --gin_bindings="VOCAB_FILE = '/path/to/vocab.txt'" \\
+  python -m exporters.bert_preprocessor \
+    --gin_file=configs/bert/bert_en_uncased_preprocess.gin \
+    --gin_bindings="VOCAB_FILE = '/path/to/vocab.txt'" \
     --export_path=/tmp/bert_en_uncased_preprocess
 
 What is published follows
 https://www.tensorflow.org/hub/common_saved_model_apis/text, for preprocessors.
-To load it, a consumer imports `tensorflow_text`:
+Consumers import `tensorflow_text` before they load it:
 
   preprocess = hub.load("/tmp/bert_en_uncased_preprocess")
-  preprocess(sentences)  # [batch], string, to the encoder's dict of int32
+  preprocess(sentences)  # string [batch] to the encoder's dict of int32
                          # [batch, seq_length]
   tokens = preprocess.tokenize(sentences)  # Ragged [batch, (words), (pieces)]
   preprocess.bert_pack_inputs([tokens, more_tokens], seq_length=64)
   preprocess.tokenize_with_offsets(sentences)  # Tokens, start and limit bytes
   preprocess.tokenize.get_special_tokens_dict()  # Scalars, such as mask_id
 
-With a SentencePiece model (`sp_model_file`) in place of a vocabulary, tokens
-are [batch, (pieces)]. ALBERT drops diacritics first, bytes that no offset can
-count, so `tokenize_with_offsets` is there only where `strip_diacritics` is
-False.
+With a SentencePiece model (`sp_model_file`) instead of a vocabulary, tokens are
+[batch, (pieces)]. ALBERT first strips diacritics, and offsets can't count the
+bytes that this removes; so `tokenize_with_offsets` is published only if
+`strip_diacritics` is False.
 """
 
 if __name__ == "__main__":
-  # Only the entrance: the gin file imports this module under its own name.
+  # The command starts here; the gin file imports this module by its name.
   from exporters.command_line import export_command
 
   export_command.run()
@@ -38,6 +38,7 @@ import numpy as np
 from official.nlp.modeling import layers
 import tensorflow as tf
 import tf_keras
+from typing_extensions import override
 
 from exporters import base
 from exporters.errors import ExportError
@@ -48,8 +49,8 @@ _SENTENCES = (
   np.array(["Hello, world!"]),
   np.array(["A preprocessor.", "", "Ångström & naïve façades — 東京, 🙂"]),
 )
-# What `bert_pack_inputs` takes: one or two segments, of tokens or of words of
-# pieces.
+# What `bert_pack_inputs` takes: one or two segments, each of tokens, or of
+# words that are lists of tokens.
 _RAGGED = [
   [tf.RaggedTensorSpec([None] * (ragged_rank + 1), tf.int32)] * segments
   for ragged_rank in (1, 2)
@@ -59,17 +60,17 @@ _RAGGED = [
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class BertPreprocessorExporter(base.Exporter):
-  """Publishes what turns strings into the inputs of a BERT encoder.
+  """Publishes a preprocessor, which turns strings into an encoder's inputs.
 
   Attributes:
     vocab_file: The WordPiece vocabulary, or a folder that holds `vocab.txt`.
-    sp_model_file: The SentencePiece model, in place of a vocabulary.
-    do_lower_case: Whether to lower-case, and with a vocabulary to strip accents
-      too, as the encoder's training did.
-    strip_diacritics: Whether to strip them before SentencePiece, as ALBERT's
-      training did.
-    default_seq_length: The length of the encoder's inputs, unless
-      `bert_pack_inputs` is told another.
+    sp_model_file: The SentencePiece model, instead of a vocabulary.
+    do_lower_case: Whether to lower-case text and, with a vocabulary, also strip
+      accents, as the encoder's training did.
+    strip_diacritics: Whether to strip diacritics before SentencePiece, as
+      ALBERT's training did.
+    default_seq_length: The length of the encoder's inputs, unless a call of
+      `bert_pack_inputs` sets another.
   """
 
   do_lower_case: bool
@@ -78,13 +79,15 @@ class BertPreprocessorExporter(base.Exporter):
   strip_diacritics: bool = True
   default_seq_length: int = 128
 
+  @override
   def build(self) -> base.Build:
     if self.default_seq_length < 3:
       raise ExportError(
-        f"default_seq_length = {self.default_seq_length} has no room for a "
-        "token between the first and the last one, which are special."
+        f"default_seq_length = {self.default_seq_length} leaves no room for a "
+        "token between the first and the last one, which are special. Set it "
+        "to 3 or more."
       )
-    make_tokenizer = self._tokenizers()
+    make_tokenizer = self._tokenizer_factory()
     tokenizer = make_tokenizer(tokenize_with_offsets=False)
     special_tokens = base.Published(
       function=lambda: {
@@ -106,7 +109,7 @@ class BertPreprocessorExporter(base.Exporter):
       )
     sub_objects = {
       name: dataclasses.replace(
-        _of_sentences(_listing(layer), layer),
+        _on_sentences(_returning_lists(layer), layer),
         sub_objects={"get_special_tokens_dict": special_tokens},
       )
       for name, layer in tokenizers.items()
@@ -121,7 +124,7 @@ class BertPreprocessorExporter(base.Exporter):
       samples=_packing_samples(),
     )
     published = dataclasses.replace(
-      _of_sentences(
+      _on_sentences(
         lambda sentences: pack(tokenizer(sentences), self.default_seq_length),
         tokenizer,
       ),
@@ -129,28 +132,28 @@ class BertPreprocessorExporter(base.Exporter):
     )
     return base.Build(published={"": published})
 
-  def _tokenizers(self) -> Callable[..., tf_keras.layers.Layer]:
-    """Returns what makes a tokenizer, with offsets or without."""
-    if bool(self.vocab_file) == bool(self.sp_model_file):
-      raise ExportError("Set one of vocab_file and sp_model_file.")
-    if self.vocab_file:
+  def _tokenizer_factory(self) -> Callable[..., tf_keras.layers.Layer]:
+    """Returns a function of `tokenize_with_offsets` that makes a tokenizer."""
+    if self.vocab_file and not self.sp_model_file:
       return functools.partial(
         layers.BertTokenizer,
         vocab_file=vocabulary.read_vocabulary(self.vocab_file).asset(),
         lower_case=self.do_lower_case,
       )
-    return functools.partial(
-      layers.SentencepieceTokenizer,
-      model_file_path=sentencepiece_model.read(self.sp_model_file).asset(),
-      lower_case=self.do_lower_case,
-      strip_diacritics=self.strip_diacritics,
-    )
+    if self.sp_model_file and not self.vocab_file:
+      return functools.partial(
+        layers.SentencepieceTokenizer,
+        model_file_path=sentencepiece_model.read(self.sp_model_file).asset(),
+        lower_case=self.do_lower_case,
+        strip_diacritics=self.strip_diacritics,
+      )
+    raise ExportError("Set exactly one of vocab_file and sp_model_file.")
 
 
-def _listing(layer: tf_keras.layers.Layer) -> Callable[..., Any]:
-  """Returns `layer`, with a list where it gives a tuple.
+def _returning_lists(layer: tf_keras.layers.Layer) -> Callable[..., Any]:
+  """Returns `layer`, but with lists in place of its tuples.
 
-  Model Garden's preprocessors that are published give lists.
+  The preprocessors that Model Garden has published return lists.
   """
 
   def call(sentences):
@@ -160,7 +163,7 @@ def _listing(layer: tf_keras.layers.Layer) -> Callable[..., Any]:
   return call
 
 
-def _of_sentences(
+def _on_sentences(
   function: Callable[..., Any], tokenizer: tf_keras.layers.Layer
 ) -> base.Published:
   return base.Published(

@@ -1,8 +1,8 @@
-"""Exports EfficientNet: a classifier is restored, and sliced.
+r"""Exports EfficientNet: classifiers and their feature vectors.
 
-  python -m exporters.efficientnet \\
-    --gin_file=configs/efficientnet/efficientnet_b0.gin \\
-    --gin_bindings="CHECKPOINT = '/path/to/ckpt-109375'" \\
+  python -m exporters.efficientnet \
+    --gin_file=configs/efficientnet/efficientnet_b0.gin \
+    --gin_bindings="CHECKPOINT = '/path/to/ckpt-109375'" \
     --export_path=/tmp/efficientnet_b0
 
   classify = hub.load("/tmp/efficientnet_b0/classification")
@@ -12,11 +12,12 @@
                          arguments=dict(batch_norm_momentum=0.997))
   layer(images)  # float32 [batch, features]
 
-Any height and width will do. The paper: https://arxiv.org/abs/1905.11946.
+Images may have any height and width. The paper:
+https://arxiv.org/abs/1905.11946.
 """
 
 if __name__ == "__main__":
-  # Only the entrance: the gin file imports this module under its own name.
+  # The command starts here; the gin file imports this module by its name.
   from exporters.command_line import export_command
 
   export_command.run()
@@ -24,6 +25,7 @@ if __name__ == "__main__":
 import dataclasses
 
 from official.legacy.image_classification.efficientnet import efficientnet_model
+from typing_extensions import override
 
 from exporters.vision import images
 from exporters.vision import official_vision
@@ -42,14 +44,16 @@ class LegacyEfficientNetExporter(images.ImageExporter):
 
   Attributes:
     model: The architecture, as in the training's configuration; its
-      `resolution` is that of the images it was trained on.
+      `resolution` is that of the images that it was trained on.
   """
 
   model: efficientnet_model.ModelConfig
 
+  @override
   def classifier(self) -> images.Classifier:
     return images.Classifier(
-      # It normalizes images in [0, 255] itself, whatever the training did.
+      # So the model itself normalizes images, which it takes in [0, 255],
+      # whatever the training's configuration says.
       model=efficientnet_model.EfficientNet(
         self.model, overrides={"rescale_input": True}
       ),

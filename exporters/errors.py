@@ -1,4 +1,4 @@
-"""The one error that an exporter shows to a person."""
+"""The one error that is meant for people, and helpers that word it."""
 
 from collections.abc import Iterable, Iterator
 import contextlib
@@ -6,34 +6,38 @@ import difflib
 
 
 class ExportError(Exception):
-  """Something that the caller can mend: what is wrong, where, how to go on.
+  """An error that the caller can fix.
 
-  The command line prints the message as it stands, without a traceback, and
-  exits with code 1. Anything else that is raised is a defect of this code.
+  Its message says what is wrong, where, and how to go on. The command line
+  prints it as it is, without a traceback, and exits with code 1. Any other
+  error that is raised is a defect of this code.
   """
 
 
 def did_you_mean(name: str, names: Iterable[str]) -> str:
-  """Returns a sentence with the nearest of `names`; nothing if none is near."""
+  """Returns a sentence with the nearest of `names`, or "" if none is near."""
   nearest = difflib.get_close_matches(name, list(names), n=1)
   return f" Did you mean '{nearest[0]}'?" if nearest else ""
 
 
 def first_line(error: Exception) -> str:
-  """Returns what an error says in its first line, without the full stop."""
+  """Returns the first line of an error's message, without its full stop."""
   message = str(getattr(error, "message", error))
   return message.strip().partition("\n")[0].rstrip(".")
 
 
 @contextlib.contextmanager
 def explained(what: str) -> Iterator[None]:
-  """Makes an `ExportError` of whatever is raised by code that has many owners.
+  """Turns any error that the block raises into an `ExportError`.
 
-  Model Garden, Keras and exporters that people write raise errors of all types
-  over the values of a gin file.
+  For blocks that run code of others: given a bad value from a gin file, Model
+  Garden, Keras and the exporters that people write raise errors of all types.
 
   Args:
-    what: What was tried, after "Cannot".
+    what: What the block does, to follow "Cannot".
+
+  Raises:
+    ExportError: The block raised an error.
   """
   try:
     yield
@@ -41,7 +45,6 @@ def explained(what: str) -> Iterator[None]:
     raise
   except Exception as e:
     raise ExportError(
-      f"Cannot {what}: {type(e).__name__}: {first_line(e)}. Mend the value "
-      "that this is about, or the exporter; --traceback shows the line that "
-      "raised it."
+      f"Cannot {what}: {type(e).__name__}: {first_line(e)}. Fix the value that "
+      "caused this, or the exporter; --traceback shows the line that raised it."
     ) from e

@@ -1,11 +1,11 @@
-"""Exports a model of plain TensorFlow, with no Keras in it: a template to copy.
+r"""Exports a model of plain TensorFlow, without Keras: a template to copy.
 
-The model multiplies its input by one variable and regularizes that variable;
-it is the smallest one that a consumer can fine-tune. The idea is that of
-https://www.tensorflow.org/hub/exporting_tf2_saved_model, "Saving from low-level
-TensorFlow".
+The model multiplies its input by one variable and regularizes that variable: it
+is the smallest one that a consumer can fine-tune. It follows "Saving from
+low-level TensorFlow" in
+https://www.tensorflow.org/hub/exporting_tf2_saved_model.
 
-  python -m exporters.low_level --gin_file=configs/low_level/multiply.gin \\
+  python -m exporters.low_level --gin_file=configs/low_level/multiply.gin \
     --export_path=/tmp/multiply
 
   layer = hub.KerasLayer("/tmp/multiply", trainable=True)
@@ -14,7 +14,7 @@ TensorFlow".
 """
 
 if __name__ == "__main__":
-  # Only the entrance: the gin file imports this module under its own name.
+  # The command starts here; the gin file imports this module by its name.
   from exporters.command_line import export_command
 
   export_command.run()
@@ -23,6 +23,7 @@ import dataclasses
 
 import numpy as np
 import tensorflow as tf
+from typing_extensions import override
 
 from exporters import base
 
@@ -39,6 +40,7 @@ class LowLevelExporter(base.Exporter):
   factor: float
   l2: float
 
+  @override
   def build(self) -> base.Build:
     factor = tf.Variable(self.factor, name="factor")
     published = base.Published(

@@ -1,8 +1,8 @@
-"""Exports MobileNet, V1 to V4: a classifier is restored, and sliced.
+r"""Exports MobileNet, V1 to V4: classifiers and their feature vectors.
 
-  python -m exporters.mobilenet \\
-    --gin_file=configs/mobilenet/mobilenet_v2.gin \\
-    --gin_bindings="CHECKPOINT = '/path/to/ckpt-156000'" \\
+  python -m exporters.mobilenet \
+    --gin_file=configs/mobilenet/mobilenet_v2.gin \
+    --gin_bindings="CHECKPOINT = '/path/to/ckpt-156000'" \
     --export_path=/tmp/mobilenet_v2
 
   classify = hub.load("/tmp/mobilenet_v2/classification")
@@ -12,12 +12,12 @@
                          arguments=dict(batch_norm_momentum=0.997))
   layer(images)  # float32 [batch, features]
 
-Any height and width will do. The papers: https://arxiv.org/abs/1801.04381 (V2)
-and https://arxiv.org/abs/1905.02244 (V3).
+Images may have any height and width. The papers:
+https://arxiv.org/abs/1801.04381 (V2) and https://arxiv.org/abs/1905.02244 (V3).
 """
 
 if __name__ == "__main__":
-  # Only the entrance: the gin file imports this module under its own name.
+  # The command starts here; the gin file imports this module by its name.
   from exporters.command_line import export_command
 
   export_command.run()

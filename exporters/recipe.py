@@ -1,8 +1,8 @@
 """Reads a gin file into a recipe: everything that makes an artifact.
 
-Gin names Python's own classes (dynamic registration), so there is no table of
-architectures here. What gin says of a mistake is about gin; here it is reworded
-to be about the file: what is wrong, where, and what was probably meant.
+Gin files name Python classes directly (dynamic registration), so there is no
+table of architectures here. Gin words its errors in its own terms; here they
+are reworded in the file's: what is wrong, where, and what was probably meant.
 """
 
 from collections.abc import Sequence
@@ -25,8 +25,8 @@ class Recipe:
 
   Attributes:
     exporter: The model to export.
-    page: What a release says of it, an `exporters.release.page.Page`; an export
-      alone needs none.
+    page: What a release says about the model, an `exporters.release.page.Page`.
+      An export needs none.
   """
 
   exporter: base.Exporter
@@ -34,24 +34,25 @@ class Recipe:
 
 
 def load(gin_files: Sequence[str], gin_bindings: Sequence[str]) -> Recipe:
-  """Returns what the files, and then the bindings, describe.
+  """Returns the recipe that the files and bindings describe.
 
   Args:
-    gin_files: Paths, from the working directory or from the repository's root.
-    gin_bindings: Further lines of gin.
+    gin_files: Paths, relative to the working directory or to the repository's
+      root.
+    gin_bindings: Further lines of gin, which override those of the files.
 
   Raises:
-    ExportError: A file is missing, or says something that can't be.
+    ExportError: A file is missing, or there is a mistake in what it binds.
   """
   if not gin_files:
     raise ExportError(
-      "Say what to export: --gin_file=FILE, one below configs/ or your own."
+      "Say what to export: --gin_file=FILE, a file below configs/ or your own."
     )
   try:
     gin.parse_config_files_and_bindings(
       list(gin_files),
       list(gin_bindings),
-      # What is unset is found below, all at once.
+      # Macros without a value are reported below, all at once.
       finalize_config=False,
       print_includes_and_imports=False,
     )
@@ -61,7 +62,7 @@ def load(gin_files: Sequence[str], gin_bindings: Sequence[str]) -> Recipe:
   try:
     return gin.get_configurable(Recipe)()
   except ExportError as e:
-    # Gin appends to the message where it called what raised it.
+    # Without what gin appends to the message: which configurable it called.
     raise ExportError(*e.args) from e
   except (TypeError, ValueError) as e:
     raise _reworded(e) from e
@@ -101,7 +102,7 @@ def _where(message: str) -> str:
   return f" (line {line.group(1)})" if line else ""
 
 
-def _parameter(configurable: str, name: str) -> str:
+def _unknown_parameter(configurable: str, name: str) -> str:
   initializer = gin.get_configurable(configurable).__init__
   parameters = inspect.signature(initializer).parameters
   return (
@@ -109,22 +110,22 @@ def _parameter(configurable: str, name: str) -> str:
   )
 
 
-def _attribute(module: str, name: str) -> str:
+def _unknown_attribute(module: str, name: str) -> str:
   names = vars(importlib.import_module(module))
   return f"{module} has no '{name}'.{did_you_mean(name, names)}"
 
 
-def _unknown(name: str) -> str:
+def _unknown_configurable(name: str) -> str:
   bound = re.findall(r"^([\w.]+)\.\w+ =", gin.config_str(), re.M)
   hint = did_you_mean(name, bound)
-  hint = hint or " A gin file must import its module first."
-  return f"The gin file knows no '{name}'.{hint}"
+  hint = hint or " Import its module in the gin file, above this line."
+  return f"The gin file uses '{name}', but imports nothing of this name.{hint}"
 
 
 def _missing_file(path: str) -> str:
   return (
-    f"The gin file '{path}' does not exist, neither from the working directory "
-    "nor from the root of the repository."
+    f"The gin file '{path}' does not exist, neither below the working "
+    "directory nor below the root of the repository."
   )
 
 
@@ -139,19 +140,22 @@ def _unset_macro(name: str) -> str:
   )
 
 
-def _unquoted(*unused_groups: str) -> str:
-  return "A value does not parse. Write strings in quotes: NAME = '/a/path'."
+def _unparsable(*unused_groups: str) -> str:
+  return "Cannot parse a value. Write strings in quotes: NAME = '/a/path'."
 
 
 _REWORDINGS = (
-  (r"Configurable '(.+?)' doesn't have a parameter named '(\w+)'", _parameter),
-  (r"<module '([\w.]+)'.*?> has no attribute (\w+)", _attribute),
-  (r"No configurable matching '(.+?)'", _unknown),
+  (
+    r"Configurable '(.+?)' doesn't have a parameter named '(\w+)'",
+    _unknown_parameter,
+  ),
+  (r"<module '([\w.]+)'.*?> has no attribute (\w+)", _unknown_attribute),
+  (r"No configurable matching '(.+?)'", _unknown_configurable),
   (r"Unable to open file: (.+?)\. Searched", _missing_file),
   (r"macro\(\) missing.*in scope '(\w+)'", _unset_macro),
   (
     r"missing \d+ required .*?: (.+?)\n.*configurable '(\w+)'",
     _missing_arguments,
   ),
-  (r"malformed node|Unable to parse|Failed to parse token", _unquoted),
+  (r"malformed node|Unable to parse|Failed to parse token", _unparsable),
 )

@@ -1,7 +1,7 @@
-"""Exports ResNet and ResNet-RS: a classifier is restored, and sliced.
+r"""Exports ResNet and ResNet-RS: classifiers and their feature vectors.
 
-  python -m exporters.resnet --gin_file=configs/resnet/resnet_50.gin \\
-    --gin_bindings="CHECKPOINT = '/path/to/ckpt-62400'" \\
+  python -m exporters.resnet --gin_file=configs/resnet/resnet_50.gin \
+    --gin_bindings="CHECKPOINT = '/path/to/ckpt-62400'" \
     --export_path=/tmp/resnet_50
 
   classify = hub.load("/tmp/resnet_50/classification")
@@ -11,12 +11,12 @@
                          arguments=dict(batch_norm_momentum=0.997))
   layer(images)  # float32 [batch, features]
 
-Any height and width will do. The papers: https://arxiv.org/abs/1512.03385 and
-https://arxiv.org/abs/2103.07579.
+Images may have any height and width. The papers:
+https://arxiv.org/abs/1512.03385 and https://arxiv.org/abs/2103.07579.
 """
 
 if __name__ == "__main__":
-  # Only the entrance: the gin file imports this module under its own name.
+  # The command starts here; the gin file imports this module by its name.
   from exporters.command_line import export_command
 
   export_command.run()
@@ -26,6 +26,7 @@ import dataclasses
 import numpy as np
 from official.legacy.image_classification.resnet import imagenet_preprocessing
 from official.legacy.image_classification.resnet import resnet_model
+from typing_extensions import override
 
 from exporters.vision import images
 from exporters.vision import official_vision
@@ -44,16 +45,17 @@ class LegacyResNet50Exporter(images.ImageExporter):
 
   Attributes:
     num_classes: The number of logits.
-    l2_weight_decay: What stands before the sum of squares in its regularization
-      losses; Model Garden trains with 1e-4.
+    l2_weight_decay: The factor of the sum of squares in each regularization
+      loss; Model Garden trains with 1e-4.
   """
 
   num_classes: int
   l2_weight_decay: float
 
+  @override
   def classifier(self) -> images.Classifier:
     model = resnet_model.resnet50(self.num_classes)
-    # Model Garden's function has no argument for it.
+    # `resnet50` has no argument for the weight decay.
     for layer in model.layers:
       for name in ("kernel_regularizer", "bias_regularizer"):
         if getattr(layer, name, None):

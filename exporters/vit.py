@@ -1,7 +1,7 @@
-"""Exports the Vision Transformer: a classifier is restored, and sliced.
+r"""Exports Vision Transformers: classifiers and their feature vectors.
 
-  python -m exporters.vit --gin_file=configs/vit/vit_b16.gin \\
-    --gin_bindings="CHECKPOINT = '/path/to/ckpt-93600'" \\
+  python -m exporters.vit --gin_file=configs/vit/vit_b16.gin \
+    --gin_bindings="CHECKPOINT = '/path/to/ckpt-93600'" \
     --export_path=/tmp/vit_b16
 
   classify = hub.load("/tmp/vit_b16/classification")
@@ -10,13 +10,13 @@
   layer = hub.KerasLayer("/tmp/vit_b16/feature_vector", trainable=True)
   layer(images)  # float32 [batch, features]
 
-Its position embeddings fix the size of the images; the signature says which.
-The papers: https://arxiv.org/abs/2010.11929 and, for the training,
+The position embeddings fix the size of the images; the signature states it. The
+papers: https://arxiv.org/abs/2010.11929 and, for the training,
 https://arxiv.org/abs/2012.12877.
 """
 
 if __name__ == "__main__":
-  # Only the entrance: the gin file imports this module under its own name.
+  # The command starts here; the gin file imports this module by its name.
   from exporters.command_line import export_command
 
   export_command.run()

@@ -1,11 +1,11 @@
-"""Checks any SavedModel, from here or from anywhere, as a consumer would.
+"""Checks any SavedModel, wherever it comes from, as a consumer would.
 
   python -m scripts.check /path/to/saved_model
   python -m scripts.check --checks=basic --table /path/to/one /path/to/another
 
-Without a source to compare with, a model is held against what it says of itself
-and against TF Hub's specifications, whose sentences are quoted. The exit code
-is 1 if a check fails.
+There is no reference to compare it with, so each model is checked against its
+own description and against TF Hub's specifications; what breaks one is shown
+with the sentence that it breaks. The exit code is 1 if a check fails.
 """
 
 from collections.abc import Mapping
@@ -19,10 +19,12 @@ from exporters.command_line import program
 from exporters.errors import ExportError
 
 _CHECKS = flags.DEFINE_enum(
-  "checks", "all", ["all", "basic"], "Which checks a fresh process makes."
+  "checks", "all", ["all", "basic"], "Which checks to run, in a fresh process."
 )
 _TABLE = flags.DEFINE_bool(
-  "table", False, "Print a Markdown table: a row a check, a column a model."
+  "table",
+  False,
+  "Print a Markdown table: one row per check, one column per model.",
 )
 
 # How a table shows a result's status.
@@ -35,10 +37,13 @@ _SIGNS = {
 
 
 def main(*given: str) -> None:
+  """Checks the models at the paths that are given."""
   paths = [os.path.normpath(path) for path in given]
   for path in paths:
     if not os.path.exists(os.path.join(path, "saved_model.pb")):
-      raise ExportError(f"'{path}' is no SavedModel: it has no saved_model.pb.")
+      raise ExportError(
+        f"'{path}' is not a SavedModel: it has no saved_model.pb."
+      )
   program.prepare_tensorflow()
   results = {path: _check(path) for path in paths}
   if _TABLE.value:
@@ -50,7 +55,7 @@ def main(*given: str) -> None:
 
 
 def _check(path: str) -> list:
-  """Returns the results for one model; each gets processes of its own."""
+  """Returns the results for one model, from processes of its own."""
   from rich.console import Console
 
   from exporters.life_cycle import checker
@@ -75,7 +80,7 @@ def _print_table(results: Mapping[str, list]) -> None:
   print(f"| check | {' | '.join(map(os.path.basename, results))} |")
   print("|---" * (len(results) + 1) + "|")
   for row in zip(*results.values(), strict=True):
-    # Such as what needs a source, which no model has here.
+    # Some need a reference, which no model has here.
     if not any(result.status in ("passed", "failed") for result in row):
       continue
     signs = " | ".join(_SIGNS[result.status] for result in row)

@@ -2,7 +2,7 @@
 
   python -m scripts.check_table
 
-It exports the tests' small model with each exporter of this repository, then
+It exports the small instance of each exporter of this repository, then
 one with each of Model Garden's own that runs, and one with Keras 3's
 `Model.export`; and has `scripts.check` look at all of them, without regard to
 where they come from.
@@ -16,6 +16,8 @@ import sys
 import tempfile
 
 from absl import app
+
+from scripts import small_instances
 
 _ROOT = pathlib.Path(__file__).parents[1]
 
@@ -35,30 +37,26 @@ def main(argv: Sequence[str]) -> None:
 
 
 def _export_here(work: pathlib.Path) -> list[pathlib.Path]:
-  """Exports the small instance that the tests have of each exporter."""
-  from tests import cases
-  from tests import command
-  from tests import small_images
-
-  instances = {
-    name: (case.module, case.gin_file, case.write_inputs)
-    for name, case in cases.CASES.items()
-  }
-  for name, (gin_file, bindings) in small_images.VARIANTS.items():
-    module = gin_file.split("/")[1]
-    write = small_images.written_by_leaf(gin_file, *bindings)
-    instances.setdefault(name, (module, gin_file, write))
+  """Exports the small instance of each exporter."""
   models = []
-  for name, (module, gin_file, write) in instances.items():
-    _say(f"exporters.{module}: {name}")
+  for name, instance in small_instances.INSTANCES.items():
+    _say(f"{instance.module}: {name}")
     (work / name).mkdir()
     models.append(work / f"`{name}`")
-    command.export(
-      module,
-      gin_file,
-      models[-1],
-      "--checks=none",
-      bindings=write(work / name),
+    bindings = instance.write_inputs(work / name)
+    subprocess.run(
+      [
+        sys.executable,
+        "-m",
+        instance.module,
+        f"--gin_file={instance.leaf}",
+        *(f"--gin_bindings={binding}" for binding in bindings),
+        f"--export_path={models[-1]}",
+        "--checks=none",
+      ],
+      cwd=_ROOT,
+      check=True,
+      capture_output=True,
     )
   return models
 

@@ -2,9 +2,9 @@
 
   python -m scripts.expected_digests
 
-A test compares them, so that a change of bytes is seen the day it comes. Run
-this, read the difference, and commit it with the reason: whoever released a
-version before gets other bytes for it from now on.
+A test compares them, so that a change of bytes shows the day it is made. Run
+this, read the diff, and commit it with the reason: releasing the same version
+again gives other bytes from then on.
 """
 
 from collections.abc import Mapping
@@ -14,15 +14,15 @@ import subprocess
 import sys
 import tempfile
 
-from absl import app
+from exporters.command_line import program
 
 _ROOT = pathlib.Path(__file__).parents[1]
 EXPECTED = _ROOT / "tests/testdata/expected_digests.json"
 LEAVES = ("low_level/multiply", "resnet/digits_resnet")
 
 
-def main(argv: list[str]) -> None:
-  del argv
+def main() -> None:
+  """Releases the models, and writes their digests."""
   with tempfile.TemporaryDirectory() as folder:
     release_dir = pathlib.Path(folder) / "release"
     for leaf in LEAVES:
@@ -41,7 +41,7 @@ def main(argv: list[str]) -> None:
 
 
 def promised(release_dir: pathlib.Path) -> Mapping[str, str]:
-  """Returns sha256 by file of all that the provenances below a folder name."""
+  """Returns sha256 by file, as the provenances below a folder record it."""
   found = {}
   for path in sorted(release_dir.rglob("*.provenance.json")):
     statement = json.loads(path.read_text())
@@ -53,4 +53,4 @@ def promised(release_dir: pathlib.Path) -> Mapping[str, str]:
 
 
 if __name__ == "__main__":
-  app.run(main)
+  program.run(main, modules=[])

@@ -3,9 +3,9 @@
   python -m scripts.inspect /path/to/bert_model.ckpt
   python -m scripts.inspect --gin /path/to/hugging_face_folder > my_model.gin
 
-Prints its kind, a guess of the architecture, sizes, heads, parameters, the
-variables as a tree with shapes, and the gin file that would export it. With
-`--gin`, that file alone.
+Prints its kind, the likely architecture, sizes, heads and parameters, the
+variables as a tree with shapes, and a gin file that exports it. With `--gin`,
+only that file.
 """
 
 from collections.abc import Mapping
@@ -16,12 +16,13 @@ from absl import flags
 from exporters.command_line import program
 from exporters.errors import ExportError
 
-_GIN = flags.DEFINE_bool("gin", False, "Print nothing but the gin file.")
+_GIN = flags.DEFINE_bool("gin", False, "Print only the gin file.")
 
 _NUMBER = re.compile(r"\d+")
 
 
 def main(path: str) -> None:
+  """Prints what is known of one checkpoint."""
   program.prepare_tensorflow()
   from exporters.inspection import gin_file
   from exporters.inspection import identity as identity_lib
@@ -31,9 +32,9 @@ def main(path: str) -> None:
   if _GIN.value:
     if leaf is None:
       raise ExportError(
-        f"'{path}' is no text encoder that is known here, and no gin file is "
-        f"of a model of {identity.parameters:,} parameters; take the nearest "
-        "one below configs/."
+        f"'{path}' is not a text encoder that is known here, and no leaf has "
+        f"{identity.parameters:,} parameters. Start from the most similar leaf "
+        "below configs/."
       )
     print(leaf, end="")
     return
@@ -41,20 +42,20 @@ def main(path: str) -> None:
 
 
 def _of_as_many_parameters(identity) -> str | None:
-  """Returns a gin file that includes one of just as many parameters."""
+  """Returns a gin file that includes a leaf with as many parameters."""
   from scripts import list_configs
 
   legacy = identity.architecture.startswith("legacy")
   for path in list_configs.leaves():
     found = list_configs.Leaf.read(path)
     if (
-      # One that is built without a checkpoint could not be exported from it.
+      # A leaf that takes no checkpoint could not export this one.
       found.checkpoint != "none"
       and found.parameters == f"{identity.parameters:,}"
       and ("legacy" in found.name) == legacy
     ):
       return (
-        f"# As many parameters as configs/{found.name}.gin has.\n\n"
+        f"# It has as many parameters as configs/{found.name}.gin.\n\n"
         f"include 'configs/{found.name}.gin'\n\n"
         f"CHECKPOINT = {identity.path!r}\n"
       )
@@ -63,21 +64,21 @@ def _of_as_many_parameters(identity) -> str | None:
 
 def _print(identity, leaf: str | None) -> None:
   from rich.console import Console
-  from rich.table import Table
   from rich.text import Text
   from rich.tree import Tree
 
   console = Console(highlight=False, soft_wrap=True)
-  facts = Table.grid(padding=(0, 2))
-  for name, value in _facts(identity):
-    facts.add_row(Text(name), Text(_printable(str(value))))
-  console.print(facts)
+  facts = dict(_facts(identity))
+  width = max(map(len, facts))
+  for name, value in facts.items():
+    value = _printable(str(value))
+    console.print(Text.assemble((f"{name:{width}}", "bold"), f"  {value}"))
   tree = Tree(Text(identity.path), guide_style="dim")
   _add(tree, _nested(identity.tensors))
   console.print(tree)
   if leaf:
-    console.rule("the gin file that exports it", align="left")
-    # As it stands, so that it can be copied.
+    console.rule("a gin file that exports it", align="left")
+    # Unformatted, so that it can be copied.
     console.out(leaf, highlight=False)
 
 
@@ -85,18 +86,18 @@ def _facts(identity):
   yield "kind", identity.kind
   yield "architecture", identity.architecture
   for name, value in identity.sizes.items():
-    note = " (customary; the file does not tell)"
+    note = " (assumed: the file does not say)"
     yield _printable(name), f"{value}{note * (name in identity.guessed)}"
   yield "heads", ", ".join(identity.heads) or "none"
   yield "parameters", f"{identity.parameters:,}"
   yield "dtype", ", ".join(identity.dtypes)
   yield "tensors", len(identity.tensors)
   if identity.training:
-    yield "of training only", identity.training
+    yield "for training only", identity.training
 
 
 def _nested(tensors) -> dict:
-  """Returns a tree of dicts by the parts of names, with texts as leaves."""
+  """Returns a tree of dicts by the parts of names, with texts at its ends."""
   root: dict = {}
   for name, tensor in sorted(tensors.items(), key=_natural):
     *folders, last = re.split(r"[/.]", _printable(name))
@@ -124,7 +125,7 @@ def _natural(item) -> list:
 
 
 def _add(tree, node: Mapping) -> None:
-  """Adds the children; those that differ in numbers alone as one."""
+  """Adds the children; those that differ only in numbers become one."""
   from rich.markup import escape
 
   alike: dict[tuple[str, str], list[str]] = {}

@@ -8,14 +8,17 @@ import dataclasses
 import pathlib
 import re
 
+from exporters.command_line import program
+
 ROOT = pathlib.Path(__file__).parents[1]
 
 _INTRODUCTION = """\
 # What the gin files publish
 
-One file, one published model; the comment at its top has the command. Files
-without a command hold what others include. Written from those comments by
-`python -m scripts.list_configs > configs/README.md`.
+Each file listed here is a leaf: it publishes one model under one handle, and
+the comment at its top gives the command. Files without a command are included
+by others. `python -m scripts.list_configs > configs/README.md` writes this
+table from those comments.
 """
 _COLUMNS = (
   "file",
@@ -33,11 +36,11 @@ class Leaf:
 
   Attributes:
     name: Its path below configs/, without the suffix.
-    handle: The address under which the model was published, or "".
+    handle: The address at which the model was published, or "".
     architecture: What it is, in a sentence.
-    parameters: How many, as the header writes it.
-    checkpoint: Where its weights are.
-    licence: That of the weights.
+    parameters: The number of parameters, as the header has it.
+    checkpoint: Where to get the weights.
+    licence: The licence of the weights.
   """
 
   name: str
@@ -50,7 +53,7 @@ class Leaf:
   @classmethod
   def read(cls, path: pathlib.Path):
     """Reads the comment at the top of a gin file."""
-    header = re.match(r"(#.*\n)+", path.read_text()).group()
+    (header,) = re.findall(r"\A(?:#.*\n)+", path.read_text())
     # Without the command, which is indented.
     text = " ".join(
       line.lstrip("# ") for line in re.sub(r"#   .*", "#", header).splitlines()
@@ -58,9 +61,9 @@ class Leaf:
     text = re.sub(r"\s+", " ", text)
     what, _, rest = text.partition(" Checkpoint: ")
     what, _, handle = what.partition(" Handle: ")
-    checkpoint, parameters, licence = re.fullmatch(
-      r"(.*?)\.? Parameters: (.*?)\. Licence: (.*?)\.? ?", rest
-    ).groups()
+    ((checkpoint, parameters, licence),) = re.findall(
+      r"\A(.*?)\.? Parameters: (.*?)\. Licence: (.*?)\.? ?\Z", rest
+    )
     return cls(
       name=str(path.relative_to(ROOT / "configs").with_suffix("")),
       handle=handle,
@@ -71,7 +74,7 @@ class Leaf:
     )
 
   def row(self) -> str:
-    """Returns a line of the table."""
+    """Returns its row of the table."""
     handle = self.handle.removeprefix("https://tfhub.dev/")
     cells = (
       f"[`{self.name}`]({self.name}.gin)",
@@ -85,7 +88,7 @@ class Leaf:
 
 
 def leaves() -> list[pathlib.Path]:
-  """Returns the gin files with a command, by name."""
+  """Returns the gin files that have a command, in the order of their names."""
   paths = sorted((ROOT / "configs").rglob("*.gin"), key=_natural)
   return [path for path in paths if "--gin_file=" in path.read_text()]
 
@@ -109,5 +112,10 @@ def _natural(path: pathlib.Path) -> list[str | int]:
   return [int(part) if part.isdigit() else part for part in parts]
 
 
-if __name__ == "__main__":
+def main() -> None:
+  """Prints the table."""
   print("\n".join(table()))
+
+
+if __name__ == "__main__":
+  program.run(main, modules=[])

@@ -9,7 +9,7 @@ import sys
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import tensorflow_hub as hub
-import tensorflow_text  # noqa: F401 - the preprocessor's operations.
+import tensorflow_text  # noqa: F401 - registers the preprocessor's operations.
 
 SENTENCES = (
   "The quick brown fox jumps over the lazy dog.",
@@ -20,9 +20,10 @@ SENTENCES = (
 
 
 def main() -> None:
+  """Prints how similar each sentence is to the first."""
   preprocess, encode = (hub.load(path) for path in sys.argv[1:])
   embeddings = encode(preprocess(SENTENCES))["default"].numpy()
-  cosines = embeddings @ embeddings[0]  # They are of length 1.
+  cosines = embeddings @ embeddings[0]  # Each has length 1.
   print("Cosine similarity with the first sentence:")
   for sentence, cosine in zip(SENTENCES, cosines, strict=True):
     print(f"  {cosine:6.3f}  {sentence}")

@@ -1,6 +1,6 @@
-"""Exports a model, checks it and writes what is published.
+r"""Exports a model, checks it and adds it to a release directory.
 
-  python -m scripts.release --gin_file=configs/low_level/multiply.gin \\
+  python -m scripts.release --gin_file=configs/low_level/multiply.gin \
     --release_dir=/tmp/release
 
 writes, below the release directory: the page for tfhub.dev, the archive, a
@@ -17,37 +17,41 @@ from exporters.errors import ExportError
 _RELEASE_DIR = flags.DEFINE_string(
   "release_dir",
   None,
-  "The directory to add the release to. A version appears whole or not at all.",
+  "The directory to add the release to. A version appears complete, or not at "
+  "all.",
 )
 _STRICT = flags.DEFINE_bool(
   "strict",
   False,
-  "Refuse to release from a git tree that is not clean, or from none.",
+  "Release only from a clean git checkout.",
 )
 _DRAFT = flags.DEFINE_bool(
   "draft",
   False,
-  "Allow fewer checks than all: to try out a recipe, not to publish.",
+  "Allow --checks=basic and --checks=none, to try out a recipe. Do not publish "
+  "the result.",
 )
 _SIGN_KEY = flags.DEFINE_string(
   "sign_key",
   None,
-  "A private key of an elliptic curve (PEM): signs archive and provenance.",
+  "A private elliptic-curve key (PEM) to sign the archive and the provenance "
+  "with.",
 )
 
 
 def main() -> None:
+  """Makes one release."""
   if not _RELEASE_DIR.value:
     raise ExportError("Say where to write: --release_dir=DIRECTORY.")
   if "://" in _RELEASE_DIR.value:
     raise ExportError(
-      f"A release is made on the local disk, not at '{_RELEASE_DIR.value}'. "
-      "Copy it from there; its files never change."
+      f"Cannot release to '{_RELEASE_DIR.value}': a release is made on the "
+      "local disk. Copy its files from there; they never change."
     )
   if recipe_flags.CHECKS.value != "all" and not _DRAFT.value:
     raise ExportError(
-      f"A release takes all checks, not --checks={recipe_flags.CHECKS.value}. "
-      "Leave the flag out; or add --draft, and do not publish what it writes."
+      f"A release needs all checks, not --checks={recipe_flags.CHECKS.value}. "
+      "Leave out the flag; or add --draft, and do not publish the result."
     )
   from exporters.release import git_commit
   from exporters.release import signing

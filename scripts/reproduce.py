@@ -1,12 +1,13 @@
-"""Makes a release again from its provenance, and compares every digest.
+r"""Makes a release again from its provenance, and compares every digest.
 
-  python -m scripts.reproduce \\
-    /tmp/release/example/all_minilm_l6_v2/1.provenance.json \\
+  python -m scripts.reproduce \
+    /tmp/release/example/all_minilm_l6_v2/1.provenance.json \
     --gin_bindings="CHECKPOINT = '/path/to/all-MiniLM-L6-v2'"
 
-Files that the release was made from are recognized by their digests, and
-checked first. The exit code is 0 if all bytes are the same. A recipe can run
-any code: look at a stranger's before. `scripts.verify` runs none.
+The provenance records the digests of the files that the release was made from;
+yours are compared with these first. The exit code is 0 if all bytes are the
+same. A recipe can run any code, so read a stranger's first. (`scripts.verify`
+runs none.)
 """
 
 from absl import flags
@@ -17,20 +18,21 @@ from exporters.errors import ExportError
 
 _GIN_BINDINGS = flags.DEFINE_multi_string(
   "gin_bindings",
-  [],
-  'Where a file lies that the recipe names by its digest, such as "CHECKPOINT '
-  "= '/path/to/checkpoint'\". May be repeated.",
+  None,
+  "Where you have a file that the recipe names by its digest, such as "
+  "\"CHECKPOINT = '/path/to/checkpoint'\".",
 )
 
 
 def main(provenance: str) -> None:
+  """Reproduces one release."""
   with progress.Progress() as shown:
     program.prepare_tensorflow()
     from exporters.life_cycle import exporting
     from exporters.release import reproduce
 
     done = reproduce.reproduce(
-      provenance, _GIN_BINDINGS.value, exporting.Stages(shown.announce)
+      provenance, _GIN_BINDINGS.value or (), exporting.Stages(shown.announce)
     )
   for file in done.same:
     print(f"same       {file}")
@@ -39,10 +41,8 @@ def main(provenance: str) -> None:
   for note in done.notes:
     print(f"note       {note}")
   if done.different:
-    raise ExportError(
-      f"{len(done.different)} of {len(done.same) + len(done.different)} files "
-      "are not the same."
-    )
+    count = len(done.same) + len(done.different)
+    raise ExportError(f"{len(done.different)} of {count} files differ.")
   print(f"All {len(done.same)} files are the same, byte for byte.")
 
 

@@ -1,13 +1,13 @@
-"""Verifies an archive from someone else, before anything of it is loaded.
+r"""Verifies an archive from someone else before anything in it is loaded.
 
   python -m scripts.verify 1.tar.gz
-  python -m scripts.verify 1.tar.gz --provenance=1.provenance.json \\
-    --public_key=publisher.pem
+  python -m scripts.verify 1.tar.gz --provenance=1.provenance.json \
+    --public_key=publisher.pub
 
-Its members, their sizes and the operations of its graph are looked through
-first; with a provenance the digests, with a key the signatures beside the
-files. Only what passes is loaded, in a fresh process that tries what a consumer
-would. The exit code is 0 if all is well.
+First it inspects the members, their sizes and the operations of the graph;
+given a provenance, it compares the digests; given a key, it verifies the
+signatures beside the files. Only an archive that passes is loaded, in a fresh
+process that tries what a consumer would. The exit code is 0 if all is well.
 """
 
 from absl import flags
@@ -15,7 +15,7 @@ from absl import flags
 from exporters.command_line import program
 
 _PROVENANCE = flags.DEFINE_string(
-  "provenance", None, "The provenance that the publisher wrote beside it."
+  "provenance", None, "The provenance that came with the archive."
 )
 _PUBLIC_KEY = flags.DEFINE_string(
   "public_key", None, "The publisher's public key (PEM)."
@@ -24,6 +24,7 @@ _CHECKS = program.define_checks()
 
 
 def main(archive: str) -> None:
+  """Verifies one archive."""
   program.prepare_tensorflow()
   from exporters.release import verify
 

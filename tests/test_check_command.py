@@ -56,4 +56,4 @@ def test_a_call_without_a_batch_dimension_of_its_own(tmp_path):
 def test_no_saved_model(tmp_path):
   done = command.run("scripts.check", str(tmp_path), check=False)
   assert done.returncode == 1
-  assert "is no SavedModel" in done.stderr
+  assert "is not a SavedModel" in done.stderr

@@ -224,7 +224,7 @@ class TestWaysIn:
   def test_weights_h5_of_another_width(self, tmp_path):
     path = tmp_path / "encoder.weights.h5"
     small_bert.encoder(intermediate_size=64).save_weights(path)
-    with pytest.raises(ExportError, match="another size of model"):
+    with pytest.raises(ExportError, match="model has another size"):
       restored(path)
 
   @pytest.mark.parametrize("write", ["torch_zip", "torch_legacy"])
@@ -464,7 +464,7 @@ class TestIdentified:
     shown = command.run("scripts.inspect", str(directory / "bert_model.ckpt"))
     for line in (
       r"kind +TF1 name-based checkpoint",
-      r"num_attention_heads +1 \(customary; the file does not tell\)",
+      r"num_attention_heads +1 \(assumed: the file does not say\)",
       r"layer_0/ \.\.\. layer_1/ \(2 alike\)",
       r"word_embeddings +40x16 float32",
       r"bert.BertExporter.with_mlm = True",

@@ -13,41 +13,67 @@ import tensorflow_hub as hub
 import tensorflow_text  # noqa: F401 - preprocessors' operations.
 
 from exporters import checks
+from scripts.small_instances import INSTANCES
+from scripts.small_instances import Instance
+from scripts.small_instances import Kind
 from tests import command
-from tests.cases import CASES
-from tests.cases import Case
+from tests.applicability import not_applicable
+
+# Of scale: how far an image model may be from its reference, traced.
+_SAME = 1e-6
 
 
 @dataclasses.dataclass(frozen=True)
 class Exported:
-  case: Case
+  instance: Instance
   path: pathlib.Path
   bindings: list[str]
   stdout: str
 
 
-@pytest.fixture(
-  scope="module",
-  params=list(CASES),
-)
+@pytest.fixture(scope="module", params=list(INSTANCES))
 def exported(request, tmp_path_factory) -> Exported:
   """The small instance, exported by its command with all checks."""
-  case = CASES[request.param]
-  inputs = tmp_path_factory.mktemp("inputs")
-  path = tmp_path_factory.mktemp("exported") / "model"
-  return export(case, path, case.write_inputs(inputs))
+  return _exported_once(request.param, tmp_path_factory)
 
 
-def export(case: Case, path: pathlib.Path, bindings: list[str]) -> Exported:
+@pytest.fixture(
+  scope="module",
+  params=[
+    name
+    for name, instance in INSTANCES.items()
+    if instance.kind is Kind.IMAGE_CLASSIFIER
+  ],
+)
+def classifier(request, tmp_path_factory) -> Exported:
+  """The same of those that classify images."""
+  return _exported_once(request.param, tmp_path_factory)
+
+
+_EXPORTED: dict[str, Exported] = {}
+
+
+def _exported_once(name: str, tmp_path_factory) -> Exported:
+  if name not in _EXPORTED:
+    instance = INSTANCES[name]
+    bindings = instance.write_inputs(tmp_path_factory.mktemp("inputs"))
+    path = tmp_path_factory.mktemp("exported") / "model"
+    _EXPORTED[name] = export(instance, path, bindings)
+  return _EXPORTED[name]
+
+
+def export(
+  instance: Instance, path: pathlib.Path, bindings: list[str]
+) -> Exported:
   """Exports an instance by its command with all checks."""
-  done = _run(case, path, bindings)
-  return Exported(case, path, bindings, done.stdout)
+  done = _run(instance, path, bindings)
+  return Exported(instance, path, bindings, done.stdout)
 
 
-def _run(case, path, bindings, *flags, **kwargs):
+def _run(instance, path, bindings, *flags, **kwargs):
   return command.run(
-    case.module,
-    f"--gin_file={command.ROOT / case.gin_file}",
+    instance.module,
+    f"--gin_file={command.ROOT / instance.leaf}",
     f"--export_path={path}",
     *(f"--gin_bindings={binding}" for binding in bindings),
     "--verbose",
@@ -58,9 +84,10 @@ def _run(case, path, bindings, *flags, **kwargs):
 
 def test_every_check_passes_or_says_why_not(exported):
   shown = " ".join(exported.stdout.split())
-  for check in exported.case.not_applicable:
-    assert check in shown.split("largest difference")[0]
-  made = len(checks.CHECKS) - len(exported.case.not_applicable)
+  without = not_applicable(exported.instance)
+  for check in without:
+    assert f" {check}: " in shown.split("largest difference")[0]
+  made = len(checks.CHECKS) - len(without)
   assert f"{made} passed" in shown
 
 
@@ -78,7 +105,9 @@ def test_bytes_do_not_depend_on_place_time_or_checks(exported, tmp_path):
       value = f"'{tmp_path / 'copy' / source.name}'"
     bindings.append(f"{name} = {value}")
   again = tmp_path / "deeper/down/model"
-  _run(exported.case, again, bindings, "--checks=none", cwd=tmp_path / "cwd")
+  _run(
+    exported.instance, again, bindings, "--checks=none", cwd=tmp_path / "cwd"
+  )
   files = _files(exported.path)
   assert files == _files(again)
   _, different, failed = filecmp.cmpfiles(
@@ -112,7 +141,7 @@ def test_each_combination_of_arguments_is_traced_once(exported):
 def test_has_the_reusable_interface(exported):
   model = hub.load(str(exported.path))
   assert callable(model)
-  assert len(model.trainable_variables) == exported.case.trainable
+  assert len(model.trainable_variables) == exported.instance.trainable
   trained = {v.ref() for v in model.trainable_variables}
   assert trained <= {v.ref() for v in model.variables}
   for loss in model.regularization_losses:
@@ -121,7 +150,7 @@ def test_has_the_reusable_interface(exported):
 
 def test_is_a_keras_layer(exported):
   layer = hub.KerasLayer(str(exported.path), trainable=True)
-  assert len(layer.trainable_weights) == exported.case.trainable
+  assert len(layer.trainable_weights) == exported.instance.trainable
   layer.trainable = False
   assert not layer.trainable_weights
 
@@ -136,6 +165,17 @@ def test_has_one_signature_of_named_tensors(exported):
     # A name of the API, not one that a tracer made up.
     assert not name.startswith("output_")
     assert isinstance(spec, tf.TensorSpec)
+
+
+def test_classifies_images_of_the_sizes_that_it_allows(classifier):
+  (figure,) = command.differences(classifier.stdout)
+  assert figure <= _SAME
+  classify = hub.load(str(classifier.path))
+  signature = classify.signatures["serving_default"]
+  (spec,) = signature.structured_input_signature[1].values()
+  size = 32 if classifier.instance.module == "exporters.vit" else None
+  assert spec.shape.as_list() == [None, size, size, 3]
+  assert classify(tf.zeros([2, 32, 32, 3])).shape == [2, 7]
 
 
 def _files(path: pathlib.Path) -> list[str]:

@@ -12,10 +12,10 @@ import numpy as np
 import pytest
 import tensorflow_hub as hub
 
+from scripts.small_instances import INSTANCES
 from tests import command
 from tests import small_bert
 from tests import test_contract
-from tests.cases import CASES
 
 # The contract, of the fixture below.
 from tests.test_contract import (
@@ -76,13 +76,13 @@ def _affine(folder: pathlib.Path):
     "configs/low_level/multiply.gin": "affine.gin",
   }
   _copy(folder, files, _AFFINE)
-  case = dataclasses.replace(
-    CASES["low_level"],
+  instance = dataclasses.replace(
+    INSTANCES["low_level"],
     module="affine",
-    gin_file=str(folder / "affine.gin"),
+    leaf=str(folder / "affine.gin"),
     trainable=2,
   )
-  return case, []
+  return instance, []
 
 
 def _first_token(folder: pathlib.Path):
@@ -95,11 +95,14 @@ def _first_token(folder: pathlib.Path):
   _copy(folder, files, _FIRST_TOKEN)
   leaf = folder / "first_token.gin"
   leaf.write_text(leaf.read_text().replace("first_token_base.gin", base))
-  case = dataclasses.replace(
-    CASES["bert"], module="first_token", gin_file=str(leaf)
+  instance = dataclasses.replace(
+    INSTANCES["bert"],
+    module="first_token",
+    leaf=str(leaf),
+    bindings=(),
   )
-  bindings = CASES["bert"].write_inputs(folder)
-  return case, [
+  bindings = INSTANCES["bert"].write_inputs(folder)
+  return instance, [
     b.replace("bert.Bert", "first_token.FirstToken") for b in bindings
   ]
 
@@ -108,15 +111,15 @@ def _first_token(folder: pathlib.Path):
 def exported(request, tmp_path_factory):
   """The changed copy, exported by its command with all checks."""
   folder = tmp_path_factory.mktemp("copied")
-  case, bindings = request.param(folder)
+  instance, bindings = request.param(folder)
   with pytest.MonkeyPatch.context() as patch:
     patch.setenv("PYTHONPATH", str(folder), prepend=os.pathsep)
-    yield test_contract.export(case, folder / "model", bindings)
+    yield test_contract.export(instance, folder / "model", bindings)
 
 
 def test_computes_what_was_changed(exported):
   model = hub.load(str(exported.path))
-  if exported.case.module == "affine":
+  if exported.instance.module == "affine":
     np.testing.assert_array_equal(model([10.0, 20.0]), [20.5, 40.5])
   else:
     outputs = model(small_bert.inputs())

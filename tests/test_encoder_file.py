@@ -12,8 +12,8 @@ from exporters import recipe
 from exporters.errors import ExportError
 from exporters.text import encoder_file
 from exporters.text import encoders
+from scripts.small_instances import encoders as small_encoders
 from tests import small_bert
-from tests import small_encoders
 
 # As google-research/bert publishes it, with the sizes of small_bert.
 JSON = {
@@ -232,18 +232,22 @@ def test_something_must_say_what_the_architecture_is(user_files):
   ("name", "text", "reason"),
   [
     ("b.json", None, "does not exist"),
-    ("b.json", "{", "does not parse"),
-    ("p.yaml", "a: [", "does not parse"),
-    ("b.json", "[" * 100_000, "does not parse"),
+    ("b.json", "{", "Cannot parse the encoder file"),
+    ("p.yaml", "a: [", "Cannot parse the encoder file"),
+    ("b.json", "[" * 100_000, "Cannot parse the encoder file"),
     ("b.json", "[]", "describes no encoder"),
     ("p.yaml", "task: {model: {backbone: {type: resnet}}}", "describes no"),
     ("p.yaml", "type: gpt", "Model Garden has albert, any, bert"),
     ("p.yaml", "{type: bert, bert: {n_layers: 2}}", "sets n_layers, which"),
     ("p.yaml", "bert: [1, 2]", "where the fields of the encoder belong"),
     ("p.yaml", "type: [bert]", "Model Garden has albert, any, bert"),
-    ("b.json", '{"num_hidden_layers": "2"}', "layers = '2', which is no size"),
-    ("b.json", '{"num_hidden_layers": null}', "None, which is no size"),
-    ("b.json", '{"num_hidden_layers": 2, "hidden_act": {}}', "is no name"),
+    (
+      "b.json",
+      '{"num_hidden_layers": "2"}',
+      "layers = '2', which is not a size",
+    ),
+    ("b.json", '{"num_hidden_layers": null}', "None, which is not a size"),
+    ("b.json", '{"num_hidden_layers": 2, "hidden_act": {}}', "is not a name"),
     ("b.json", '{"num_hidden_layers": 2, "inner_group_num": 2}', "with 1"),
   ],
 )

@@ -18,9 +18,9 @@ from exporters import checks
 from exporters.errors import ExportError
 from exporters.life_cycle import exporting
 from exporters.text import encoders
+from scripts.small_instances import encoders as small_encoders
+from scripts.small_instances import sentencepiece_model as small_sentencepiece
 from tests import small_bert
-from tests import small_encoders
-from tests import small_sentencepiece
 
 # Whether each has `.mlm`. The one least like a BERT gets all checks.
 THOROUGH = {"mobilebert": True}
@@ -276,8 +276,8 @@ def test_refuses_what_breaks_an_encoders_promises(config, reason):
 @pytest.mark.parametrize(
   ("name", "field", "reason"),
   [
-    ("teams", "with_mlm", "does not tell its embedding table"),
-    ("albert", "copy_pooler_dense_to_encoder", "has no pooler to copy"),
+    ("teams", "with_mlm", "does not expose its embedding table"),
+    ("albert", "copy_pooler_dense_to_encoder", "has no pooler that could be"),
   ],
 )
 def test_refuses_heads_that_a_type_cannot_have(tmp_path, name, field, reason):

@@ -96,11 +96,11 @@ def test_what_is_published_must_be_restored(
 @pytest.mark.parametrize(
   ("value", "reason"),
   [
-    (1.5, "lies between 0 and 1"),
-    (1, "lies between 0 and 1"),
-    (-0.5, "lies between 0 and 1"),
-    ("x", "is no number"),
-    (True, "is no number"),
+    (1.5, "is between 0 and 1"),
+    (1, "is between 0 and 1"),
+    (-0.5, "is between 0 and 1"),
+    ("x", "is not a number"),
+    (True, "is not a number"),
   ],
 )
 def test_defaults_that_cannot_be(checkpoint, tmp_path, value, reason):
@@ -136,7 +136,7 @@ def test_defaults_are_not_for_keras(checkpoint, tmp_path):
 @pytest.mark.parametrize(
   ("field", "value", "reason"),
   [
-    ("do_lower_case", "False", "must be bool.*without quotes"),
+    ("do_lower_case", "False", "must be bool.*only text has quotes"),
     ("vocab_file", 3, "must be str or None"),
     ("default_seq_length", 19.5, "must be int"),
     ("default_seq_length", True, "must be int"),
@@ -198,7 +198,7 @@ class Raising(base.Exporter):
 @pytest.mark.parametrize(
   ("while_building", "reason"),
   [
-    (True, "Cannot build the model .*: NotImplementedError: no such. Mend"),
+    (True, "Cannot build the model .*: NotImplementedError: no such. Fix"),
     (False, "Cannot trace the model: InvalidArgumentError: of another width"),
   ],
 )

@@ -17,11 +17,11 @@ import tensorflow_hub as hub
 import tf_keras
 import yaml
 
+from scripts.small_instances import images as small_images
 from tests import checkpoint_files
 from tests import command
 from tests import numpy_bert
 from tests import small_bert
-from tests import small_images
 
 OVERLAY = {
   "official.legacy.bert.export_tfhub": "official.legacy.bert.bert_models",

@@ -17,7 +17,8 @@ from exporters import resnet
 from exporters.errors import ExportError
 from exporters.life_cycle import exporting
 from exporters.vision import images
-from tests import small_images
+from scripts.small_instances import images as small_images
+from scripts.small_instances import sizes
 
 
 @pytest.fixture(scope="module")
@@ -128,7 +129,7 @@ class TestKerasH5:
 
   def test_other_depth(self, tmp_path):
     small_images.resnet(depth=18).save_weights(tmp_path / "weights.h5")
-    with pytest.raises(ExportError, match="not one of this model"):
+    with pytest.raises(ExportError, match="does not fit this model"):
       restored(tmp_path / "weights.h5")
 
   def test_remote_file_system(self, model, tmp_path):
@@ -166,7 +167,7 @@ def exporter():
     gin.clear_config()
     loaded = recipe.load(
       ["configs/resnet/resnet_50.gin"],
-      [f"CHECKPOINT = '{checkpoint}'", *small_images.RESNET, *bindings],
+      [f"CHECKPOINT = '{checkpoint}'", *sizes.RESNET, *bindings],
     )
     gin.clear_config()
     return loaded.exporter
@@ -194,8 +195,8 @@ class TestMistakes:
     other = small_images.resnet(depth=18)
     path = tf.train.Checkpoint(model=other).write(str(tmp_path / "ckpt"))
     message = refused(exporter(path), tmp_path)
-    assert "is not one of this model" in message
-    assert "another size of model" in message
+    assert "does not fit this model" in message
+    assert "model has another size" in message
 
   def test_backbone_alone_has_no_classification(
     self, exporter, model, tmp_path
@@ -225,7 +226,7 @@ class TestMistakes:
     ("names", "background", "hint"),
     [
       (6, None, "background_label = 'background'"),
-      (5, None, "Take the file"),
+      (5, None, "Use the file"),
       (8, None, "names 8 classes, but the model has 7 logits. "),
       (7, "background", "leave background_label out"),
     ],
@@ -282,7 +283,7 @@ class TestMistakes:
     [
       ("resnet.ResNetExporter.artifacts = ['logits']", "must name"),
       ("backbones.Backbone.type = 'vit'", "backbone of type 'vit'"),
-      (f"{small_images.MODEL}.input_size = [32, 32]", "input_size"),
+      (f"{sizes.MODEL}.input_size = [32, 32]", "input_size"),
     ],
   )
   def test_recipe(self, exporter, checkpoint, tmp_path, binding, message):
@@ -334,12 +335,12 @@ class TestKerasModels:
   @pytest.mark.parametrize(
     ("fields", "message"),
     [
-      ({"output_layer": "lost"}, "no layer 'lost'. It has left"),
+      ({"output_layer": "lost"}, "no layer 'lost'. Its layers are left"),
       (
         {"input_layer": "last", "output_layer": "hidden"},
-        "does not follow from",
+        "cannot be computed from",
       ),
-      ({"model_file": "x.keras"}, "Set one of"),
+      ({"model_file": "x.keras"}, "Set exactly one of"),
     ],
   )
   def test_mistakes(self, whole, fields, message):

@@ -12,8 +12,8 @@ import tf_keras
 
 from exporters.saved_model import files
 from scripts import digits
+from scripts.small_instances import images as small_images
 from tests import command
-from tests import small_images
 
 DIGITS = command.ROOT / "tests/testdata/digits_resnet"
 # ImageNet's, in [0, 1].
@@ -261,33 +261,6 @@ def test_legacy_resnet_50_of_any_size(tmp_path):
   # Half of what Model Garden's exporter writes for its one half, 2.8 MB.
   graph = tmp_path / "model/classification/saved_model.pb"
   assert graph.stat().st_size <= 1_400_000
-
-
-@pytest.mark.parametrize("variant", small_images.VARIANTS)
-def test_every_architecture_passes_the_checks(variant, tmp_path):
-  """From a checkpoint in which no variable has its initial value."""
-  gin_file, bindings = small_images.VARIANTS[variant]
-  write = small_images.written_by_leaf(gin_file, *bindings)
-  # All of these layers stand in the legacy one too, which can be made smaller.
-  level = "basic" if variant == "efficientnet" else "all"
-  done = command.export(
-    gin_file.split("/")[1],
-    gin_file,
-    tmp_path / "model",
-    f"--checks={level}",
-    bindings=write(tmp_path),
-  )
-  (figure,) = command.differences(done.stdout)
-  assert figure <= SAME
-  classify = hub.load(str(tmp_path / "model"))
-  (spec,) = (
-    classify.signatures["serving_default"]
-    .structured_input_signature[1]
-    .values()
-  )
-  size = 32 if variant == "vit" else None
-  assert spec.shape.as_list() == [None, size, size, 3]
-  assert classify(tf.zeros([2, 32, 32, 3])).shape == [2, 7]
 
 
 def _parameters(blocks: tuple[int, ...], *, bottleneck: bool) -> int:

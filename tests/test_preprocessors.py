@@ -14,8 +14,8 @@ from exporters import checks
 from exporters.errors import ExportError
 from exporters.life_cycle import exporting
 from exporters.text import sentencepiece_model
+from scripts.small_instances import sentencepiece_model as small_sentencepiece
 from tests import small_bert
-from tests import small_sentencepiece
 from tests import wheels
 
 _ODD = [
@@ -191,9 +191,9 @@ def test_accents_and_case_count_in_cased_text_alone(pair):
 @pytest.mark.parametrize(
   ("content", "reason"),
   [
-    (None, "is no file"),
-    (b"", "is no SentencePiece model"),
-    (b"[PAD]\n[UNK]\n", "is no SentencePiece model"),
+    (None, "is not a file"),
+    (b"", "is not a SentencePiece model"),
+    (b"[PAD]\n[UNK]\n", "is not a SentencePiece model"),
   ],
 )
 def test_refuses_what_is_no_sentencepiece_model(tmp_path, content, reason):
@@ -214,7 +214,7 @@ def test_needs_one_of_the_two_files(folder):
     exporter = bert_preprocessor.BertPreprocessorExporter(
       do_lower_case=True, **files
     )
-    with pytest.raises(ExportError, match="Set one of vocab_file"):
+    with pytest.raises(ExportError, match="exactly one of vocab_file"):
       exporter.build()
 
 

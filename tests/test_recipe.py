@@ -79,7 +79,7 @@ def test_misspelt_class(tmp_path):
 
 def test_misspelt_class_in_a_binding(tmp_path):
   message = refusal(tmp_path, _GOOD, "low_level.LowLevl.factor = 3.0")
-  assert "knows no 'low_level.LowLevl'" in message
+  assert "uses 'low_level.LowLevl', but imports nothing" in message
   assert "Did you mean 'low_level.LowLevelExporter'?" in message
   assert "(--gin_bindings, line 1)" in message
 

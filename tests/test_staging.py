@@ -10,7 +10,7 @@ import pytest
 
 from exporters.errors import ExportError
 from exporters.life_cycle import staging
-from tests import cases
+from scripts.small_instances import INSTANCES
 from tests import command
 
 
@@ -158,10 +158,10 @@ def test_parent_that_is_a_file(tmp_path):
 @pytest.fixture(scope="module")
 def bert(tmp_path_factory):
   """A small BERT's flags."""
-  case = cases.CASES["bert"]
-  bindings = case.write_inputs(tmp_path_factory.mktemp("inputs"))
+  instance = INSTANCES["bert"]
+  bindings = instance.write_inputs(tmp_path_factory.mktemp("inputs"))
   return [
-    f"--gin_file={case.gin_file}",
+    f"--gin_file={instance.leaf}",
     *(f"--gin_bindings={binding}" for binding in bindings),
     "--checks=none",
   ]

@@ -271,7 +271,9 @@ def test_names_are_harmless_to_a_terminal(tmp_path, module):
 
 def test_other_names_of_torch_are_no_attack(tmp_path):
   path = write_zip(tmp_path / "model.bin", b"ctorch\ndevice\n.")
-  with pytest.raises(ExportError, match="'torch.device', which is not read"):
+  with pytest.raises(
+    ExportError, match="'torch.device', which is not supported"
+  ):
     read(path)
 
 

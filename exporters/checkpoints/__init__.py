@@ -1,4 +1,13 @@
-"""Opens the checkpoint that a user has, of whatever kind, by its path alone."""
+"""Checkpoints: opened by their path alone, whatever kind they are of.
+
+`open_checkpoint` and `restore` are what other packages use. `checkpoint` says
+what every kind offers, and a module a kind reads it: TF2 (`object_based`), TF1
+(`tf1`), Keras (`keras_h5`, `weights_h5`), SavedModels of earlier exports
+(`saved_models`) and Hugging Face folders (`hugging_face`). What files say about
+encoders (`encoder_json`, `encoder_fields`, `sentence_embedding`) lies here too.
+`exporters.base` and what lies above it may import this package; it may import
+only `saved_model`, `fields` and `errors`.
+"""
 
 import os
 import re
@@ -6,6 +15,7 @@ import re
 import tensorflow as tf
 
 from exporters.checkpoints import hugging_face
+from exporters.checkpoints import hugging_face_config
 from exporters.checkpoints import keras_h5
 from exporters.checkpoints import saved_models
 from exporters.checkpoints import weights_h5
@@ -13,9 +23,9 @@ from exporters.checkpoints.checkpoint import Checkpoint as Checkpoint
 from exporters.checkpoints.checkpoint import readable
 from exporters.checkpoints.checkpoint import restore as restore
 from exporters.checkpoints.checkpoint import uninitialized as uninitialized
-from exporters.checkpoints.object_based import Files
 from exporters.checkpoints.object_based import ObjectBased
-from exporters.checkpoints.object_based import listed
+from exporters.checkpoints.tensorflow_files import Files
+from exporters.checkpoints.tensorflow_files import listed
 from exporters.checkpoints.tf1 import Tf1
 from exporters.errors import ExportError
 
@@ -23,25 +33,25 @@ _SUFFIX = re.compile(r"\.(index|data-\d{5}-of-\d{5})$")
 
 
 def open_checkpoint(path: str, *, averages: bool | None = None) -> Checkpoint:
-  """Returns the checkpoint at `path`.
+  """Opens the checkpoint at `path`.
 
   Args:
-    path: Local or remote, as `tf.io.gfile` reads it: the prefix of a TF2 or TF1
-      checkpoint's files, a directory of such checkpoints (the newest is
-      taken), a Keras `.h5` or `.weights.h5` file, a Hugging Face folder, or
+    path: A local or remote path, as `tf.io.gfile` reads it: the prefix of a TF2
+      or TF1 checkpoint's files, a directory of such checkpoints (the newest is
+      opened), a Keras `.h5` or `.weights.h5` file, a Hugging Face folder, or
       the SavedModel of an earlier export.
-    averages: Whether to take a TF2 checkpoint's averaged weights; see
+    averages: Whether to restore a TF2 checkpoint's averaged weights; see
       `ObjectBased`.
 
   Raises:
-    ExportError: There is nothing at `path`, or nothing known, or it is damaged,
-      or it has no averaged weights although they are wanted.
+    ExportError: There is no checkpoint of a known kind, it is damaged, or it
+      lacks the averaged weights that are asked for.
   """
   checkpoint = _opened(path, averages)
   if averages and not isinstance(checkpoint, ObjectBased):
     raise ExportError(
       f"The checkpoint '{path}' is a {checkpoint.kind}, which has no averaged "
-      "weights that are known here. Leave average_weights out."
+      "weights that an export can find. Leave average_weights out."
     )
   return checkpoint
 
@@ -53,9 +63,9 @@ def _opened(path: str, averages: bool | None) -> Checkpoint:
   folder, name = os.path.split(path)
   weights = None
   if name in hugging_face.WEIGHTS:
-    # The file by itself does not say of which architecture it is.
+    # The architecture is in the folder's config.json, not in this file.
     path, weights = folder or ".", name
-  if tf.io.gfile.exists(os.path.join(path, hugging_face.CONFIG)):
+  if tf.io.gfile.exists(os.path.join(path, hugging_face_config.CONFIG)):
     with readable(path):
       return hugging_face.HuggingFace(path, weights=weights)
   if keras_h5.is_h5(path):
@@ -71,7 +81,7 @@ def _opened(path: str, averages: bool | None) -> Checkpoint:
 
 
 def _prefix(path: str) -> str:
-  """Returns the prefix of a TF2 checkpoint's files."""
+  """Returns the prefix of a TF2 or TF1 checkpoint's files."""
   prefix = _SUFFIX.sub("", path)
   if tf.io.gfile.exists(f"{prefix}.index"):
     return prefix
@@ -86,12 +96,13 @@ def _prefix(path: str) -> str:
 
 
 def _newest(directory: str) -> str:
-  # The `checkpoint` file knows, unless the directory was trimmed. Of what it
-  # says, the name alone: the directory may have been moved, and nothing outside
-  # of it is read, whoever wrote the file.
+  """Returns the prefix of the newest checkpoint in a directory."""
+  # The file `checkpoint` names it, unless that one was deleted. Only the last
+  # part of its path counts: the directory may have been moved, and the file may
+  # be hostile, so nothing outside of the directory is read.
   try:
     state = tf.train.get_checkpoint_state(directory)
-  except ValueError:  # It is no text, or empty.
+  except ValueError:  # It is not text, or empty.
     state = None
   latest = os.path.basename(state.model_checkpoint_path) if state else ""
   if latest and f"{latest}.index" in tf.io.gfile.listdir(directory):
@@ -115,8 +126,8 @@ def _step(prefix: str) -> tuple[int, str]:
 def _looked_for(path: str) -> str:
   return (
     f"Looked for '{path}.index' (TF2 or TF1 checkpoint), '{path}/checkpoint' "
-    f"and '{path}/*.index' (directory of them), '{path}' as a Keras .h5 or "
-    f".weights.h5 file, '{path}/{saved_models.FILE}' (SavedModel), "
-    f"'{path}/{hugging_face.CONFIG}' with {' or '.join(hugging_face.WEIGHTS)} "
-    "(Hugging Face)."
+    f"and '{path}/*.index' (directory of checkpoints), '{path}' as a Keras .h5 "
+    f"or .weights.h5 file, '{path}/{saved_models.FILE}' (SavedModel), "
+    f"'{path}/{hugging_face_config.CONFIG}' with "
+    f"{' or '.join(hugging_face.WEIGHTS)} (Hugging Face)."
   )

@@ -19,8 +19,8 @@ from exporters.errors import first_line
 from exporters.saved_model.variables import variable_name
 
 # What `declared` calls the GELU by the error function; see
-# `exporters.encoders.exact_gelu`. "gelu" is the tanh approximation, as it is
-# in Model Garden.
+# `exporters.text.encoders.exact_gelu`. "gelu" is the tanh approximation, as in
+# Model Garden.
 EXACT_GELU = "exporters>exact_gelu"
 
 
@@ -30,7 +30,7 @@ class Match:
 
   Attributes:
     pairs: Variables, each with a function that reads its value.
-    mismatch: What has no counterpart.
+    mismatch: The variables and tensors that have no counterpart.
     ignored: The names of tensors outside the parts that are restored: other
       heads, an optimizer's slots, counters.
   """
@@ -47,7 +47,13 @@ class Match:
     ignored: Sequence[str],
     **differences: Any,
   ) -> Match:
-    """Returns a match of these pairs; `differences` are `Mismatch`'s own."""
+    """Returns a match of these pairs.
+
+    Args:
+      pairs: See the class.
+      ignored: See the class.
+      **differences: The other attributes of `Mismatch`.
+    """
     return cls(
       pairs=pairs,
       mismatch=mismatch.Mismatch(restorable=len(pairs), **differences),
@@ -57,12 +63,12 @@ class Match:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Tensor:
-  """A tensor of a checkpoint, read when it is needed.
+  """A tensor of a checkpoint, read when its values are needed.
 
   Attributes:
     shape: Its dimensions.
-    dtype: Such as "float32".
-    read: Returns it.
+    dtype: The name of its type, such as "float32".
+    read: Returns the values, an array or a `tf.Tensor`.
   """
 
   shape: tuple[int, ...]
@@ -71,6 +77,7 @@ class Tensor:
 
   @property
   def transposed(self) -> Tensor:
+    """The same tensor with its axes in reverse order."""
     return dataclasses.replace(
       self, shape=self.shape[::-1], read=lambda: self.read().T
     )
@@ -80,33 +87,37 @@ class Checkpoint(abc.ABC):
   """Weights in one of the formats that people have.
 
   Attributes:
-    path: What the user gave, for messages.
-    kind: The format's name, for messages.
+    path: The path that the user gave, for messages.
+    kind: The name of the format, for messages.
   """
 
   kind: str
 
   def __init__(self, path: str):
     self.path = path
-    self._copies = contextlib.ExitStack()  # Until the checkpoint goes.
+    self._copies = contextlib.ExitStack()  # They live as long as this object.
 
   @abc.abstractmethod
   def match(self, items: Mapping[str, Any]) -> Match:
-    """Returns where the variables below `items` come from.
+    """Pairs the variables below `items` with tensors.
 
     Args:
       items: Trackables (layers, models) by the name under which an object-based
-        checkpoint holds them. One trackable may have several names; one of
-        them is enough.
+        checkpoint holds them. A trackable may have several names, of which the
+        checkpoint needs only one.
+
+    Raises:
+      ExportError: The checkpoint is damaged, or its weights can't be told
+        apart.
     """
 
   @property
   @abc.abstractmethod
   def tensors(self) -> Mapping[str, Tensor]:
-    """All that it holds, by name; what training keeps begins `optimizer/`."""
+    """All tensors, by name; an optimizer's names begin with `optimizer/`."""
 
   def _local(self, path: str) -> str:
-    """Returns `path`, or a local copy for libraries that read no other."""
+    """Returns `path`, or a local copy for libraries that read only such."""
     if "://" not in path:
       return path
     folder = self._copies.enter_context(tempfile.TemporaryDirectory())
@@ -116,44 +127,45 @@ class Checkpoint(abc.ABC):
 
   @property
   def parts(self) -> frozenset[str]:
-    """The names under which it holds models, if it is of a kind that does."""
+    """The names under which it holds models; empty for kinds without names."""
     return frozenset()
 
   @property
   def files(self) -> Sequence[str]:
-    """The files that it is read from, in order."""
+    """The paths of the files that are read, in a fixed order."""
     return [self.path]
 
   @property
   def vocab_file(self) -> str | None:
-    """The vocabulary that the checkpoint brings, if it does."""
+    """The path of the vocabulary that comes with the checkpoint, if any."""
     return None
 
   @property
   def declared(self) -> Mapping[str, Any]:
-    """The sizes and rates that the checkpoint states of itself.
+    """The sizes and rates that the checkpoint states for its model.
 
-    Keys are the fields of Model Garden's encoder configurations, such as
-    `hidden_size`, and `do_lower_case`. Empty if it states nothing.
+    Keys are `do_lower_case` and the fields of Model Garden's encoder
+    configurations, such as `hidden_size`. Empty if it states nothing.
     """
     return {}
 
   @property
   def sentence_embedding(self) -> SentenceEmbedding | None:
-    """How a sentence encoder pools; None for any other model."""
+    """How a sentence encoder pools its outputs; None for any other model."""
     return None
 
 
 @contextlib.contextmanager
 def uninitialized() -> Iterator[list[tf.Variable]]:
-  """Creates variables without values: a restore is about to give them theirs.
+  """Creates variables without initial values, for a restore that follows.
 
   Drawing the weights of BERT-base at random takes longer than reading them, and
-  memory that nothing has written to takes no room.
+  memory that was never written to takes no room.
 
   Yields:
-    A list, to which each variable so created is added. Whoever publishes one
-    sees to it that it was restored: it holds whatever was in memory before.
+    A list of the variables that were created so, which grows with each. They
+    hold whatever was in memory, so a variable that is published must have been
+    restored.
   """
   created: list[tf.Variable] = []
 
@@ -173,15 +185,20 @@ def uninitialized() -> Iterator[list[tf.Variable]]:
 
 
 def restore(checkpoint: Checkpoint, items: Mapping[str, Any]) -> Match:
-  """Restores all variables below `items`, or none.
+  """Restores all variables below `items`.
+
+  Args:
+    checkpoint: The checkpoint.
+    items: Trackables by name; see `Checkpoint.match`.
 
   Returns:
     What was restored.
 
   Raises:
-    ExportError: A variable has no counterpart of its shape, the part of the
-      checkpoint that is restored holds more than the model, a value is not
-      finite or of another kind than its variable, or a file can't be read.
+    ExportError: The model and the part of the checkpoint to restore don't have
+      the same variables with the same shapes, and nothing was restored. Or a
+      value is not finite or not a floating-point number, or a file can't be
+      read.
   """
   with readable(checkpoint.path):
     match = checkpoint.match(items)
@@ -191,7 +208,7 @@ def restore(checkpoint: Checkpoint, items: Mapping[str, Any]) -> Match:
     for variable, read in match.pairs:
       value = read()
       dtype = tf.as_dtype(value.dtype)
-      # Quantized weights need their scales; as they are they mean nothing.
+      # Quantized weights mean nothing without their scales.
       if variable.dtype.is_floating and dtype not in (
         tf.float16,
         tf.bfloat16,
@@ -207,22 +224,22 @@ def restore(checkpoint: Checkpoint, items: Mapping[str, Any]) -> Match:
   if not_floating:
     names = "\n".join(not_floating)
     raise ExportError(
-      f"The checkpoint '{checkpoint.path}' holds values that are no floating "
-      f"point numbers in\n{names}\nPerhaps it is quantized. Take the model as "
-      "it was before, in float32, float16 or bfloat16."
+      f"The checkpoint '{checkpoint.path}' holds values that are not "
+      f"floating-point numbers in\n{names}\nPerhaps it is quantized. Use the "
+      "model from before that, in float32, float16 or bfloat16."
     )
   if not_finite:
     names = "\n".join(not_finite)
     raise ExportError(
       f"The checkpoint '{checkpoint.path}' holds NaN or infinite values in\n"
-      f"{names}\nIts training diverged, or the file is damaged. Take an "
-      "earlier checkpoint."
+      f"{names}\nIts training diverged, or the file is damaged. Use an earlier "
+      "checkpoint."
     )
   return match
 
 
 def _is_finite(value: tf.Tensor) -> bool:
-  """Whether no number in `value` is NaN or infinite; needs no memory."""
+  """Tells whether no number is NaN or infinite, without a copy in memory."""
   if value.dtype.is_floating:
     try:
       tf.debugging.check_numerics(value, "")
@@ -233,12 +250,19 @@ def _is_finite(value: tf.Tensor) -> bool:
 
 @contextlib.contextmanager
 def readable(path: str) -> Iterator[None]:
-  """Rewords what TensorFlow raises on files that are absent or damaged."""
+  """Rewords what TensorFlow raises for files that are missing or damaged.
+
+  Args:
+    path: The checkpoint's path that the user gave.
+
+  Raises:
+    ExportError: The block could not read a file.
+  """
   try:
     yield
   except (tf.errors.NotFoundError, FileNotFoundError) as e:
     raise ExportError(
-      f"Cannot read the checkpoint '{path}': a file of it is missing. "
+      f"Cannot read the checkpoint '{path}': one of its files is missing. "
       f"({first_line(e)}) Copy all of its files: the `.index` and every "
       "`.data-*-of-*`."
     ) from e

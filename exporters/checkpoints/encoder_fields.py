@@ -1,7 +1,7 @@
-"""What others call the fields of Model Garden's `BertEncoderConfig`."""
+"""Aliases of the fields of Model Garden's `BertEncoderConfig`."""
 
-# `BertEncoderConfig`'s name; those of google-research's JSON, of
-# `transformers`, and of Model Garden's other configurations of encoders.
+# By `BertEncoderConfig`'s name, the names in google-research's JSON, in that of
+# `transformers`, and in Model Garden's other configurations of encoders.
 _ALIASES = {
   "vocab_size": ("word_vocab_size",),
   "embedding_size": ("word_embed_size", "embedding_width"),
@@ -23,5 +23,5 @@ _NAMES = {
 
 
 def bert_name(field: str) -> str:
-  """Returns what `BertEncoderConfig` calls a field."""
+  """Returns `BertEncoderConfig`'s name of a field; an unknown one as it is."""
   return _NAMES.get(field, field)

@@ -1,7 +1,7 @@
-"""What the JSON beside an encoder's weights says, whoever wrote it.
+"""The keys of the JSON beside an encoder's weights, and what they may say.
 
 google-research's `bert_config.json` and the `config.json` of `transformers` use
-the same keys, but for DistilBERT's.
+the same keys, except for DistilBERT.
 """
 
 from collections.abc import Iterable, Mapping
@@ -13,7 +13,7 @@ from exporters.errors import ExportError
 
 
 def _fields(*keys: str) -> tuple[tuple[str, str], ...]:
-  """Returns the field of `BertEncoderConfig` for each key of the JSON."""
+  """Returns pairs: a field of `BertEncoderConfig`, and its key in the JSON."""
   return tuple((bert_name(key), key) for key in keys)
 
 
@@ -38,7 +38,7 @@ DISTILBERT_FIELDS = _fields(
   "dropout",
   "attention_dropout",
 )
-# MobileBERT has more than BERT, and calls it as Model Garden does.
+# MobileBERT has more keys than BERT; Model Garden's fields have the same names.
 MOBILEBERT_FIELDS = FIELDS + _fields(
   "intra_bottleneck_size",
   "use_bottleneck_attention",
@@ -47,7 +47,7 @@ MOBILEBERT_FIELDS = FIELDS + _fields(
   "normalization_type",
   "classifier_activation",
 )
-# What Model Garden computes one way only, and has no field for.
+# Keys for which Model Garden has no field: the one value that it computes with.
 _ONE_WAY = {
   # ALBERT: one layer that is shared by all.
   "num_hidden_groups": 1,
@@ -56,11 +56,15 @@ _ONE_WAY = {
   "trigram_input": True,
   "use_bottleneck": True,
 }
-# What a value has to be, by its key.
-_SIZE = ("size", lambda value: type(value) is int and 0 <= value < 2**31)
-_RATE = ("rate", lambda value: type(value) in (int, float) and 0 <= value <= 1)
-_CHOICE = ("truth value", lambda value: isinstance(value, bool))
-_NAME = ("name", lambda value: isinstance(value, str))
+# What a value must be, in words and as a test.
+_SIZE = ("a size", lambda value: type(value) is int and 0 <= value < 2**31)
+_RATE = (
+  "a rate between 0 and 1",
+  lambda value: type(value) in (int, float) and 0 <= value <= 1,
+)
+_CHOICE = ("true or false", lambda value: isinstance(value, bool))
+_NAME = ("a name", lambda value: isinstance(value, str))
+# By key; all others are sizes.
 _WANTED = {
   "hidden_dropout_prob": _RATE,
   "attention_probs_dropout_prob": _RATE,
@@ -80,25 +84,26 @@ def refuse_unfit(
   path: str,
   one_way: Mapping[str, Any] | None = None,
 ) -> None:
-  """Raises `ExportError` for values that are odd, or that nothing computes.
+  """Raises `ExportError` for values that are wrong or not supported.
 
   Args:
-    content: The JSON.
-    keys: Those that are read, if they are there.
+    content: What the JSON holds.
+    keys: The keys that are read, if they are there.
     path: The file, for messages.
-    one_way: Further keys, with the one value that is computed with.
+    one_way: Further keys, each with the one value that is supported.
   """
   for key, only in {**_ONE_WAY, **(one_way or {})}.items():
     value = content.get(key, only)
     if value != only:
       raise ExportError(
-        f"'{path}' says {key} = {reprlib.repr(value)}; what is built here "
-        f"computes with {only!r}."
+        f"'{path}' says {key} = {reprlib.repr(value)}, but Model Garden's "
+        f"encoder computes with {only!r}, so its outputs would differ. Such a "
+        "model can't be exported."
       )
   for key in keys:
     wanted, is_fit = _WANTED.get(key, _SIZE)
     if key in content and not is_fit(content[key]):
       raise ExportError(
-        f"'{path}' says {key} = {reprlib.repr(content[key])}, which is no "
-        f"{wanted}. Mend the file, or take it from where the model comes from."
+        f"'{path}' says {key} = {reprlib.repr(content[key])}, which is not "
+        f"{wanted}. Fix the file, or download it again."
       )

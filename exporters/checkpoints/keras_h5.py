@@ -1,8 +1,8 @@
-"""Keras `.h5` files: of `save_weights`, or of a whole model.
+"""Keras `.h5` files, of `save_weights` or of a whole model.
 
-A group for each layer holds the layer's weights. Layers are paired as Keras
-itself pairs them, by their order, since the names of many are made up. Nothing
-is restored unless everything fits.
+A group for each layer holds the layer's weights. Layers are paired by their
+order, as Keras itself pairs them, because many have generated names. Nothing is
+restored unless everything fits.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -13,6 +13,7 @@ from typing import Any
 import h5py
 import numpy as np
 import tensorflow as tf
+from typing_extensions import override
 
 from exporters.checkpoints.checkpoint import Checkpoint
 from exporters.checkpoints.checkpoint import Match
@@ -24,12 +25,12 @@ from exporters.saved_model.variables import variable_name
 _SIGNATURE = b"\x89HDF\r\n\x1a\n"
 _SUFFIXES = (".h5", ".hdf5")
 _WHOLE_MODEL = "model_weights"
-# Keras goes a few groups below a layer.
+# How deep groups may be nested; Keras needs only a few.
 _DEEPEST = 64
 
 
 def is_h5(path: str) -> bool:
-  """Tells whether `path` is a file that is, or claims to be, of this kind."""
+  """Tells whether a file is HDF5 by its first bytes or by its name."""
   if not tf.io.gfile.exists(path) or tf.io.gfile.isdir(path):
     return False
   with tf.io.gfile.GFile(path, "rb") as f:
@@ -52,6 +53,7 @@ class H5File(Checkpoint):
       self.file = h5py.File(local, "r")
 
   @functools.cached_property
+  @override
   def tensors(self) -> Mapping[str, Tensor]:
     with self.readable():
       return {
@@ -62,16 +64,16 @@ class H5File(Checkpoint):
       }
 
   def require_one_model(self, items: Mapping[str, Any]) -> None:
-    """Raises `ExportError` if the file can't tell the parts apart."""
+    """Raises `ExportError` unless one model alone is to be restored."""
     if "model" not in items or items.keys() & {"masked_lm"}:
       raise ExportError(
-        f"'{self.path}' holds one model's weights by layer, so that parts such "
+        f"'{self.path}' holds the weights of one model by layer, so parts such "
         f"as {', '.join(sorted(items.keys() - {'model'}))} can't be told "
-        "apart. Take a TF2 checkpoint of the training instead."
+        "apart. Use a TF2 checkpoint from the training instead."
       )
 
   def reader(self, dataset: h5py.Dataset) -> Callable[[], np.ndarray]:
-    """Returns what reads a dataset."""
+    """Returns a function that reads a dataset."""
 
     def read() -> np.ndarray:
       with self.readable():
@@ -81,10 +83,14 @@ class H5File(Checkpoint):
 
   @contextlib.contextmanager
   def readable(self) -> Iterator[None]:
-    """Rewords what h5py raises on files that can't be read."""
+    """Rewords what h5py raises for files that are truncated or damaged.
+
+    Raises:
+      ExportError: The block could not read the file.
+    """
     try:
       yield
-    # What h5py raises on files that are truncated, damaged or hostile.
+    # h5py raises all of these, hostile files included.
     except (OSError, KeyError, RuntimeError, ValueError, TypeError) as e:
       raise ExportError(
         f"Cannot read the checkpoint '{self.path}': as a Keras .h5 file it is "
@@ -102,6 +108,7 @@ class KerasH5(H5File):
       self._layers = self._read_layers()
       self._others = self._names_of_others()
 
+  @override
   def match(self, items: Mapping[str, Any]) -> Match:
     self.require_one_model(items)
     model = items["model"]
@@ -123,7 +130,7 @@ class KerasH5(H5File):
       for variable, name in zip(variables, names, strict=False):
         shape = tensors[name].shape
         if _parameter(name) != _parameter(variable.name):
-          # A layer that was frozen keeps its weights in another order.
+          # Keras keeps the weights of a frozen layer in another order.
           missing.append(variable_name(variable))
           unexpected.append(name)
         elif shape == tuple(variable.shape):
@@ -144,21 +151,22 @@ class KerasH5(H5File):
     """Returns each layer's weights by name, in the order of the file."""
     root = self.file
     if "layer_names" not in root.attrs:
-      root = hard(root, _WHOLE_MODEL)
+      root = item_within(root, _WHOLE_MODEL)
     layers = {}
     for layer in _strings(root, "layer_names"):
-      group = hard(root, layer)
+      group = item_within(root, layer)
       if not isinstance(group, h5py.Group):
-        raise ValueError(f"'{layer}' is no group")
+        raise ValueError(f"'{layer}' is not a group")
       tensors = {
-        n: numeric(hard(group, n), n) for n in _strings(group, "weight_names")
+        n: _numeric(item_within(group, n), n)
+        for n in _strings(group, "weight_names")
       }
       if tensors:
         layers[layer] = tensors
     return layers
 
   def _names_of_others(self) -> list[str]:
-    """Returns the tensors that belong to no layer: an optimizer's, mostly."""
+    """Returns the tensors that belong to no layer, mostly an optimizer's."""
     of_layers = {
       dataset.name.lstrip("/")
       for tensors in self._layers.values()
@@ -167,11 +175,14 @@ class KerasH5(H5File):
     return sorted(self.tensors.keys() - of_layers)
 
 
-def hard(group: h5py.Group, name: str) -> Any:
-  """Returns what `name` is in this very file.
+def item_within(group: h5py.Group, name: str) -> Any:
+  """Returns an item of a group by its path, never from another file.
 
-  HDF5 can refer to other files, by links and by data kept elsewhere; Keras
-  writes nothing of the kind.
+  HDF5 can point to other files, by links and by external data. Keras writes
+  neither.
+
+  Raises:
+    ValueError: There is no such item, or it lies in another file.
   """
   item = group
   for part in filter(None, name.split("/")):
@@ -183,29 +194,30 @@ def hard(group: h5py.Group, name: str) -> Any:
     if not isinstance(link, h5py.HardLink):
       raise ValueError(f"'{part}' is a link")
     item = item[part]
-  if is_dataset(item) and (item.external or item.is_virtual):
+  if _is_dataset(item) and (item.external or item.is_virtual):
     raise ValueError(f"'{name}' lies in another file")
   return item
 
 
-def is_dataset(item: Any) -> bool:
+def _is_dataset(item: Any) -> bool:
   return isinstance(item, h5py.Dataset)
 
 
-def numeric(item: Any, name: str) -> h5py.Dataset:
-  """Returns a dataset of numbers; HDF5 knows many other things."""
+def _numeric(item: Any, name: str) -> h5py.Dataset:
+  """Returns `item` if it is an array of numbers; HDF5 has many other types."""
   if (
-    not is_dataset(item) or item.shape is None or item.dtype.kind not in "biufc"
+    not _is_dataset(item)
+    or item.shape is None
+    or item.dtype.kind not in "biufc"
   ):
-    raise ValueError(f"'{name}' is no array of numbers")
+    raise ValueError(f"'{name}' is not an array of numbers")
   return item
 
 
 def _datasets(root: h5py.Group) -> Iterator[tuple[str, h5py.Dataset]]:
-  """Yields all that is in a file, each once, by its path.
+  """Yields each dataset of a file once, with its path.
 
-  Not by `visititems`, which takes minutes for groups that are nested thousands
-  deep.
+  `visititems` would take minutes for groups that are nested thousands deep.
   """
   seen = set()
   pending = [("", root)]
@@ -215,8 +227,8 @@ def _datasets(root: h5py.Group) -> Iterator[tuple[str, h5py.Dataset]]:
     if place in seen:
       continue
     seen.add(place)
-    if is_dataset(item):
-      yield path, numeric(item, path)
+    if _is_dataset(item):
+      yield path, _numeric(item, path)
     if not isinstance(item, h5py.Group):
       continue
     if path.count("/") >= _DEEPEST:
@@ -229,7 +241,7 @@ def _datasets(root: h5py.Group) -> Iterator[tuple[str, h5py.Dataset]]:
 
 
 def _strings(group: h5py.Group, name: str) -> list[str]:
-  """Returns an attribute; Keras splits one that is too long for HDF5."""
+  """Returns a list of strings; Keras splits one that is too long for HDF5."""
   names = [name] if name in group.attrs else []
   while f"{name}{len(names)}" in group.attrs:
     names.append(f"{name}{len(names)}")
@@ -248,6 +260,6 @@ def _parameter(name: str) -> str:
 
 
 def _first_line(error: Exception) -> str:
-  # Which would be shown with quotes around it.
+  # The text of a KeyError would be shown with quotes around it.
   is_key = isinstance(error, KeyError) and error.args
   return str(error.args[0] if is_key else error).partition("\n")[0].rstrip(".")

@@ -1,22 +1,25 @@
-"""Checkpoints that hold tensors by names, with no objects behind them."""
+"""Checkpoints that hold tensors by name, without a graph of objects."""
 
 import abc
 from collections.abc import Callable, Mapping
+import functools
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
+from typing_extensions import override
 
-from exporters.checkpoints import weight_maps
 from exporters.checkpoints.checkpoint import Checkpoint
 from exporters.checkpoints.checkpoint import Match
 from exporters.checkpoints.checkpoint import Tensor
 from exporters.checkpoints.mismatch import shape_difference
+from exporters.checkpoints.weight_map import Constant
+from exporters.checkpoints.weight_map import WeightMap
 from exporters.saved_model.variables import each_once
 from exporters.saved_model.variables import variable_name
 
-# What is restored under these names is the whole of what a checkpoint has;
-# under others, say `next_sentence.pooler_dense`, a part.
+# A model restored under one of these names takes a whole checkpoint; one under
+# another name, such as `next_sentence.pooler_dense`, takes a part of it.
 _WHOLE = frozenset({"encoder", "model"})
 
 
@@ -25,38 +28,39 @@ class Named(Checkpoint):
 
   @abc.abstractmethod
   def tensor(self, variable: str) -> str | None:
-    """Returns the name of the tensor for a variable; None without one."""
+    """Returns the name of a variable's tensor; None if it has none."""
 
   @abc.abstractmethod
-  def is_missed(self, tensor: str) -> bool:
-    """Whether a model that does not take `tensor` is another one."""
+  def must_be_used(self, tensor: str) -> bool:
+    """Tells whether a model without `tensor` is not the checkpoint's model."""
 
-  def constant(self, variable: str) -> Callable | None:
-    """Returns what makes the value of a variable that has no tensor."""
+  def constant(self, variable: str) -> Constant | None:
+    """Returns what computes the value of a variable that has no tensor."""
     del variable
     return None
 
+  @override
   def match(self, items: Mapping[str, Any]) -> Match:
-    pairs, missing, shapes, used = [], [], [], set()
+    pairs: list[tuple[tf.Variable, Callable[[], Any]]] = []
+    missing, shapes, used = [], [], set()
     for variable in variables(items):
       name, shape = variable_name(variable), tuple(variable.shape)
-      source = self.tensor(name)
-      tensor = self.tensors.get(source)
-      if tensor is None:
-        make = self.constant(name)
-        if make:
-          pairs.append((variable, lambda make=make, shape=shape: make(shape)))
+      key = self.tensor(name)
+      if key is None or key not in self.tensors:
+        compute = self.constant(name)
+        if compute:
+          pairs.append((variable, functools.partial(compute, shape)))
         else:
           missing.append(name.removeprefix("bert/"))
         continue
-      used.add(source)
-      tensor = self._laid_out(tensor, name)
+      used.add(key)
+      tensor = self._laid_out(self.tensors[key], name)
       if _fits(tensor.shape, shape):
         pairs.append((variable, _reshaped(tensor, shape)))
       else:
         shapes.append(shape_difference(name, tensor.shape, shape))
     rest = [name for name in self.tensors if name not in used]
-    unexpected = [name for name in rest if self.is_missed(name)]
+    unexpected = [name for name in rest if self.must_be_used(name)]
     if not items.keys() & _WHOLE:
       unexpected = []
     return Match.of(
@@ -68,6 +72,7 @@ class Named(Checkpoint):
     )
 
   def _laid_out(self, tensor: Tensor, variable: str) -> Tensor:
+    """Returns a tensor with its axes in the order of the variable's."""
     del variable
     return tensor
 
@@ -75,17 +80,21 @@ class Named(Checkpoint):
 class Mapped(Named):
   """Tensors by the names of another implementation; a table translates."""
 
-  weight_map: weight_maps.WeightMap
+  weight_map: WeightMap
 
+  @override
   def tensor(self, variable: str) -> str | None:
     return self.weight_map.tensor(variable)
 
-  def is_missed(self, tensor: str) -> bool:
-    return self.weight_map.is_ours(tensor)
+  @override
+  def must_be_used(self, tensor: str) -> bool:
+    return self.weight_map.is_of_encoder(tensor)
 
-  def constant(self, variable: str) -> Callable | None:
+  @override
+  def constant(self, variable: str) -> Constant | None:
     return self.weight_map.constant(variable)
 
+  @override
   def _laid_out(self, tensor: Tensor, variable: str) -> Tensor:
     if self.weight_map.is_transposed(variable):
       return tensor.transposed
@@ -98,7 +107,7 @@ def variables(items: Mapping[str, Any]) -> list[tf.Variable]:
 
 
 def _fits(shape: tuple[int, ...], wanted: tuple[int, ...]) -> bool:
-  """Whether `shape` is `wanted`, or that with the axes of the heads joined."""
+  """Tells whether `shape` is `wanted`, up to joined axes of the heads."""
   if shape == wanted:
     return True
   if len(shape) >= len(wanted) or np.prod(shape) != np.prod(wanted):

@@ -1,20 +1,19 @@
 """TF2 checkpoints: a graph of objects, by `Checkpoint.save` or `.write`.
 
-A variable is found by the path of attributes that leads to it from the root,
-the same way as `tf.train.Checkpoint.restore` finds it, with two differences.
-Attributes with a name go before Keras's numbered ones (`layer-7`), so that a
-checkpoint of another depth is recognized as such instead of being bound layer
-by layer to the wrong ones. And nothing is restored unless everything fits.
+A variable is found by the path of attributes that leads to it from the root, as
+`tf.train.Checkpoint.restore` finds it, with two differences. Named attributes
+are followed before Keras's numbered ones (`layer-7`); otherwise the layers of a
+checkpoint with another depth would be paired with the wrong ones, instead of
+being reported. And nothing is restored unless everything fits.
 
 Averaged weights: Model Garden's `ExponentialMovingAverage` keeps the average of
-a variable in its slot `average`. Where a checkpoint has such slots, they are
-what is restored, since the average is the better model and the one that the
-training evaluates. One exception is known by its name: `average_weights-*`,
-which `EMACheckpointing` writes with the two swapped.
+a variable in its slot `average`. If a checkpoint has such slots, they are
+restored, because the average is the better model and the one that the training
+evaluates. The exception is a checkpoint named `average_weights-*`, which Model
+Garden's `EMACheckpointing` writes with the two swapped.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-import fnmatch
 import functools
 import heapq
 import itertools
@@ -22,163 +21,30 @@ import os
 import re
 from typing import Any
 
-from google.protobuf.message import DecodeError
-import numpy as np
 import tensorflow as tf
-from tensorflow.core.protobuf import trackable_object_graph_pb2
+from typing_extensions import override
 
 from exporters.checkpoints.checkpoint import Checkpoint
 from exporters.checkpoints.checkpoint import Match
 from exporters.checkpoints.checkpoint import Tensor
-from exporters.checkpoints.checkpoint import readable
 from exporters.checkpoints.mismatch import shape_difference
+from exporters.checkpoints.tensorflow_files import OBJECT_GRAPH_KEY
+from exporters.checkpoints.tensorflow_files import Files
 from exporters.errors import ExportError
 from exporters.saved_model.variables import variable_name
 
-OBJECT_GRAPH_KEY = "_CHECKPOINTABLE_OBJECT_GRAPH"
-# Keras's numbered attributes, in the order in which they are trusted: layers
-# without weights come and go with the version of the code.
+# Keras's numbered attributes, the more reliable first: layers without weights
+# come and go with the version of the code.
 _NUMBERED = (
   re.compile(r"layer_with_weights-\d+"),
   re.compile(r"layer-\d+"),
 )
-# What Keras keeps below a compiled model that is no part of what it computes.
+# What Keras keeps below a compiled model, but does not compute with.
 _TRAINING = ("optimizer", "keras_api")
 # The slot in which an optimizer keeps an average, and the checkpoints in which
 # the model's own variables hold it.
 _AVERAGE = "average"
 _SWAPPED = "average_weights-"
-
-
-class Files:
-  """The files of a TensorFlow checkpoint: tensors by their keys.
-
-  Attributes:
-    path: What the user gave, for messages.
-    shapes: The dimensions of each tensor.
-    dtypes: The type of each tensor.
-  """
-
-  def __init__(self, path: str, prefix: str):
-    self.path = path
-    self._prefix = prefix
-    if re.search(r"[\[\\]", prefix):
-      raise ExportError(
-        f"The checkpoint '{path}' has a '[' or a '\\' in its path, which "
-        "TensorFlow takes for a pattern of names. Rename the folder or the "
-        "files."
-      )
-    try:
-      # Not `tf.train.load_checkpoint`, which takes some remote prefixes for
-      # directories.
-      with readable(path):
-        reader = tf.compat.v1.train.NewCheckpointReader(prefix)
-        self.shapes = reader.get_variable_to_shape_map()
-        self.dtypes = reader.get_variable_to_dtype_map()
-    # What its binding makes of an index with wrong bytes.
-    except (IndexError, TypeError, UnicodeDecodeError) as e:
-      raise damaged(path, f"{prefix}.index", e) from e
-
-  @property
-  def is_object_based(self) -> bool:
-    """Whether there is a graph of objects; TF1's have names alone."""
-    return OBJECT_GRAPH_KEY in self.shapes
-
-  @property
-  def names(self) -> Sequence[str]:
-    """The files, in order."""
-    return [f"{self._prefix}.index", *listed(f"{self._prefix}.data-*")]
-
-  def read(self, key: str) -> tf.Tensor:
-    # Not by the reader, which raises an IndexError for a file that is short.
-    with readable(self.path):
-      (value,) = tf.raw_ops.RestoreV2(
-        prefix=self._prefix,
-        tensor_names=[key],
-        shape_and_slices=[""],
-        dtypes=[self.dtypes[key]],
-      )
-    return value
-
-  def array(self, key: str) -> np.ndarray:
-    return self.read(key).numpy()
-
-  def nodes(self) -> Sequence[Any]:
-    """Returns the nodes of the graph of objects."""
-    found = self.shapes.get(OBJECT_GRAPH_KEY), self.dtypes.get(OBJECT_GRAPH_KEY)
-    if found != ([], tf.string):
-      raise damaged(self.path, self._prefix, "it has no graph of objects")
-    graph = parsed(
-      self.path,
-      self._prefix,
-      trackable_object_graph_pb2.TrackableObjectGraph,
-      self.array(OBJECT_GRAPH_KEY),
-    )
-    return nodes(self.path, self._prefix, graph)
-
-
-def parsed(path: str, file: str, message: Any, data: bytes) -> Any:
-  """Returns `data` as a protocol buffer.
-
-  Args:
-    path: What the user gave, for messages.
-    file: Where the data is, for messages.
-    message: The class of the protocol buffer.
-    data: It, serialized.
-
-  Raises:
-    ExportError: It is no such message.
-  """
-  try:
-    return message.FromString(data)
-  except DecodeError as e:
-    raise damaged(path, file, e) from e
-
-
-def nodes(path: str, file: str, graph: Any) -> Sequence[Any]:
-  """Returns the nodes of a graph of objects, whose references all exist.
-
-  Args:
-    path: What the user gave, for messages.
-    file: Where the graph is, for messages.
-    graph: A `TrackableObjectGraph` or a `SavedObjectGraph`.
-
-  Raises:
-    ExportError: It is empty, or refers to nodes that it lacks.
-  """
-  if not graph.nodes:
-    raise damaged(path, file, "its graph of objects is empty")
-  known = range(len(graph.nodes))
-  for node in graph.nodes:
-    ids = [child.node_id for child in node.children]
-    ids += [slot.slot_variable_node_id for slot in node.slot_variables]
-    for node_id in ids:
-      # A negative one would count from the end.
-      if node_id not in known:
-        raise damaged(path, file, f"it has no object {node_id}")
-  return graph.nodes
-
-
-def damaged(path: str, file: str, reason: Any) -> ExportError:
-  return ExportError(
-    f"Cannot read the checkpoint '{path}': '{file}' is truncated or damaged. "
-    f"({reason}) Copy it again, and compare the sizes of its files."
-  )
-
-
-def listed(pattern: str) -> list[str]:
-  """Returns the files whose last part matches, in order.
-
-  Unlike `glob`, which knows no way to say that a folder's name has a `[`.
-  """
-  folder, name = os.path.split(pattern)
-  if not tf.io.gfile.isdir(folder or "."):
-    return []
-  return [
-    os.path.join(folder, found)
-    for found in sorted(tf.io.gfile.listdir(folder or "."))
-    if fnmatch.fnmatchcase(found, name)
-  ]
 
 
 class ObjectBased(Checkpoint):
@@ -192,11 +58,15 @@ class ObjectBased(Checkpoint):
     """Opens the checkpoint.
 
     Args:
-      path: What the user gave.
-      prefix: That of its files.
-      files: Them.
-      averages: Whether to restore the slots `average` in place of the model's
-        own variables. None: if the checkpoint has them, and not swapped.
+      path: The path that the user gave.
+      prefix: The prefix of the checkpoint's files.
+      files: These files, opened.
+      averages: Whether to restore the slots `average` instead of the model's
+        own variables. None: if the checkpoint has such slots, not swapped.
+
+    Raises:
+      ExportError: The files are damaged, or `averages` is true and there are no
+        such slots.
     """
     super().__init__(path)
     self._files = files
@@ -218,10 +88,12 @@ class ObjectBased(Checkpoint):
       self._averages = {}
 
   @property
+  @override
   def parts(self) -> frozenset[str]:
     return frozenset(child.local_name for child in self._nodes[0].children)
 
   @functools.cached_property
+  @override
   def tensors(self) -> Mapping[str, Tensor]:
     found = {}
     for node_id in range(len(self._nodes)):
@@ -238,9 +110,11 @@ class ObjectBased(Checkpoint):
     return found
 
   @property
+  @override
   def files(self) -> Sequence[str]:
     return self._files.names
 
+  @override
   def match(self, items: Mapping[str, Any]) -> Match:
     bound, roots = self._bind(items)
     pairs, shapes, found = [], [], set()
@@ -285,7 +159,7 @@ class ObjectBased(Checkpoint):
     """Pairs the checkpoint's nodes with the objects below `items`.
 
     Returns:
-      The object for each node that has one, and the nodes of `items`.
+      The object of each node that has one, and the ids of the nodes of `items`.
     """
     top = {child.local_name: child.node_id for child in self._nodes[0].children}
     found = [(top[name], item) for name, item in items.items() if name in top]
@@ -305,17 +179,19 @@ class ObjectBased(Checkpoint):
       children = _children(trackable)
       for child in self._nodes[node_id].children:
         if child.local_name in children:
-          trust = _trust(child.local_name)
+          priority = _priority(child.local_name)
           entry = (child.node_id, children[child.local_name])
-          heapq.heappush(pending, (trust, next(order), *entry))
+          heapq.heappush(pending, (priority, next(order), *entry))
     return bound, {node_id for node_id, _ in found}
 
   def _values(self, node_id: int) -> Iterator[Any]:
+    """Yields the attributes of a node for which there is a tensor."""
     for attribute in self._nodes[node_id].attributes:
       if attribute.checkpoint_key in self._shapes:
         yield attribute
 
   def _descendants(self, roots: set[int]) -> set[int]:
+    """Returns the ids of `roots` and of all below them but training's."""
     seen, pending = set(), list(roots)
     while pending:
       node_id = pending.pop()
@@ -329,8 +205,8 @@ class ObjectBased(Checkpoint):
     return seen
 
 
-def _trust(attribute: str) -> int:
-  """Returns how late an attribute is followed: those with a name first."""
+def _priority(attribute: str) -> int:
+  """Returns when to follow an attribute: 0, the first, if it has a name."""
   for place, pattern in enumerate(_NUMBERED, start=1):
     if pattern.fullmatch(attribute):
       return place

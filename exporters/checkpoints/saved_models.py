@@ -1,43 +1,41 @@
-"""A SavedModel of an earlier export, whose weights are to be published again.
+"""The SavedModel of an earlier export, whose weights are published again.
 
-Say one that was loaded, fine-tuned and saved. Its variables are found by their
-names, which go with them through loading and saving.
+A consumer may have loaded, fine-tuned and saved it since. Its variables are
+found by their names, which survive loading and saving.
 """
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 import functools
 import os
-import re
 from typing import Any
 
 import tensorflow as tf
 from tensorflow.core.protobuf import saved_model_pb2
+from typing_extensions import override
 
 from exporters.checkpoints.checkpoint import EXACT_GELU
 from exporters.checkpoints.checkpoint import Match
 from exporters.checkpoints.checkpoint import Tensor
 from exporters.checkpoints.named import Named
 from exporters.checkpoints.named import variables
-from exporters.checkpoints.object_based import Files
-from exporters.checkpoints.object_based import damaged
-from exporters.checkpoints.object_based import nodes
-from exporters.checkpoints.object_based import parsed
+from exporters.checkpoints.tensorflow_files import Files
+from exporters.checkpoints.tensorflow_files import damaged
+from exporters.checkpoints.tensorflow_files import nodes
+from exporters.checkpoints.tensorflow_files import parsed
 from exporters.errors import ExportError
 from exporters.saved_model.variables import variable_name
 
 FILE = "saved_model.pb"
 _VOCABULARY = "vocab.txt"
 _LOWER_CASE = "do_lower_case"
-# Which GELU an encoder was traced with shows in the operations of
-# `tf.nn.gelu`, and nowhere else.
+# With which GELU an encoder was traced shows only in the operations of
+# `tf.nn.gelu`.
 _GELUS = {
   "Gelu/Erf": EXACT_GELU,
   "Gelu/Erfc": EXACT_GELU,
   "Gelu/Tanh": "gelu",
 }
-# Keras numbers the layers of a process: `conv2d_7`.
-_NUMBER = re.compile(r"^(.*?)(?:_(\d+))?$")
 
 
 class SavedModel(Named):
@@ -51,7 +49,7 @@ class SavedModel(Named):
     self._graph = self._meta_graph()
     found = list(self._variables())
     counts = Counter(name for name, _ in found)
-    self._doubtful = {name for name, count in counts.items() if count > 1}
+    self._ambiguous = {name for name, count in counts.items() if count > 1}
     self._tensors = {
       name: Tensor(
         shape=tuple(self._files.shapes[key]),
@@ -61,51 +59,59 @@ class SavedModel(Named):
       for name, key in found
       if key in self._files.shapes and counts[name] == 1
     }
-    self._sources: Mapping[str, str] = {}
+    # The name of each variable's tensor, for the items that are matched.
+    self._names: Mapping[str, str] = {}
 
   @property
+  @override
   def tensors(self) -> Mapping[str, Tensor]:
     return self._tensors
 
+  @override
   def match(self, items: Mapping[str, Any]) -> Match:
     names = [variable_name(variable) for variable in variables(items)]
-    doubtful = sorted(self._doubtful & {_plain(name) for name in names})
-    if doubtful:
+    ambiguous = sorted(self._ambiguous & {_plain(name) for name in names})
+    if ambiguous:
       raise ExportError(
-        f"The SavedModel '{self.path}' has several variables of the name "
-        f"'{doubtful[0]}', so that its weights can't be told apart. Take a TF2 "
-        "checkpoint of the training instead."
+        f"The SavedModel '{self.path}' has several variables named "
+        f"'{ambiguous[0]}', so its weights can't be told apart. Use a TF2 "
+        "checkpoint from the training instead."
       )
-    self._sources = {name: _plain(name) for name in names}
-    if not set(self._sources.values()) <= self._tensors.keys():
-      theirs = dict(zip(_counted(self._tensors), self._tensors, strict=True))
-      ours = _counted([_plain(name) for name in names])
+    self._names = {name: _plain(name) for name in names}
+    if not set(self._names.values()) <= self._tensors.keys():
+      theirs = dict(
+        zip(_renumbered(list(self._tensors)), self._tensors, strict=True)
+      )
+      ours = _renumbered([_plain(name) for name in names])
       if set(ours) <= theirs.keys():
-        self._sources = {
+        self._names = {
           name: theirs[key] for name, key in zip(names, ours, strict=True)
         }
     return super().match(items)
 
+  @override
   def tensor(self, variable: str) -> str | None:
-    return self._sources[variable]
+    return self._names[variable]
 
-  def is_missed(self, tensor: str) -> bool:
-    # A layer more, beside those that are restored; no head or optimizer.
+  @override
+  def must_be_used(self, tensor: str) -> bool:
+    # One more layer beside those that are restored, not a head or an optimizer.
     scope = tensor.partition("/")[0]
-    return any(
-      source.startswith(f"{scope}/") for source in self._sources.values()
-    )
+    return any(name.startswith(f"{scope}/") for name in self._names.values())
 
   @property
+  @override
   def files(self) -> Sequence[str]:
     return [os.path.join(self.path, FILE), *self._files.names]
 
   @property
+  @override
   def vocab_file(self) -> str | None:
     path = os.path.join(self.path, "assets", _VOCABULARY)
     return path if tf.io.gfile.exists(path) else None
 
   @functools.cached_property
+  @override
   def declared(self) -> dict[str, Any]:
     found: dict[str, Any] = {}
     key = f"{_LOWER_CASE}/.ATTRIBUTES/VARIABLE_VALUE"
@@ -126,7 +132,7 @@ class SavedModel(Named):
     return proto.meta_graphs[0]
 
   def _operations(self) -> Iterator[str]:
-    """Yields the last two parts of the names in the graphs of calls."""
+    """Yields the last two parts of each operation's name in the functions."""
     for function in self._graph.graph_def.library.function:
       for node in function.node_def:
         yield "/".join(node.name.rsplit("/", 2)[1:])
@@ -134,8 +140,8 @@ class SavedModel(Named):
   def _variables(self) -> Iterator[tuple[str, str]]:
     """Yields each variable's name and its key in the files of weights.
 
-    The graph in `saved_model.pb` has the names, the one beside the weights the
-    keys; the same attributes lead through both.
+    The graph in `saved_model.pb` has the names, the graph in the files of
+    weights has the keys; the same attributes lead through both.
     """
     named = nodes(
       self.path,
@@ -158,21 +164,30 @@ class SavedModel(Named):
 
 
 def _plain(name: str) -> str:
-  # Without the scope that a pretrainer puts around its head.
+  """Returns a name without the scope that a pretrainer puts around its head."""
   return name.removeprefix("bert/")
 
 
-def _counted(names: Sequence[str]) -> list[str]:
-  """Returns names with the numbers of layers counted from 0, in their order.
+def _renumbered(names: Sequence[str]) -> list[str]:
+  """Returns names in which the layers of each kind are numbered from 0.
 
-  `conv2d_7/kernel` and `conv2d_9/kernel` are then the first and the second.
+  Keras numbers the layers of a process: `conv2d_7/kernel` and `conv2d_9/kernel`
+  become `conv2d 0/kernel` and `conv2d 1/kernel`.
   """
-  parts = [_NUMBER.match(name.partition("/")[0]).groups() for name in names]
+  parts = [_kind_and_number(name.partition("/")[0]) for name in names]
   numbers: dict[str, set[int]] = {}
-  for base, number in parts:
-    numbers.setdefault(base, set()).add(int(number or 0))
-  places = {base: sorted(found) for base, found in numbers.items()}
+  for kind, number in parts:
+    numbers.setdefault(kind, set()).add(number)
+  places = {kind: sorted(found) for kind, found in numbers.items()}
   return [
-    f"{base} {places[base].index(int(number or 0))}/{name.partition('/')[2]}"
-    for name, (base, number) in zip(names, parts, strict=True)
+    f"{kind} {places[kind].index(number)}/{name.partition('/')[2]}"
+    for name, (kind, number) in zip(names, parts, strict=True)
   ]
+
+
+def _kind_and_number(layer: str) -> tuple[str, int]:
+  """Splits a layer's name: `conv2d_7` is ("conv2d", 7), `conv2d` has 0."""
+  kind, underscore, number = layer.rpartition("_")
+  if underscore and number.isdecimal():
+    return kind, int(number)
+  return layer, 0

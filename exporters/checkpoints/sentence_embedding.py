@@ -1,8 +1,8 @@
-"""One vector for a sentence, from the outputs for its tokens.
+"""Pools the outputs for a sentence's tokens into one vector.
 
-Sentence-BERT (https://arxiv.org/abs/1908.10084) averages them over the tokens
-that are not padding, or takes the first one; many models then scale the result
-to length 1, so that a dot product is a cosine.
+Sentence-BERT (https://arxiv.org/abs/1908.10084) averages the outputs for the
+tokens that are not padding, or takes that for the first token. Many models then
+scale the result to length 1, so that a dot product is a cosine.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import tensorflow as tf
 
 from exporters.errors import ExportError
 
-# sentence-transformers' name, ours.
+# By sentence-transformers' name, ours.
 _POOLING = {
   "pooling_mode_mean_tokens": "mean",
   "pooling_mode_cls_token": "first",
@@ -25,7 +25,7 @@ class SentenceEmbedding:
   """How a sentence encoder pools.
 
   Attributes:
-    pooling: "mean" over the unmasked tokens, or "first" token.
+    pooling: "mean" of the outputs for unmasked tokens, or "first" token's.
     normalize: Whether the result is scaled to Euclidean length 1.
   """
 
@@ -36,17 +36,26 @@ class SentenceEmbedding:
   def from_pooling_mode(
     cls, mode: str | None, *, normalize: bool, path: str
   ) -> SentenceEmbedding:
-    """Reads sentence-transformers' terms; `path` is for the error."""
+    """Translates from sentence-transformers' terms.
+
+    Args:
+      mode: The pooling mode, such as "pooling_mode_mean_tokens".
+      normalize: Whether the result is scaled to Euclidean length 1.
+      path: The model's folder, for the error.
+
+    Raises:
+      ExportError: The mode is not supported.
+    """
     if mode not in _POOLING:
       raise ExportError(
-        f"'{path}' pools by {mode}; known are {', '.join(_POOLING)}."
+        f"'{path}' pools by {mode}; supported are {', '.join(_POOLING)}."
       )
     return cls(pooling=_POOLING[mode], normalize=normalize)
 
   def __call__(
     self, sequence_output: tf.Tensor, input_mask: tf.Tensor
   ) -> tf.Tensor:
-    """Returns the embeddings.
+    """Returns the sentences' embeddings.
 
     Args:
       sequence_output: float32 [batch, seq_length, width].

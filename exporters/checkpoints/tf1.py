@@ -1,7 +1,8 @@
-"""TF1 checkpoints, by names, as google-research released BERT and others.
+"""TF1 checkpoints, as google-research released BERT and others.
 
-`bert/encoder/layer_0/attention/self/query/kernel` and the like, in files with a
-prefix such as `bert_model.ckpt`; `weight_maps` has the tables.
+They hold tensors by names such as
+`bert/encoder/layer_0/attention/self/query/kernel`, in files with a prefix such
+as `bert_model.ckpt`; `weight_maps` has the tables of names.
 """
 
 from collections import Counter
@@ -10,11 +11,12 @@ import functools
 import os
 
 import tensorflow as tf
+from typing_extensions import override
 
 from exporters.checkpoints import weight_maps
 from exporters.checkpoints.checkpoint import Tensor
 from exporters.checkpoints.named import Mapped
-from exporters.checkpoints.object_based import Files
+from exporters.checkpoints.tensorflow_files import Files
 from exporters.errors import ExportError
 
 
@@ -32,8 +34,8 @@ class Tf1(Mapped):
     twice = sorted(name for name, count in counts.items() if count > 1)
     if twice:
       raise ExportError(
-        f"The checkpoint '{path}' has the tensor '{twice[0]}' twice, with the "
-        "prefix of an encoder and without it. Take a checkpoint of one model."
+        f"The checkpoint '{path}' has the tensor '{twice[0]}' twice, once with "
+        "an encoder's prefix and once without. Use a checkpoint of one model."
       )
     self._tensors = {
       self.weight_map.plain(name): Tensor(
@@ -45,14 +47,17 @@ class Tf1(Mapped):
     }
 
   @property
+  @override
   def tensors(self) -> Mapping[str, Tensor]:
     return self._tensors
 
   @property
+  @override
   def files(self) -> Sequence[str]:
     return self._files.names
 
   @property
+  @override
   def vocab_file(self) -> str | None:
     path = os.path.join(os.path.dirname(self._prefix), "vocab.txt")
     return path if tf.io.gfile.exists(path) else None

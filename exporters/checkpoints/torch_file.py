@@ -1,11 +1,11 @@
 """`pytorch_model.bin`, read without PyTorch.
 
-Two formats: a zip archive with `data.pkl` and one file for each storage, which
-PyTorch writes since 1.6, and before that pickles with the storages after them.
-What a pickle says, `torch_program` reads.
+There are two formats. Since 1.6, PyTorch writes a zip archive with `data.pkl`
+and one file for each storage; before, it wrote pickles, with the storages after
+them. `torch_program` interprets the pickles.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 import contextlib
 import functools
 import io
@@ -24,10 +24,10 @@ from exporters.checkpoints.torch_program import printable
 from exporters.checkpoints.torch_program import short_text
 from exporters.errors import ExportError
 
-# The number that the older format begins with, and its version.
+# The number with which the older format begins, and that format's version.
 _MAGIC = 0x1950A86A20F9469CFC6C
 _PROTOCOL = 1001
-# What reading raises on bytes that are no file of PyTorch's making.
+# What reading raises for bytes that PyTorch did not write.
 _DAMAGED = (
   zipfile.BadZipFile,
   ArithmeticError,
@@ -47,7 +47,7 @@ def read(local: str, path: str) -> dict[str, Tensor]:
 
   Args:
     local: The file on the local disk.
-    path: What the user gave, for messages.
+    path: The path that the user gave, for messages.
 
   Raises:
     ExportError: The file is damaged, or asks for anything but tensors.
@@ -68,12 +68,12 @@ def read(local: str, path: str) -> dict[str, Tensor]:
 
 
 def _views(state: Any, path: str) -> dict[str, View]:
-  """Returns the tensors of a state_dict, which may be within another dict."""
+  """Returns the tensors of a state_dict, which may be inside another dict."""
   if type(state) is not dict:
-    raise ValueError("it holds no dict of tensors")
+    raise ValueError("it does not hold a dict of tensors")
   if views := _views_in(state):
     return views
-  # Each once, however often a program names it.
+  # Each dict once, however many keys it is under.
   inner = {id(value): value for value in state.values()}.values()
   within = [v for v in map(_views_in, inner) if v]
   if len(within) == 1:
@@ -81,7 +81,7 @@ def _views(state: Any, path: str) -> dict[str, View]:
   keys = ", ".join(f"'{printable(str(key))}'" for key in list(state)[:8])
   raise ExportError(
     f"'{path}' has {'several dicts' if within else 'no dict'} of tensors under "
-    f"its keys ({keys or 'none'}), where one was expected. Save the model's "
+    f"its keys ({keys or 'none'}), where one is expected. Save the model's "
     "state_dict alone: torch.save(model.state_dict(), file)."
   )
 
@@ -99,24 +99,25 @@ def _views_in(state: Any) -> dict[str, View]:
 def _read_view(
   name: str, view: View, data: Callable[[Storage], bytes], path: str
 ) -> np.ndarray:
-  # PyTorch's `expand` makes such buffers, which most models never look at. So
-  # they may be in the file, and only who needs one is told.
+  # PyTorch's `expand` makes such buffers. Most models never read them, so they
+  # may be in the file; the error is for a model that needs one.
   if view.repeats:
     raise ExportError(
       f"Cannot read '{printable(name)}' of '{path}': it repeats the numbers "
-      "of a smaller tensor, as `expand` leaves it. Save it after "
-      "`.contiguous()`, or get the model as model.safetensors."
+      "of a smaller tensor, as `expand` does. Save it after `.contiguous()`, "
+      "or get the model as model.safetensors."
     )
   with _readable(path):
     return view.lay_out(data(view.storage))
 
 
-def _read_zip(local: str, path: str):
+def _read_zip(local: str, path: str) -> tuple[Any, Callable[[Storage], bytes]]:
+  """Returns what the pickle makes, and a function that reads a storage."""
   archive = zipfile.ZipFile(local)
   (program,) = (n for n in archive.namelist() if n.endswith("/data.pkl"))
   folder = program.removesuffix("data.pkl")
-  # As written they are not compressed; so no small file becomes a huge one.
-  # This is before any member is read.
+  # PyTorch compresses nothing. Checked before any member is read, so that no
+  # small file becomes a huge one.
   if any(info.compress_type != zipfile.ZIP_STORED for info in archive.filelist):
     raise ValueError("it is compressed")
   order = archive.NameToInfo.get(f"{folder}byteorder")
@@ -131,12 +132,15 @@ def _read_zip(local: str, path: str):
   return Program(io.BytesIO(archive.read(program)), path).run(), data
 
 
-def _read_legacy(local: str, path: str):
+def _read_legacy(
+  local: str, path: str
+) -> tuple[Any, Callable[[Storage], bytes]]:
+  """Returns the same from a file of the older format."""
   with open(local, "rb") as f:
     programs = io.BytesIO(f.read(LONGEST_PROGRAM))
   for expected in (_MAGIC, _PROTOCOL):
     if Program(programs, path).run() != expected:
-      raise ValueError("it is neither of the formats of torch.save")
+      raise ValueError("it has neither of the formats of torch.save")
   if not Program(programs, path).run()["little_endian"]:
     raise ValueError("its numbers are big-endian")
   program = Program(programs, path)
@@ -145,7 +149,7 @@ def _read_legacy(local: str, path: str):
   end = programs.tell()
   places = {}
   for key in map(short_text, keys):
-    places[key] = end + 8  # Its length is before it.
+    places[key] = end + 8  # The storage's length precedes it.
     end = places[key] + program.storages[key].bytes
 
   def data(storage: Storage) -> bytes:
@@ -165,13 +169,14 @@ def _exactly(data: bytes, storage: Storage) -> bytes:
 
 
 @contextlib.contextmanager
-def _readable(path: str):
+def _readable(path: str) -> Iterator[None]:
+  """Rewords what is raised while a file is read."""
   try:
     yield
   except _DAMAGED as e:
     reason = printable(str(e).partition("\n")[0].rstrip("."))
     raise ExportError(
       f"Cannot read '{path}': as a file of PyTorch it is truncated, damaged "
-      f"or of a kind that is not read here. ({type(e).__name__}: {reason}) "
+      f"or of a kind that is not supported. ({type(e).__name__}: {reason}) "
       "Copy it again, or get the model as model.safetensors."
     ) from e

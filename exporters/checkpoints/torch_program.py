@@ -1,16 +1,16 @@
 """The pickle in a file of PyTorch, interpreted without running any of it.
 
-A pickle is a program: it names functions and calls them.
-A file of weights needs a handful of names, and this reader knows no other. Each
-stands for something inert here, a few lines of arithmetic on shapes, so that
-nothing of PyTorch or of Python can be reached. The first other name is refused,
-before it is looked up.
+A pickle is a program: it names functions and calls them. A file of weights
+needs a handful of names, and only these are known here. Each stands for
+something inert, a few lines of arithmetic on shapes, so nothing of PyTorch or
+Python can be reached. Any other name is refused before it is looked up.
 
-Nor is it left to Python's unpickler, which a short file can crash or keep busy
-for ever: keys that are deeply nested, or that hold themselves a million times,
-and copies of copies. Here a closed set of opcodes makes lists, tuples and dicts
-whose keys are short texts; nothing else is hashed, compared, printed or copied.
-So time and memory are bounded by the program's length, and that is bounded.
+Python's unpickler would not do: a short file can crash it or keep it busy for
+ever, with keys that are deeply nested or hold themselves a million times, and
+with copies of copies. Here a closed set of opcodes makes lists, tuples and
+dicts whose keys are short texts; nothing else is hashed, compared, printed or
+copied. So time and memory are bounded by the program's length, which is itself
+bounded.
 """
 
 import math
@@ -36,17 +36,23 @@ DTYPES = {
   "ComplexFloatStorage": np.complex64,
   "ComplexDoubleStorage": np.complex128,
 }
-# Of the pickles: some hundred bytes for each tensor. An object takes more
-# memory than the one byte that can ask for it.
+# Of a pickle, in bytes: it needs some hundred for each tensor. It is bounded
+# because an object takes more memory than the one byte that asks for it.
 LONGEST_PROGRAM = 8 << 20
 _LONGEST_KEY = 1024
-_MOST_BITS = 128  # Of a number; that which begins the older format has 80.
+_MOST_BITS = 128  # Of a number; the one that begins the older format has 80.
 _MOST_DIMENSIONS = 32
 _LONGEST_QUOTE = 80
 
 
 class Storage(NamedTuple):
-  """A run of numbers of one type, somewhere in the file."""
+  """A run of numbers of one type, somewhere in the file.
+
+  Attributes:
+    key: Its name in the file.
+    dtype: A key of `DTYPES`.
+    size: How many numbers it has.
+  """
 
   key: str
   dtype: str
@@ -54,11 +60,20 @@ class Storage(NamedTuple):
 
   @property
   def bytes(self) -> int:
+    """Its size in bytes."""
     return self.size * np.dtype(DTYPES[self.dtype]).itemsize
 
 
 class View(NamedTuple):
-  """A tensor: numbers of a storage, laid out by strides."""
+  """A tensor: numbers of a storage, laid out by strides.
+
+  Attributes:
+    storage: The storage.
+    offset: The place of its first number in the storage.
+    shape: Its dimensions.
+    strides: For each dimension, how many numbers of the storage lie between one
+      element and the next.
+  """
 
   storage: Storage
   offset: int
@@ -71,6 +86,7 @@ class View(NamedTuple):
     return math.prod(self.shape) > self.storage.size
 
   def lay_out(self, data: bytes) -> np.ndarray:
+    """Returns the tensor, given the bytes of its storage."""
     numbers = np.frombuffer(data, DTYPES[self.storage.dtype])
     if not math.prod(self.shape):
       return np.zeros(self.shape, numbers.dtype)
@@ -83,7 +99,7 @@ class View(NamedTuple):
 
 
 def _rebuild_tensor(storage, offset, shape, strides, *_) -> View:
-  # The sizes first, each by itself: a product of large ones takes hours.
+  # Each size is checked first: the product of large ones would take hours.
   if (
     type(storage) is not Storage
     or not _is_size(offset)
@@ -112,10 +128,10 @@ def _are_sizes(numbers: Any) -> bool:
 
 
 def _ordered_dict(pairs: Any = None) -> dict[str, Any]:
-  """Returns a dict of the list of pairs that Python 2 wrote, or an empty one.
+  """Returns an empty dict, or one of a list of pairs, as Python 2 wrote it.
 
-  It uses the list up. A program that gives one list to many dicts could fill
-  any memory.
+  The list is emptied: a program that gave one list to many dicts could fill any
+  memory.
   """
   made: dict[str, Any] = {}
   if pairs is not None:
@@ -130,21 +146,25 @@ def _ordered_dict(pairs: Any = None) -> dict[str, Any]:
 def _set_item(target: dict[str, Any], key: Any, value: Any) -> None:
   """Sets an item, unless its key is a number, which no tensor's is.
 
-  The hashes of numbers are no secret: a file could have them all collide.
+  The hashes of numbers are predictable: a file could make them all collide.
   """
   if type(key) is not int:
     target[short_text(key)] = value
 
 
 def short_text(key: Any) -> str:
-  """Returns a key if it is cheap to hash and to compare."""
+  """Returns a key that is cheap to hash and to compare.
+
+  Raises:
+    ValueError: It is not.
+  """
   if type(key) is not str or len(key) > _LONGEST_KEY:
-    raise ValueError("a key of a dict or of a storage is no short text")
+    raise ValueError("a key of a dict or of a storage is not a short text")
   return key
 
 
 def printable(text: str) -> str:
-  """Returns what a file says, harmless to a terminal and not too long."""
+  """Returns text of a file, made harmless to a terminal and not too long."""
   text = repr(text)[1:-1]
   return text if len(text) <= _LONGEST_QUOTE else text[:_LONGEST_QUOTE] + "..."
 
@@ -163,7 +183,7 @@ _NAMES = {
 } | {("torch", name): name for name in DTYPES}
 _CONSTANTS = {"NONE": None, "NEWTRUE": True, "NEWFALSE": False}
 _EMPTY = {"EMPTY_DICT": dict, "EMPTY_LIST": list, "EMPTY_TUPLE": tuple}
-# Of these, what `pickletools` reads after the opcode is the object.
+# The object is what `pickletools` reads after one of these opcodes.
 _LITERALS = frozenset(
   "INT BININT BININT1 BININT2 LONG LONG1 LONG4 FLOAT BINFLOAT STRING BINSTRING "
   "SHORT_BINSTRING UNICODE SHORT_BINUNICODE BINUNICODE BINUNICODE8 BINBYTES "
@@ -172,10 +192,10 @@ _LITERALS = frozenset(
 
 
 class Program:
-  """One pickle, which knows tensors and nothing else.
+  """One pickle, run as a program that can make tensors and nothing else.
 
   Attributes:
-    storages: Those that it has named, by key.
+    storages: The storages that it has named, by key.
   """
 
   def __init__(self, file: BinaryIO, path: str):
@@ -187,7 +207,13 @@ class Program:
     self.storages: dict[str, Storage] = {}
 
   def run(self) -> Any:
-    """Returns what the program makes; the file is then behind its end."""
+    """Returns what the program makes, and leaves the file at the program's end.
+
+    Raises:
+      ExportError: It asks for a name that is not known here.
+      ValueError: It is not a program of PyTorch's. Damaged programs raise other
+        errors too.
+    """
     for opcode, argument, _ in pickletools.genops(self._file):
       self._step(opcode.name, argument)
     return self._stack.pop()
@@ -266,8 +292,8 @@ class Program:
       _set_item(target, key, value)
 
   def _remember(self, number: int) -> None:
-    # One after the other, from 0 or from 1: in a list, that takes no memory
-    # for numbers that were skipped.
+    # PyTorch numbers them one by one, from 0 or from 1. So a list will do, in
+    # which no number that was skipped takes memory.
     memo = self._memo
     if not 0 <= number <= len(memo) + 1:
       raise ValueError("it numbers more objects than it has")
@@ -281,27 +307,27 @@ class Program:
 
   def _find(self, module: Any, name: Any) -> Any:
     if type(module) is not str or type(name) is not str:
-      raise ValueError("a name that is no text")
+      raise ValueError("a name that is not text")
     if (module, name) in _NAMES:
       return _NAMES[module, name]
     asked = printable(f"{module}.{name}")
     asked = f"'{self._path}' asks for '{asked}', which "
     if module.partition(".")[0] == "torch":
       raise ExportError(
-        f"{asked}is not read here: only tensors of common types are. Nothing "
-        "of the file was run. Get the model as model.safetensors, or save its "
+        f"{asked}is not supported: only tensors of common types are. Nothing "
+        "in the file was run. Get the model as model.safetensors, or save its "
         "state_dict alone."
       )
     raise ExportError(
       f"{asked}no file of weights needs: loading it would run a program that "
-      "someone put into it. It was refused, and nothing of it was run. Get the "
+      "someone put into it. It was refused, and nothing in it was run. Get the "
       "model as model.safetensors."
     )
 
   def _call(self, function: Any, arguments: Any) -> Any:
     if not callable(function) or type(arguments) is not tuple:
       raise ValueError("it calls something other than a function")
-    # The longest call has 7; a long one would be copied each time.
+    # PyTorch passes at most 7; a long tuple would be copied at each call.
     if len(arguments) > 8:
       raise ValueError("a call with too many arguments")
     return function(*arguments)
@@ -310,7 +336,7 @@ class Program:
     if type(pid) is not tuple or len(pid) not in (5, 6):
       raise ValueError("an unknown kind of storage")
     kind, dtype, key, _, size, *view = pid
-    # Of a type that is cheap to look up, before anything is looked up.
+    # Only texts are cheap to look up.
     if not all(type(text) is str for text in (kind, dtype, key)):
       raise ValueError("an unknown kind of storage")
     if kind != "storage" or dtype not in DTYPES:

@@ -1,21 +1,17 @@
-"""Which tensor of a checkpoint by names is which variable of Model Garden.
+"""Tables of names: Model Garden's, and another implementation's of the same.
 
-Each table has a row for a variable, or for a layer where the name ends in `/`,
-and the other side's name for it; `#` is a number. Where a row names a layer,
-`parameters` says what the other side calls its kernel, bias, gamma and beta.
-PyTorch's `Linear` keeps its weight as [outputs, inputs], so that kernels are
-transposed. Attention kernels of Model Garden have an axis for the heads, which
-is a reshape of the same numbers.
+`weight_map` says how to read one. The others are google-research/bert and its
+successors (TF1), and `transformers` (PyTorch).
 """
 
-from collections.abc import Callable, Collection, Mapping, Sequence
-import dataclasses
-import functools
-import re
+from collections.abc import Collection
 
 import numpy as np
 
-# The other side's name of what every encoder of google-research/bert has.
+from exporters.checkpoints.weight_map import WeightMap
+from exporters.checkpoints.weight_map import below
+
+# What every encoder of google-research/bert has.
 _TF1 = (
   ("word_embeddings/embeddings", "embeddings/word_embeddings"),
   ("position_embedding/embeddings", "embeddings/position_embeddings"),
@@ -29,8 +25,8 @@ _TF1 = (
     "cls/predictions/transform/LayerNorm/",
   ),
 )
-# A layer of the encoder: ours below `transformer/layer_#/`, theirs below
-# `encoder/layer_#/`.
+# A layer of the encoder: below `transformer/layer_#/` in Model Garden, below
+# `encoder/layer_#/` in TF1.
 _TF1_LAYER = (
   ("self_attention/query/", "attention/self/query/"),
   ("self_attention/key/", "attention/self/key/"),
@@ -52,7 +48,7 @@ _TF1_ALBERT_LAYER = (
   ("output_layer_norm/", "LayerNorm_1/"),
 )
 
-# `transformers`: BertModel, and ElectraModel, which has the same layers.
+# `transformers`: BertModel, and ElectraModel, whose layers are the same.
 _PYTORCH_EMBEDDINGS = (
   ("word_embeddings/embeddings", "embeddings.word_embeddings.weight"),
   ("position_embedding/embeddings", "embeddings.position_embeddings.weight"),
@@ -112,8 +108,8 @@ _PYTORCH_DISTILBERT_HEADS = (
   ("cls/predictions/transform/LayerNorm/", "vocab_layer_norm."),
 )
 
-# MobileBERT: TF1's names; `transformers` has the same structure. Of its stacked
-# feed-forward networks, four as published, the last one has no number.
+# MobileBERT by TF1's names; `transformers` has the same structure. It stacks
+# feed-forward networks, four as published; the last one has no number.
 _TF1_MOBILEBERT = (
   ("word_embedding/embeddings", "embeddings/word_embeddings"),
   ("position_embedding/embeddings", "embeddings/position_embeddings"),
@@ -183,9 +179,6 @@ _PYTORCH = {
   "beta": "bias",
   "bias": "bias",
 }
-# What is the encoder's, if it is not what a training or a library computes.
-_OURS = re.compile(r"(embeddings\w*|encoder|pooler|transformer)\b.*")
-_NOT_OURS = re.compile(r".*(/adam_[mv]|/Adam(_\d)?|\.position_ids)")
 
 
 def _identity(shape: tuple[int, ...]) -> np.ndarray:
@@ -196,93 +189,18 @@ def _zeros(shape: tuple[int, ...]) -> np.ndarray:
   return np.zeros(shape, np.float32)
 
 
-# An ELECTRA has no pooler; google/electra_*/2 published the identity in its
+# An ELECTRA has no pooler. google/electra_*/2 published the identity in its
 # place, so that pooled_output is the tanh of the first token's output.
 _NO_POOLER = {
   "pooler_transform/kernel": _identity,
   "pooler_transform/bias": _zeros,
 }
 
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class WeightMap:
-  """A table and how to read it.
-
-  Attributes:
-    rows: Model Garden's name, the other side's.
-    parameters: The other side's names of a layer's parameters, by ours.
-    prefixes: What models with heads put before the names of their encoder.
-    transposed: Whether kernels are [outputs, inputs] there, and what a head
-      adds to an embedding table is [columns, rows].
-    absent: What a variable gets that the other side never has, by name: a
-      function of its shape.
-  """
-
-  rows: Sequence[tuple[str, str]]
-  parameters: Mapping[str, str]
-  prefixes: Sequence[str]
-  transposed: bool
-  absent: Mapping[str, Callable[[tuple[int, ...]], np.ndarray]] = (
-    dataclasses.field(default_factory=dict)
-  )
-
-  @functools.cached_property
-  def _patterns(self) -> Sequence[tuple[re.Pattern, str]]:
-    # Before it may stand a scope, such as the pretrainer's `bert/`.
-    return [
-      (
-        re.compile(r"(?:.*/)?" + re.escape(ours).replace(r"\#", r"(\d+)")),
-        theirs,
-      )
-      for ours, theirs in self.rows
-    ]
-
-  def tensor(self, variable: str) -> str | None:
-    """Returns the tensor's name, or None if the table has none."""
-    layer, _, parameter = variable.rpartition("/")
-    for pattern, theirs in self._patterns:
-      whole = pattern.fullmatch(variable)
-      match = whole or pattern.fullmatch(f"{layer}/")
-      if not match or not whole and parameter not in self.parameters:
-        continue
-      for number in match.groups():
-        theirs = theirs.replace("#", number, 1)
-      return theirs if whole else theirs + self.parameters[parameter]
-    return None
-
-  def constant(self, variable: str) -> Callable | None:
-    """Returns what makes the value of a variable that has no tensor."""
-    for name, make in self.absent.items():
-      if f"/{variable}".endswith(f"/{name}"):
-        return make
-    return None
-
-  def plain(self, tensor: str) -> str:
-    """Returns a tensor's name without the prefix of models with heads."""
-    for prefix in self.prefixes:
-      tensor = tensor.removeprefix(prefix)
-    return tensor
-
-  def is_transposed(self, variable: str) -> bool:
-    """Whether a variable's tensor is its transpose."""
-    return self.transposed and variable.endswith(
-      ("/kernel", "/extra_output_weights")
-    )
-
-  def is_ours(self, tensor: str) -> bool:
-    """Whether the encoder is wrong without this tensor, by its plain name."""
-    return bool(_OURS.fullmatch(tensor) and not _NOT_OURS.fullmatch(tensor))
-
-
-def _layers(ours: str, theirs: str, rows: Sequence[tuple[str, str]]):
-  return tuple((ours + a, theirs + b) for a, b in rows)
-
-
 _BERT_OURS = "transformer/layer_#/"
-_TF1_BERT_ROWS = _TF1 + _layers(_BERT_OURS, "encoder/layer_#/", _TF1_LAYER)
+_TF1_BERT_ROWS = _TF1 + below(_BERT_OURS, "encoder/layer_#/", _TF1_LAYER)
 _PYTORCH_BERT_ROWS = (
   _PYTORCH_EMBEDDINGS
-  + _layers(_BERT_OURS, "encoder.layer.#.", _PYTORCH_LAYER)
+  + below(_BERT_OURS, "encoder.layer.#.", _PYTORCH_LAYER)
   + _PYTORCH_HEADS
 )
 
@@ -301,7 +219,7 @@ TF1_ELECTRA = WeightMap(
 )
 TF1_MOBILEBERT = WeightMap(
   rows=_TF1_MOBILEBERT
-  + _layers("transformer_layer_#/", "encoder/layer_#/", _TF1_MOBILEBERT_LAYER),
+  + below("transformer_layer_#/", "encoder/layer_#/", _TF1_MOBILEBERT_LAYER),
   parameters=_SAME,
   prefixes=("bert/",),
   transposed=False,
@@ -310,7 +228,7 @@ TF1_ALBERT = WeightMap(
   rows=(
     *_TF1,
     ("embedding_projection/", "encoder/embedding_hidden_mapping_in/"),
-    *_layers(
+    *below(
       "transformer/",
       "encoder/transformer/group_0/inner_group_0/",
       _TF1_ALBERT_LAYER,
@@ -341,7 +259,7 @@ HUGGING_FACE = {
   ),
   "albert": WeightMap(
     rows=_PYTORCH_EMBEDDINGS
-    + _layers(
+    + below(
       "transformer/",
       "encoder.albert_layer_groups.0.albert_layers.0.",
       _PYTORCH_ALBERT_LAYER,
@@ -353,17 +271,17 @@ HUGGING_FACE = {
   ),
   "mobilebert": WeightMap(
     rows=_PYTORCH_MOBILEBERT
-    + _layers(
+    + below(
       "transformer_layer_#/", "encoder.layer.#.", _PYTORCH_MOBILEBERT_LAYER
     ),
     parameters=_PYTORCH,
     prefixes=("mobilebert.",),
     transposed=True,
   ),
-  # It has no segments: zeros added to the other embeddings.
+  # It has no segments: their embeddings, which are added to the others, are 0.
   "distilbert": WeightMap(
     rows=_PYTORCH_EMBEDDINGS
-    + _layers(_BERT_OURS, "transformer.layer.#.", _PYTORCH_DISTILBERT_LAYER)
+    + below(_BERT_OURS, "transformer.layer.#.", _PYTORCH_DISTILBERT_LAYER)
     + _PYTORCH_DISTILBERT_HEADS,
     parameters=_PYTORCH,
     prefixes=("distilbert.",),
@@ -374,7 +292,7 @@ HUGGING_FACE = {
 
 
 def of_tf1(tensors: Collection[str]) -> WeightMap:
-  """Returns the table for a TF1 checkpoint, told by the names in it."""
+  """Returns the map for a TF1 checkpoint, told by the names of its tensors."""
   if any(name.startswith("electra/") for name in tensors):
     return TF1_ELECTRA
   if any("/inner_group_0/" in name for name in tensors):

@@ -1,4 +1,4 @@
-"""Keras `.weights.h5` files: groups along the attributes of a model.
+"""Keras `.weights.h5` files, whose groups follow the attributes of a model.
 
 `layers/dense_1/vars/0` is the first variable of the second Dense layer in the
 attribute `layers`. Nothing is restored unless everything fits.
@@ -9,19 +9,20 @@ from typing import Any
 
 import tensorflow as tf
 
-# The walk is Keras's own, so that the paths are too; it has no public name.
+# Keras's own walk gives Keras's own paths; it has no public name.
 from tf_keras.src.saving import saving_lib
 from tf_keras.src.utils import generic_utils
+from typing_extensions import override
 
 from exporters.checkpoints.checkpoint import Match
 from exporters.checkpoints.keras_h5 import H5File
-from exporters.checkpoints.keras_h5 import hard
+from exporters.checkpoints.keras_h5 import item_within
 from exporters.checkpoints.mismatch import shape_difference
 from exporters.saved_model.variables import variable_name
 
-# The group below each object's path.
+# The group of an object's own variables, below the object's path.
 _VARIABLES = "vars"
-# What a compiled model keeps beside its weights.
+# What a compiled model has beside its weights.
 _TRAINING = ("optimizer", "_optimizer", "compiled_metrics")
 
 
@@ -37,9 +38,10 @@ class WeightsH5(H5File):
 
   @property
   def is_of_this_kind(self) -> bool:
-    """Whether there are such groups in the file."""
+    """Whether the file has such groups."""
     return any(f"/{path}".split("/")[-2] == _VARIABLES for path in self._paths)
 
+  @override
   def match(self, items: Mapping[str, Any]) -> Match:
     self.require_one_model(items)
     ours = dict(_walk(items["model"], "", set()))
@@ -50,7 +52,7 @@ class WeightsH5(H5File):
         missing.append(name)
         continue
       with self.readable():
-        dataset = hard(self.file, path)
+        dataset = item_within(self.file, path)
       if dataset.shape != shape:
         shapes.append(shape_difference(name, dataset.shape, shape))
       else:
@@ -69,7 +71,7 @@ class WeightsH5(H5File):
 def _walk(
   trackable: Any, path: str, seen: set[int]
 ) -> Iterator[tuple[str, tf.Variable]]:
-  """Yields each variable with its path in the file, as Keras writes it."""
+  """Yields each variable with the path that Keras gives it in the file."""
   if id(trackable) in seen:
     return
   seen.add(id(trackable))

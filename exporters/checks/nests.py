@@ -18,10 +18,20 @@ def encode(nest: Any, arrays: list[Any]) -> Any:
   if isinstance(nest, tf.RaggedTensor):
     parts = [nest.flat_values, *nest.nested_row_splits]
     return {"ragged": [encode(part, arrays) for part in parts]}
+  if isinstance(nest, tf.SparseTensor):
+    parts = [nest.indices, nest.values, nest.dense_shape]
+    return {"sparse": [encode(part, arrays) for part in parts]}
   array = np.asarray(nest)
-  # Strings without pickle: bytes of a fixed length.
-  arrays.append(array.astype("S") if array.dtype == object else array)
-  return {"array": len(arrays) - 1}
+  structure: dict[str, Any] = {"array": len(arrays)}
+  if array.dtype == object:
+    # Strings without pickle: bytes of a fixed length.
+    array = array.astype("S")
+  elif array.dtype == tf.bfloat16.as_numpy_dtype:
+    # A type that NumPy's files do not know.
+    structure["view"] = "bfloat16"
+    array = array.view(np.uint16)
+  arrays.append(array)
+  return structure
 
 
 def decode(structure: Any, arrays: Sequence[Any]) -> Any:
@@ -33,4 +43,9 @@ def decode(structure: Any, arrays: Sequence[Any]) -> Any:
   if "ragged" in structure:
     values, *splits = (decode(part, arrays) for part in structure["ragged"])
     return tf.RaggedTensor.from_nested_row_splits(values, splits)
-  return tf.constant(arrays[structure["array"]])
+  if "sparse" in structure:
+    return tf.SparseTensor(*(decode(p, arrays) for p in structure["sparse"]))
+  array = arrays[structure["array"]]
+  if structure.get("view") == "bfloat16":
+    array = array.view(tf.bfloat16.as_numpy_dtype)
+  return tf.constant(array)

@@ -18,7 +18,7 @@ TOLERANCE = 1e-5
 
 
 def flatten(nest: Any, prefix: str = "") -> dict[str, Any]:
-  """Returns the tensors of a nest by a path of keys; ragged ones by part."""
+  """Returns the tensors of a nest by a path of keys; composite ones by part."""
   if isinstance(nest, Mapping):
     items = list(nest.items())
   elif isinstance(nest, (list, tuple)):
@@ -26,6 +26,9 @@ def flatten(nest: Any, prefix: str = "") -> dict[str, Any]:
   elif isinstance(nest, tf.RaggedTensor):
     items = [("values", nest.flat_values)]
     items += [(f"splits_{i}", s) for i, s in enumerate(nest.nested_row_splits)]
+  elif isinstance(nest, tf.SparseTensor):
+    items = [("indices", nest.indices), ("values", nest.values)]
+    items += [("dense_shape", nest.dense_shape)]
   else:
     return {prefix: nest}
   flat = {}
@@ -57,12 +60,20 @@ def _difference(got: Any, want: Any) -> float:
     return float("inf")
   if not got.size:
     return 0.0
+  got, want = _widened(got), _widened(want)
   if got.dtype.kind != "f":
     return 0.0 if np.array_equal(got, want) else float("inf")
   scale = max(float(np.max(np.abs(want))), np.finfo(np.float32).tiny)
   error = float(np.max(np.abs(got - want))) / scale
   # Neither smaller nor larger than any other figure would get lost.
   return float("inf") if math.isnan(error) else error
+
+
+def _widened(array: np.ndarray) -> np.ndarray:
+  """Returns numbers of bfloat16, of which NumPy knows nothing, as float32."""
+  if array.dtype == tf.bfloat16.as_numpy_dtype:
+    return array.astype(np.float32)
+  return array
 
 
 def worst(differences: Iterable[tuple[str, tuple[float, str]]]) -> Finding:
@@ -95,7 +106,8 @@ def histogram(pairs: Iterable[tuple[Any, Any]]) -> dict[str, int]:
   for got, want in pairs:
     got, want = flatten(got), flatten(want)
     for key in got.keys() & want.keys():
-      one, other = np.asarray(got[key]), np.asarray(want[key])
+      one = _widened(np.asarray(got[key]))
+      other = _widened(np.asarray(want[key]))
       if one.shape != other.shape or one.dtype.kind != "f" or not one.size:
         continue
       scale = max(float(np.max(np.abs(other))), np.finfo(np.float32).tiny)

@@ -15,12 +15,14 @@ from exporters.command_line import recipe_flags
 from exporters.errors import ExportError
 
 _EXPORT_PATH = flags.DEFINE_string(
-  "export_path", None, "The directory to write. It appears whole or not at all."
+  "export_path",
+  None,
+  "The directory to write. It appears complete and checked, or not at all.",
 )
 _OVERWRITE = flags.DEFINE_bool(
   "overwrite",
   False,
-  "Replace what is at --export_path, once the new model has passed its checks.",
+  "Replace what is at --export_path once the new model has passed its checks.",
 )
 
 
@@ -40,7 +42,7 @@ def _export() -> None:
 
 
 def _run(announce):
-  # TensorFlow is imported here, below the clock.
+  # TensorFlow is imported here, while the clock is shown.
   program.prepare_tensorflow()
   from exporters.life_cycle import exporting
 
@@ -57,7 +59,7 @@ def _run(announce):
 
 
 def _refuse_other_module(module: str) -> None:
-  """The command and the gin file must speak of the same architecture."""
+  """Refuses a gin file of another architecture than the command's."""
   spec = sys.modules["__main__"].__spec__
   if spec and spec.name.startswith("exporters.") and spec.name != module:
     raise ExportError(

@@ -1,8 +1,8 @@
 """What every command of this repository does before and after its own work.
 
-A module that is a command calls `run` before it imports anything heavy. So
-flags are read first, `--help` is quick, and TensorFlow is imported once the
-environment is as it needs it.
+A module that is a command calls `run` before it imports anything heavy, and
+`prepare_tensorflow` before it imports TensorFlow. So `--help` is quick, and
+TensorFlow finds the environment as it should be.
 """
 
 import atexit
@@ -10,9 +10,11 @@ from collections.abc import Callable, Iterator, Sequence
 import contextlib
 import gc
 import os
+import pathlib
 import signal
 import sys
 import traceback
+from typing import Any
 import warnings
 
 from absl import app
@@ -20,21 +22,38 @@ from absl import flags
 from absl import logging
 
 from exporters.errors import ExportError
+from exporters.life_cycle import version
 
 FLAGS = flags.FLAGS
 
+
+class _VersionFlag(flags.BooleanFlag):
+  """Prints the version and exits as soon as it is read."""
+
+  def __init__(self):
+    super().__init__("version", False, "Show the version and exit.")
+
+  def parse(self, arg):
+    super().parse(arg)
+    if self.value:
+      print(f"{version.NAME} {version.version()}")
+      sys.exit(0)
+
+
+flags.DEFINE_flag(_VersionFlag())
 _TRACEBACK = flags.DEFINE_bool(
-  "traceback", False, "Show where in the code an error was raised."
+  "traceback", False, "Show the Python traceback of an error."
 )
 
 
 def define_checks() -> flags.FlagHolder:
-  """Defines the flag of every command that tries what it has before it."""
+  """Defines `--checks`, for every command that checks a model."""
   return flags.DEFINE_enum(
     "checks",
     "all",
     ["all", "basic", "none"],
-    "What a fresh process tries on the model; with none it is not loaded.",
+    "Which checks to run on the model, in a fresh process. With none, it is "
+    "never loaded.",
   )
 
 
@@ -47,10 +66,10 @@ def run(
   """Runs `main` as the program, and exits.
 
   Args:
-    main: Gets the arguments that are no flags.
-    modules: Those whose flags `--help` shows.
-    arguments: Names of the arguments that must be given; if the last one ends
-      in `...`, any number of it.
+    main: Takes the positional arguments.
+    modules: The modules whose flags `--help` shows.
+    arguments: Names of the positional arguments, all of them required; the last
+      one may end in `...` and be repeated.
   """
   for module in (*modules, __name__):
     for flag in FLAGS.flags_by_module_dict().get(module, ()):
@@ -61,25 +80,17 @@ def run(
 def _main(
   main: Callable[..., None], given: Sequence[str], arguments: Sequence[str]
 ) -> None:
-  # Nearly all that TensorFlow and Keras make lives until the end: to look
-  # through it for cycles, again and again, takes an eighth of an export, and as
-  # much once more as the interpreter ends.
-  gc.disable()
-  atexit.register(gc.freeze)
-  # Keras 3 stays out: Model Garden is tf_keras, and the import costs seconds.
-  os.environ.setdefault("TF_USE_LEGACY_KERAS", "1")
-  # No remarks on processors and drivers between the lines that a person reads.
-  os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-  # As an exception, so that an export that is told to end clears up.
+  # As an exception, so that an export that is told to stop cleans up.
   signal.signal(signal.SIGTERM, lambda *unused: sys.exit("error: terminated"))
   try:
     if len(given) < len(arguments):
-      raise ExportError(f"Say {' '.join(arguments)}; see --help.")
+      raise ExportError(
+        f"Missing {' '.join(arguments[len(given) :])}; see --help."
+      )
     repeated = bool(arguments) and arguments[-1].endswith("...")
     if len(given) > len(arguments) and not repeated:
       raise ExportError(
-        f"What is '{given[len(arguments)]}'? Everything "
-        f"{'else ' if arguments else ''}is said by flags; see --help."
+        f"Unexpected argument '{given[len(arguments)]}'; use flags, see --help."
       )
     main(*given)
   except ExportError as e:
@@ -89,25 +100,37 @@ def _main(
 
 
 def prepare_tensorflow() -> None:
-  """Imports TensorFlow, and silences what is not for the person who waits."""
+  """Imports TensorFlow, set up for one command and a person who waits."""
+  # Nearly everything that TensorFlow and Keras create lives until the end.
+  # Searching it for cycles takes an eighth of an export, and as much again when
+  # the interpreter exits.
+  gc.disable()
+  atexit.register(gc.freeze)
+  # Keras 3 stays out: Model Garden is tf_keras, and the import costs seconds.
+  os.environ.setdefault("TF_USE_LEGACY_KERAS", "1")
+  # No remarks on processors and drivers between the lines that a person reads.
+  os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
   with _absent("pandas", "googleapiclient"):
     import tensorflow as tf
 
-  _say_if_overlay_is_not_first()
+  _warn_if_overlay_is_not_first()
   warnings.filterwarnings("ignore", module="tf_keras")
   logging.set_verbosity(logging.ERROR)
-  # It remarks on every Assert in a loop, at a level that nothing else silences.
+  # It comments on every Assert in a loop, at a level that nothing else
+  # silences.
   tf.config.optimizer.set_experimental_options({"loop_optimization": False})
 
 
 @contextlib.contextmanager
 def _absent(*modules: str) -> Iterator[None]:
-  """Hides what TensorFlow and Keras import if it is there, and no export needs.
+  """Hides packages that TensorFlow and Keras import if they are installed.
 
-  These two are a twentieth of an export's memory, and seconds of a slow disk.
+  No export needs these two, which take a twentieth of its memory, and seconds
+  on a slow disk.
   """
   hidden = [module for module in modules if module not in sys.modules]
-  sys.modules.update(dict.fromkeys(hidden))
+  loaded: dict[str, Any] = sys.modules  # With None for what can't be imported.
+  loaded.update(dict.fromkeys(hidden))
   try:
     yield
   finally:
@@ -115,13 +138,14 @@ def _absent(*modules: str) -> Iterator[None]:
       del sys.modules[module]
 
 
-def _say_if_overlay_is_not_first() -> None:
+def _warn_if_overlay_is_not_first() -> None:
   import official
 
-  root = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-  if os.path.dirname(os.path.dirname(official.__file__)) != root:
+  root = pathlib.Path(__file__).parents[2]
+  found = pathlib.Path(official.__file__).parent
+  if found.parent != root:
     print(
-      f"note: `official` comes from {os.path.dirname(official.__file__)}; this "
-      f"repository's own additions to it are not seen. Run from {root}.",
+      f"note: `official` comes from {found}, so this repository's additions "
+      f"to it are missing. Run from {root}.",
       file=sys.stderr,
     )

@@ -4,48 +4,49 @@ from __future__ import annotations
 
 import time
 
+from rich import progress
 from rich.console import Console
-from rich.live import Live
-from rich.spinner import Spinner
+from rich.table import Column
 
 
 class Progress:
   """Progress on standard error.
 
-  On a terminal the stage that is going on is shown with a clock; elsewhere
-  each stage is one line when it begins.
+  On a terminal, the current stage is shown with a clock. Elsewhere each stage
+  is one line when it begins.
   """
 
   def __init__(self):
-    self._progress = Console(stderr=True, highlight=False)
-    self._live = None
+    self._console = Console(stderr=True, highlight=False)
     self._started = time.monotonic()
+    self._live: progress.Progress | None = None
 
   def __enter__(self) -> Progress:
-    if self._progress.is_terminal:
-      self._live = Live(
-        get_renderable=self._render,
-        console=self._progress,
+    if self._console.is_terminal:
+      self._live = progress.Progress(
+        progress.SpinnerColumn(),
+        # A long path takes a second line and leaves room for the clock.
+        progress.TextColumn(
+          "{task.description}", markup=False, table_column=Column()
+        ),
+        progress.TimeElapsedColumn(),
+        console=self._console,
         transient=True,
-        refresh_per_second=8,
       )
-      self._stage = "read the recipe"
-      self._spinner = Spinner("dots")
-      self._live.__enter__()
+      self._task = self._live.add_task("read the recipe", total=None)
+      self._live.start()
     return self
 
-  def __exit__(self, *exception) -> None:
+  def __exit__(self, *unused_exception) -> None:
     if self._live:
-      self._live.__exit__(*exception)
-
-  def _render(self) -> Spinner:
-    elapsed = time.monotonic() - self._started
-    self._spinner.update(text=f"{self._stage}  {elapsed:.0f} s")
-    return self._spinner
+      self._live.stop()
 
   def announce(self, stage: str) -> None:
+    """Says that a stage begins."""
     if self._live:
-      self._stage = stage
+      self._live.update(self._task, description=stage)
     else:
       elapsed = time.monotonic() - self._started
-      self._progress.print(f"{elapsed:5.1f} s  {stage}", soft_wrap=True)
+      self._console.print(
+        f"{elapsed:5.1f} s  {stage}", soft_wrap=True, markup=False
+      )

@@ -1,4 +1,4 @@
-"""The flags that say what to export and what to try on it."""
+"""The flags that say what to export and which checks to make."""
 
 from absl import flags
 
@@ -6,29 +6,30 @@ from exporters.command_line import program
 
 _GIN_FILE = flags.DEFINE_multi_string(
   "gin_file",
-  [],
-  "What to export: a file below configs/, or your own. May be repeated.",
+  None,
+  "What to export: a gin file below configs/, or your own.",
 )
 _GIN_BINDINGS = flags.DEFINE_multi_string(
   "gin_bindings",
-  [],
-  "One more line of gin, such as \"CHECKPOINT = '/path/to/checkpoint'\". May "
-  "be repeated; the last one wins.",
+  None,
+  "One more line of gin, such as \"CHECKPOINT = '/path/to/checkpoint'\". The "
+  "last one wins.",
 )
 _GIN_PARAMS = flags.DEFINE_multi_string(
-  "gin_params", [], "The same as --gin_bindings, as Model Garden spells it."
+  "gin_params", None, "The same as --gin_bindings, in Model Garden's spelling."
 )
 CHECKS = program.define_checks()
 VERBOSE = flags.DEFINE_bool(
   "verbose",
   False,
-  "List in the summary what it otherwise counts: the checks that do not apply, "
-  "and the tensors of the checkpoint that were not needed.",
+  "List what the summary otherwise only counts: checks that do not apply, and "
+  "tensors of the checkpoint that were not needed.",
 )
 
 
 def load():
-  """Returns the `recipe.Recipe` that the flags name."""
+  """Returns the `recipe.Recipe` that the flags describe."""
   from exporters import recipe
 
-  return recipe.load(_GIN_FILE.value, _GIN_BINDINGS.value + _GIN_PARAMS.value)
+  bindings = [*(_GIN_BINDINGS.value or ()), *(_GIN_PARAMS.value or ())]
+  return recipe.load(_GIN_FILE.value or (), bindings)

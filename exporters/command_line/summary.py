@@ -1,4 +1,4 @@
-"""What a person reads of an export when it is done."""
+"""What a person reads when an export is done."""
 
 from __future__ import annotations
 
@@ -11,56 +11,52 @@ from rich.text import Text
 from exporters.checks import results
 from exporters.life_cycle import exporting
 
-_SAME_NUMBERS = results.SAME_NUMBERS
+Row = tuple[str, str]
+
+_FIRST = "SavedModel"
 
 
 def show(
-  done: exporting.Export,
-  *,
-  verbose: bool,
-  more: Sequence[tuple[str, str]] = (),
+  done: exporting.Export, *, verbose: bool, more: Sequence[Row] = ()
 ) -> None:
-  """Prints what was written and how well it fits its reference.
+  """Prints what was written, and how close it is to its reference.
 
   Args:
     done: The export.
-    verbose: Whether to list what is otherwise a count.
+    verbose: Whether to list what is otherwise only counted.
     more: Further rows.
   """
   console = Console(highlight=False)
-  rows = [*_rows(done, verbose), *more]
-  seconds = ", ".join(f"{stage} {s:.1f}" for stage, s in done.seconds.items())
-  rows.append(("seconds", seconds))
+  rows = [*_rows(done, verbose), *more, ("time", _time(done))]
   width = max(len(name) for name, _ in rows)
-  console.print()
   for name, text in rows:
+    if name == _FIRST:
+      console.print()
     line = Text.assemble((f"{name:{width}}", "bold"), f"  {text}")
     # Neither folded nor cropped: a path is there to be copied.
     console.print(line, soft_wrap=True)
   console.print()
 
 
-def _rows(done: exporting.Export, verbose: bool) -> Iterator[tuple[str, str]]:
+def _rows(done: exporting.Export, verbose: bool) -> Iterator[Row]:
   for artifact in done.artifacts:
-    yield "SavedModel", artifact.path
+    yield _FIRST, artifact.path
     yield "size", decimal(artifact.size)
     if artifact.parameters:
-      trainable = f"{artifact.trainable:,} trainable"
-      yield "parameters", f"{artifact.parameters:,}, of which {trainable}"
+      trainable = f"{artifact.trainable:,}"
+      if artifact.trainable == artifact.parameters:
+        trainable = "all"
+      yield "parameters", f"{artifact.parameters:,} ({trainable} trainable)"
     yield from _checks(artifact.results, verbose)
   if done.ignored:
-    hint = "" if verbose else " (name them with --verbose)"
     count = len(done.ignored)
-    tensors = "1 tensor" if count == 1 else f"{count} tensors"
-    was = "was" if count == 1 else "were"
-    yield "not needed", f"{tensors} of the checkpoint {was} not used{hint}"
+    were = "1 tensor was" if count == 1 else f"{count} tensors were"
+    yield "checkpoint", f"{were} not needed{_hint(verbose)}"
     if verbose:
       yield from (("", name) for name in done.ignored)
 
 
-def _checks(
-  made: Sequence[results.Result], verbose: bool
-) -> Iterator[tuple[str, str]]:
+def _checks(made: Sequence[results.Result], verbose: bool) -> Iterator[Row]:
   if not made:
     yield "checks", "none (--checks=none)"
     return
@@ -68,15 +64,23 @@ def _checks(
   others = [r for r in made if r.status == results.NOT_APPLICABLE]
   text = f"{passed} passed"
   if others:
-    hint = "" if verbose else " (name them with --verbose)"
-    text += f", {len(others)} not applicable{hint}"
+    text += f", {len(others)} not applicable{_hint(verbose)}"
   yield "checks", text
   if verbose:
     yield from (("", f"{r.check}: {r.detail}") for r in others)
   for result in made:
-    if result.check == _SAME_NUMBERS and result.figure is not None:
+    if result.check == results.SAME_NUMBERS and result.figure is not None:
       yield (
         "largest difference",
-        f"{result.figure:.1e} of scale from the reference's outputs "
-        f"(bound {result.bound:.0e})",
+        f"{result.figure:.2g} of scale from the reference (at most "
+        f"{result.bound:.0e})",
       )
+
+
+def _hint(verbose: bool) -> str:
+  return "" if verbose else " (--verbose lists them)"
+
+
+def _time(done: exporting.Export) -> str:
+  stages = ", ".join(f"{stage} {s:.1f}" for stage, s in done.seconds.items())
+  return f"{sum(done.seconds.values()):.1f} s ({stages})"

@@ -1,9 +1,10 @@
-"""Fields that name what an export reads: a declaration, not a guess.
+"""Declares which fields of an exporter are paths of what it reads.
 
   vocab_file: paths.FilePath | None = None
 
-From the declaration follow the early refusal of a path where nothing is, the
-digests in a release's provenance, and what must not show in an artifact.
+Three things follow from such an annotation: a path to nothing is refused early,
+a release's provenance has the digests of the files, and the path must not show
+in an artifact.
 """
 
 from __future__ import annotations
@@ -24,10 +25,10 @@ class Reads:
   """Marks a field as the path of something that an export reads.
 
   Attributes:
-    files: From the exporter and the path, the files that are read.
-    checked: Whether an early look at the path tells if it can be used. A
-      checkpoint's path may be a prefix of several files' names; opening it
-      tells more.
+    files: A function of the exporter and the path that returns the paths of the
+      files that are read.
+    checked: Whether the path must exist. A checkpoint's path need not: it may
+      be the prefix of several files, and opening it gives the better error.
   """
 
   files: Callable[[Any, str], Sequence[str]]
@@ -35,7 +36,7 @@ class Reads:
 
 
 def files_at(path: str) -> list[str]:
-  """Returns the file at `path`, or all files below the folder there."""
+  """Returns `path` if it is a file, or all files below the folder, sorted."""
   if not tf.io.gfile.isdir(path):
     return [path]
   return sorted(
@@ -53,12 +54,12 @@ CheckpointPath = Annotated[
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Path:
-  """A declared field of an exporter, with its value.
+  """A field of an exporter that is declared as a path, with its value.
 
   Attributes:
-    field: Its name.
-    path: Its value.
-    reads: Its declaration.
+    field: The field's name.
+    path: The field's value.
+    reads: The field's declaration.
   """
 
   field: str
@@ -66,11 +67,12 @@ class Path:
   reads: Reads
 
   def files(self, exporter: Any) -> Sequence[str]:
+    """Returns the paths of the files that `exporter` reads from here."""
     return self.reads.files(exporter, self.path)
 
 
 def declared(exporter: Any) -> Iterator[Path]:
-  """Yields the fields of a dataclass that name what it reads, if set."""
+  """Yields the fields of a dataclass that are declared as paths and are set."""
   hints = typing.get_type_hints(type(exporter), include_extras=True)
   for field in dataclasses.fields(exporter):
     value = getattr(exporter, field.name)
@@ -80,12 +82,12 @@ def declared(exporter: Any) -> Iterator[Path]:
 
 
 def refuse_missing(exporter: Any) -> None:
-  """Raises `ExportError` for a field that names what is not there."""
+  """Raises `ExportError` for a field whose path does not exist."""
   for found in declared(exporter):
     if found.reads.checked and not tf.io.gfile.exists(found.path):
       raise ExportError(
         f"{type(exporter).__name__}.{found.field} = '{found.path}' does not "
-        "exist. A relative path starts at the working directory, "
+        "exist. Relative paths start at the working directory, "
         f"'{os.getcwd()}'."
       )
 

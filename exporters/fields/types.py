@@ -1,7 +1,7 @@
-"""Holds the fields of a dataclass against their annotations.
+"""Checks the fields of a dataclass against their annotations.
 
-Gin sets any value. A text where a bool belongs is true, `'False'` as well, and
-would make a model that works, only worse.
+Gin binds any value to any field. A text where a bool belongs would count as
+true, even `'False'`, and give a model that works, but less well.
 """
 
 from collections.abc import Iterator
@@ -17,7 +17,7 @@ from exporters.errors import ExportError
 def refuse_other_types(instance: Any) -> None:
   """Raises `ExportError` for a field whose value is not of its type.
 
-  Of a container only the kind is looked at, not what it holds.
+  The type of a container is checked, but not the types of what it holds.
   """
   hints = typing.get_type_hints(type(instance))
   for field in dataclasses.fields(instance):
@@ -29,9 +29,9 @@ def refuse_other_types(instance: Any) -> None:
       )
       hint = ""
       if inspect.isclass(value):
-        hint = f" Write @{value.__name__}() in the gin file, with the brackets."
+        hint = f" Write @{value.__name__}() in the gin file, with parentheses."
       elif isinstance(value, str):
-        hint = " Values other than text stand without quotes in a gin file."
+        hint = " In a gin file, only text has quotes."
       raise ExportError(
         f"{type(instance).__name__}.{field.name} = {value!r} must be "
         f"{names}.{hint}"

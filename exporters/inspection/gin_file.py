@@ -7,8 +7,8 @@ from official.nlp.configs import encoders
 from exporters.inspection.identity import Identity
 from exporters.text import encoder_types
 
-# The file to include, and the configuration's class.
-_LEAVES = {
+# By architecture, the gin file to include, and the configuration's class.
+_BASES = {
   "bert": ("configs/bert/bert_base.gin", encoders.BertEncoderConfig),
   "albert": ("configs/albert/albert_base.gin", encoders.AlbertEncoderConfig),
   "mobilebert": (
@@ -16,30 +16,39 @@ _LEAVES = {
     encoders.MobileBertEncoderConfig,
   ),
 }
-_LEAVES |= dict.fromkeys(("electra", "distilbert"), _LEAVES["bert"])
+_BASES |= dict.fromkeys(("electra", "distilbert"), _BASES["bert"])
 
 
 def written(identity: Identity) -> str | None:
-  """Returns the gin file that would export it; None for other than text."""
-  if identity.architecture not in _LEAVES or not identity.sizes:
+  """Returns the text of a gin file that exports a checkpoint.
+
+  What the checkpoint does not tell is left to be set by flags.
+
+  Args:
+    identity: What the checkpoint is.
+
+  Returns:
+    The text; None if the checkpoint is not a text encoder that is known here.
+  """
+  if identity.architecture not in _BASES or not identity.sizes:
     return None
-  include, config = _LEAVES[identity.architecture]
+  include, config = _BASES[identity.architecture]
   names = encoder_types.field_names(config())
   with_mlm = "masked language model" in identity.heads
   vocabulary, file = ("VOCAB_FILE", "vocab.txt")
   if identity.architecture == "albert":
     vocabulary, file = ("SP_MODEL_FILE", "30k-clean.model")
-  unsaid = []
+  required = []
   if identity.vocab_file is None:
-    unsaid.append(f"{vocabulary} = '/path/to/{file}'")
+    required.append(f"{vocabulary} = '/path/to/{file}'")
   if identity.do_lower_case is None:
-    unsaid.append("DO_LOWER_CASE = True")
+    required.append("DO_LOWER_CASE = True")
   lines = [
     f"# {identity.architecture}, as found in a {identity.kind}.",
     "#",
     "#   python -m exporters.bert \\",
     "#     --gin_file=this_file.gin \\",
-    *(f'#     --gin_bindings="{binding}" \\' for binding in unsaid),
+    *(f'#     --gin_bindings="{binding}" \\' for binding in required),
     "#     --export_path=/tmp/model",
     "#",
     f"# Parameters: {identity.parameters:,}.",
@@ -61,7 +70,7 @@ def written(identity: Identity) -> str | None:
   ]
   for name, value in identity.sizes.items():
     if _is_safe(name, value):
-      note = "  # Customary; the file does not tell."
+      note = "  # The usual value; the file does not tell."
       lines.append(
         f"encoders.{config.__name__}.{names.get(name, name)} = {value!r}"
         + note * (name in identity.guessed)
@@ -70,7 +79,7 @@ def written(identity: Identity) -> str | None:
 
 
 def _is_safe(name: str, value: object) -> bool:
-  """Whether a line of gin can say it and nothing else, whoever wrote it."""
+  """Tells whether a line of gin will bind this, even if the file is hostile."""
   return (
     name != "type"
     and str(name).isidentifier()

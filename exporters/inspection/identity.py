@@ -1,7 +1,7 @@
-"""Tells what a checkpoint is by the names and shapes in it.
+"""Identifies a checkpoint by the names and shapes in it.
 
-For people who hold a file and do not know what it is: the architecture and its
-sizes, which heads it has, and the gin file that would export it.
+For people who have a file and do not know what it is: its architecture, its
+sizes and its heads.
 """
 
 from __future__ import annotations
@@ -18,16 +18,16 @@ from exporters import checkpoints
 from exporters.checkpoints.checkpoint import Tensor
 from exporters.text import encoder_file
 
-# All of these on names with "/" between their parts, without "optimizer/...".
+# All of these are for names with "/" between their parts, without training's.
 _LAYER = re.compile(r"(?:.*/)?(?:transformer[/_]|encoder/)layer[_/](\d+)/.*")
 _TABLE = r"(?:.*/)?{}_embeddings?(?:/embeddings|/weight)?"
 _QUERY = r".*(?:query|q_lin)/bias"
 _INNER = r".*/(?:intermediate|intermediate/dense|ffn|lin1)/bias"
-# What is no weight of a model.
+# Tensors that are not weights of a model.
 _TRAINING = re.compile(
   r"optimizer/.*|(?:.*/)?(?:adam_[mv]|save_counter|global_step|position_ids)"
 )
-# The first that is found in a name decides.
+# The first pattern that is found in any name decides.
 _ARCHITECTURES = (
   ("mobilebert", r"embedding_transformation|kq_shared_bottleneck"),
   ("albert", r"inner_group_0|albert_layer_groups|^transformer/self_attention/"),
@@ -48,7 +48,7 @@ _HEADS = (
   ("classifier", r"^classifier|^sentence_prediction|^dense(_\d+)?/kernel"),
   ("question answering", r"qa_outputs|span_labeling"),
 )
-# The file of an encoder, under the names that people give it.
+# The usual names of the file that describes an encoder.
 _ENCODER_FILES = ("bert_config.json", "albert_config.json")
 
 
@@ -57,19 +57,20 @@ class Identity:
   """What a checkpoint is.
 
   Attributes:
-    path: Where it is.
-    kind: Its format.
+    path: The path that the user gave.
+    kind: The name of its format.
     architecture: A guess such as "bert", or "unknown".
-    sizes: What is known of a text encoder's sizes, by the names of
+    sizes: What is known about a text encoder's sizes, by the names of
       `BertEncoderConfig`.
-    guessed: Which of them are customary values; the file does not tell.
-    heads: What there is beside the encoder.
-    tensors: All that it holds, by name.
-    parameters: Numbers in all weights, without what training keeps.
-    dtypes: Those of the weights.
-    training: How many tensors are only training's.
-    vocab_file: The vocabulary that it brings.
-    do_lower_case: Whether text was lower-cased, if it says so.
+    guessed: The names of sizes that the file does not tell and that have their
+      usual values.
+    heads: The names of its heads, and the pooler.
+    tensors: All tensors, by name.
+    parameters: The number of numbers in its weights, without training's.
+    dtypes: The names of the weights' types.
+    training: The number of tensors that only training needs.
+    vocab_file: The path of the vocabulary that comes with it, if any.
+    do_lower_case: Whether text was lower-cased; None if it does not say.
   """
 
   path: str
@@ -87,7 +88,7 @@ class Identity:
 
 
 def identify(path: str) -> Identity:
-  """Returns what is at `path`.
+  """Identifies the checkpoint at `path`; see `checkpoints.open_checkpoint`.
 
   Raises:
     ExportError: There is no checkpoint of a known kind, or it is damaged.
@@ -130,8 +131,8 @@ def identify(path: str) -> Identity:
 
 
 def _beside(path: str) -> dict[str, int | str]:
-  """Returns what a `bert_config.json` beside a checkpoint says of it."""
-  # What lies beside a folder is another model's.
+  """Returns what a `bert_config.json` beside a checkpoint says about it."""
+  # A file beside a folder is about another model.
   folder = path if tf.io.gfile.isdir(path) else os.path.dirname(path)
   for name in _ENCODER_FILES:
     file = os.path.join(folder, name)
@@ -145,7 +146,7 @@ def _sizes(
   architecture: str,
   known: Mapping[str, int | str],
 ) -> tuple[dict[str, int | str], list[str]]:
-  """Returns the sizes of a text encoder, and which are guessed."""
+  """Returns the sizes of a text encoder, and the names of the guessed ones."""
   words = _shape(weights, _TABLE.format("word"))
   if len(words) != 2:
     return {}, []
@@ -169,18 +170,19 @@ def _sizes(
     "type_vocab_size": types[0] if types else 0,
     "embedding_size": words[1] if words[1] != width and width else 0,
   }
-  found = {name: size for name, size in found.items() if size} | known
-  customary = {
-    # ALBERT's layers are one in the file.
+  sizes = {**{name: size for name, size in found.items() if size}, **known}
+  usual = {
+    # The file has one layer for all of an ALBERT's.
     "num_layers": 12,
     "num_attention_heads": max(width // 64, 1),
     "type_vocab_size": 2,
   }
-  guessed = [name for name in customary if name not in found]
-  return found | {name: customary[name] for name in guessed}, guessed
+  guessed = [name for name in usual if name not in sizes]
+  return sizes | {name: usual[name] for name in guessed}, guessed
 
 
 def _shape(weights: Mapping[str, Tensor], pattern: str) -> tuple[int, ...]:
+  """Returns the shape of the first weight of such a name; () without one."""
   return next(
     (t.shape for name, t in weights.items() if re.fullmatch(pattern, name)), ()
   )

@@ -1,7 +1,7 @@
-"""What an exporter asks of a functional tf_keras model.
+"""Slices of a functional tf_keras model, its losses and its rates.
 
-Layers are found by their type and by how they are connected: Keras makes up
-names such as `dense_3`, which depend on what was built before.
+Layers are found by their type and by how they are connected, because Keras
+generates names such as `dense_3`, which depend on what was built before.
 """
 
 from __future__ import annotations
@@ -20,23 +20,27 @@ layers = tf_keras.layers
 
 
 def producer(model: tf_keras.Model, tensor: Any) -> tuple[Any, Any]:
-  """Returns the layer of `model` whose output `tensor` is, and its input.
+  """Returns the layer of `model` whose output is `tensor`, and its input then.
 
-  A layer that takes part in several models has a node for each; the node is
-  the one that made `tensor`.
+  A layer that is part of several models has several outputs, each with its own
+  input.
+
+  Raises:
+    ValueError: No layer has this output.
   """
   for layer in model.layers:
     for i in range(len(layer.inbound_nodes)):
       if layer.get_output_at(i) is tensor:
         return layer, layer.get_input_at(i)
-  raise ValueError(f"No layer of {model.name} makes {tensor}.")
+  raise ValueError(f"No layer of {model.name} has the output {tensor}.")
 
 
 def head(model: tf_keras.Model) -> tuple[Any, Any]:
   """Returns a classifier's feature vector and its logits, as Keras tensors.
 
   The logits are the output of the last dense layer, whatever follows it (a
-  softmax, a cast). The feature vector is that layer's input, before dropout.
+  softmax, a cast). The feature vector is that layer's input, before any
+  dropout.
 
   Raises:
     ExportError: There is no such layer, or it computes more than logits.
@@ -47,7 +51,8 @@ def head(model: tf_keras.Model) -> tuple[Any, Any]:
     if isinstance(layer, layers.InputLayer) or isinstance(features, list):
       raise ExportError(
         f"The model '{model.name}' does not end in a dense layer, so it has no "
-        "logits and no feature vector."
+        "logits and no feature vector. `exporters.keras_model` exports any "
+        "layer's output."
       )
     logits = features
     layer, features = producer(model, logits)
@@ -65,7 +70,7 @@ def head(model: tf_keras.Model) -> tuple[Any, Any]:
 
 
 def with_free_size(model: tf_keras.Model) -> tf_keras.Model:
-  """Returns the model, on the same layers, for images of any size."""
+  """Returns a model on the same layers for images of any size."""
   return tf_keras.models.clone_model(
     model,
     input_tensors=tf_keras.Input([None, None, model.inputs[0].shape[-1]]),
@@ -75,31 +80,34 @@ def with_free_size(model: tf_keras.Model) -> tf_keras.Model:
 
 def regularization_losses(
   model: tf_keras.Model,
-) -> list[Callable[[], tf.Tensor]]:
-  """Returns a function for each of `model.losses`, which has no arguments.
+) -> tuple[list[Callable[[], tf.Tensor]], int]:
+  """Returns the model's regularization losses.
 
-  `model.losses` holds values; a layer computes them again each time that it is
-  asked for its own.
+  Returns:
+    A function without arguments for each loss that depends on weights alone,
+    and how many of `model.losses` depend on inputs too.
   """
-  functions = [
-    _regularization_loss(layer, i)
-    for layer in _layers(model)
-    if not _layers(layer)
-    for i in range(len(layer.losses))
-  ]
-  if len(functions) != len(model.losses):
-    raise ValueError(
-      f"{model.name} has {len(model.losses)} losses, but its layers "
-      f"{len(functions)}."
-    )
-  return functions
+  functions: list[Callable[[], tf.Tensor]] = []
+  for layer in (model, *_layers(model)):
+    # `losses` has only values: a layer computes them again whenever it is asked
+    # for them, those of its own regularizers last. A composite layer's are
+    # followed by those of its parts, which are asked themselves.
+    regularizers = layer._callable_losses
+    if _layers(layer):
+      functions += regularizers
+      continue
+    first = len(layer.losses) - len(regularizers)
+    functions += [
+      _regularization_loss(layer, first + i) for i in range(len(regularizers))
+    ]
+  return functions, len(model.losses) - len(functions)
 
 
 def hyperparameters(model: tf_keras.Model) -> dict[str, Hyperparameter]:
-  """Returns what a call of the model may override.
+  """Returns what a call of the model may override, by name.
 
-  `batch_norm_momentum` is offered where all layers have the same one, and
-  `dropout_rate` where all that is random in training is dropout of one rate.
+  `batch_norm_momentum` is offered if all layers have the same momentum, and
+  `dropout_rate` if all that is random in training is dropout of one rate.
   """
   offered = {}
   batch_norms = [
@@ -127,7 +135,7 @@ def _regularization_loss(layer: Any, i: int) -> Callable[[], tf.Tensor]:
 
 
 def _is_random(layer: Any) -> bool:
-  """Tells whether a layer computes with random numbers in training."""
+  """Tells whether a layer draws random numbers in training."""
   if isinstance(layer, nn_layers.StochasticDepth):
     return bool(layer.get_config()["stochastic_depth_drop_rate"])
   if isinstance(layer, layers.Dropout):
@@ -136,8 +144,8 @@ def _is_random(layer: Any) -> bool:
 
 
 def _drops_elements(layer: Any) -> bool:
-  # With a noise shape, whole examples are dropped, by rates that grow with
-  # depth: that is stochastic depth (https://arxiv.org/abs/1603.09382).
+  # A Dropout layer with a noise shape drops whole examples, at rates that grow
+  # with depth: that is stochastic depth (https://arxiv.org/abs/1603.09382).
   return isinstance(layer, layers.Dropout) and layer.noise_shape is None
 
 

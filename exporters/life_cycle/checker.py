@@ -1,4 +1,4 @@
-"""Has a fresh process check an artifact against its reference."""
+"""Has a fresh process check an artifact, as a consumer would."""
 
 from __future__ import annotations
 
@@ -24,20 +24,20 @@ from exporters.saved_model.variables import variable_name
 
 
 class Checker:
-  """A process of `exporters.checks` that runs beside the export, awaiting jobs.
+  """A process of `exporters.checks` that waits for artifacts to check.
 
   It is started early, so that it imports TensorFlow while this process builds
-  and restores; for `checks.NONE` not at all.
+  and restores. With `checks.NONE` it is not started.
   """
 
   def __init__(self, level: str):
     if level not in checks.LEVELS:
       raise ExportError(
-        f"No checks are called '{level}'; choose from "
+        f"There is no level of checks '{level}'; choose one of "
         f"{', '.join(checks.LEVELS)}."
       )
     self._level = level
-    self._process: subprocess.Popen | None = None
+    self._process: subprocess.Popen[bytes] | None = None
 
   def __enter__(self) -> Checker:
     if self._level == checks.NONE:
@@ -50,9 +50,13 @@ class Checker:
       stderr=self._stderr,
       # Keras 3 is a consumer's `tf.keras`.
       env={k: v for k, v in os.environ.items() if k != "TF_USE_LEGACY_KERAS"},
-      # Its own group, which ends as a whole.
+      # A group of its own, so that its children end with it.
       process_group=0,
     )
+    # Not None: they are pipes.
+    assert self._process.stdin
+    assert self._process.stdout
+    self._jobs, self._answers = self._process.stdin, self._process.stdout
     return self
 
   def __exit__(self, *unused_exception) -> None:
@@ -74,10 +78,10 @@ class Checker:
     """Returns the results for the SavedModel at `path`.
 
     Args:
-      published: Its reference. None: of unknown origin.
+      published: What it was written from, with its reference. None: unknown.
       path: Its directory.
-      scratch: A directory for files that nobody needs afterwards.
-      private: What must not stand in it, beside this machine's own paths.
+      scratch: A directory for temporary files.
+      private: Strings that must not be in it, besides this machine's own paths.
       keras: Whether it is of the form that `tf_keras.models.load_model` reads.
 
     Raises:
@@ -85,7 +89,7 @@ class Checker:
     """
     if not self._process:
       return []
-    job = {
+    job: dict[str, Any] = {
       "path": path,
       "scratch": scratch,
       "reference": os.path.join(scratch, "reference.json"),
@@ -97,7 +101,7 @@ class Checker:
       "needs_text": not published or "tensorflow_text" in sys.modules,
     }
     self._send(json.dumps(job))
-    # The consumer loads the model meanwhile.
+    # Meanwhile, the consumer loads the model.
     arrays: list[np.ndarray] = []
     reference = published and {
       name: stated(callable_, arrays)
@@ -107,15 +111,15 @@ class Checker:
     with open(job["reference"], "w") as f:
       json.dump(reference, f)
     self._send("")
-    if not self._process.stdout.readline():
+    if not self._answers.readline():
       raise self._died()
     with open(job["results"]) as f:
       return [checks.Result(**result) for result in json.load(f)]
 
   def _send(self, line: str) -> None:
     try:
-      self._process.stdin.write(f"{line}\n".encode())
-      self._process.stdin.flush()
+      self._jobs.write(f"{line}\n".encode())
+      self._jobs.flush()
     except BrokenPipeError as e:
       raise self._died() from e
 
@@ -126,11 +130,11 @@ class Checker:
 
 
 def stated(published: Published, arrays: list[np.ndarray]) -> dict[str, Any]:
-  """Returns what the checks compare a loaded callable with, for JSON.
+  """Returns what the checks compare a loaded callable with, as JSON.
 
   Args:
-    published: The reference.
-    arrays: Takes the samples and the outputs of `published.reference` for them.
+    published: The callable that was written.
+    arrays: Gets the samples, and the reference's outputs for them, appended.
   """
   cases = [
     {
@@ -157,14 +161,14 @@ def stated(published: Published, arrays: list[np.ndarray]) -> dict[str, Any]:
 
 
 def _reference_calls(published: Published) -> Iterator[tuple[list[Any], Any]]:
-  """Yields the samples, as arguments, and what the reference makes of each."""
+  """Yields each sample, as arguments, with the reference's outputs for it."""
   reference = published.reference or published.function
   keywords = published.arguments(training=False)
   if not published.inputs:
     yield [], reference(**keywords)
     return
-  # Traced, because a graph's numbers differ from eager ones in the last place;
-  # once for all samples that are alike.
+  # Traced, because a graph's numbers differ from eager ones in the last digit;
+  # once for all samples of the same structure.
   traced = [
     tf.function(
       lambda inputs: reference(inputs, **keywords),
@@ -190,9 +194,9 @@ def _tensors(nest: Any) -> Any:
 
 
 def private_strings() -> list[str]:
-  """Returns what tells of this machine: its paths, its name."""
+  """Returns strings that identify this machine: its paths, its name."""
   folders = {os.path.expanduser("~"), os.getcwd(), tempfile.gettempdir()}
   host = socket.gethostname()
-  # Placements in graphs say /job:localhost.
+  # Device names in graphs contain /job:localhost.
   names = [] if host == "localhost" else [host]
   return [os.path.join(f, "") for f in sorted(folders - {os.sep})] + names

@@ -1,7 +1,6 @@
-"""The life cycle of an export, written once for every architecture.
+"""The life cycle of an export, the same for every architecture.
 
-build -> restore -> save beside the target -> check in a fresh process
--> rename
+build -> restore -> save beside the target -> check in a fresh process -> rename
 """
 
 from __future__ import annotations
@@ -22,6 +21,7 @@ from exporters.base import CheckpointExporter
 from exporters.base import Exporter
 from exporters.errors import ExportError
 from exporters.errors import explained
+from exporters.errors import first_line
 from exporters.fields import paths
 from exporters.life_cycle import checker
 from exporters.life_cycle import remote
@@ -37,14 +37,14 @@ from exporters.saved_model.variables import variable_name
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Artifact:
-  """What an export wrote, for the summary and for release notes.
+  """One SavedModel that an export wrote.
 
   Attributes:
-    path: The SavedModel.
+    path: Its directory.
     size: Bytes of all its files.
-    parameters: Numbers in all its variables.
+    parameters: How many numbers its variables hold.
     trainable: How many of these a consumer may train.
-    results: The checks.
+    results: The results of its checks.
   """
 
   path: str
@@ -70,7 +70,7 @@ class Export:
 
 
 class Stages:
-  """Announces each stage of an export and times it."""
+  """Announces each stage of an export, and times it."""
 
   def __init__(self, announce: Callable[[str], None] = lambda stage: None):
     self._announce = announce
@@ -78,6 +78,7 @@ class Stages:
 
   @contextlib.contextmanager
   def __call__(self, name: str, detail: str = "") -> Iterator[None]:
+    """Times a block. Times under the same name are added up."""
     self._announce(f"{name} {detail}".strip())
     started = time.monotonic()
     yield
@@ -97,17 +98,14 @@ def export(
 
   Args:
     exporter: What to export.
-    export_path: Where the SavedModel appears, whole or not at all. It may be
-      remote: then it is made and checked on the local disk and copied.
-    overwrite: Replace what is at `export_path`.
-    level: Which checks a fresh process makes: `checks.ALL`, `BASIC` or `NONE`.
-    stages: Is told of each stage.
-
-  Returns:
-    What was written.
+    export_path: Where the SavedModel appears, complete or not at all. For a
+      remote path, it is made and checked on the local disk, then copied.
+    overwrite: Whether to replace what is at `export_path`.
+    level: Which checks to run: `checks.ALL`, `BASIC` or `NONE`.
+    stages: Times and announces the stages.
 
   Raises:
-    ExportError: The input can't be exported, or the result failed a check.
+    ExportError: The input cannot be exported, or the result failed a check.
   """
   stages = stages or Stages()
   if "://" in export_path:
@@ -117,7 +115,7 @@ def export(
   paths.refuse_missing(exporter)
   with (
     staging.stage(export_path, overwrite=overwrite) as directory,
-    # The fresh process imports TensorFlow while this one builds.
+    # It imports TensorFlow while this process builds.
     checker.Checker(level) as fresh_process,
   ):
     with (
@@ -134,8 +132,8 @@ def export(
       name: _adjusted(published, exporter)
       for name, published in build.published.items()
     }
-    # All before any check: what a check traces shows in the names of functions
-    # that are traced after it.
+    # Everything is saved before the first check, since the reference traces
+    # functions, which changes the names of those traced later.
     form = keras_format if exporter.keras_saved_model else reusable
     for name, published in models.items():
       with stages("save", name):
@@ -198,12 +196,12 @@ def _restore(
   build: Build,
   without_value: Sequence[tf.Variable],
 ) -> Sequence[str]:
-  """Restores all that is published; returns the names of what is left over.
+  """Restores what is published; returns the names of unneeded tensors.
 
   Args:
-    exporter: It has the checkpoint.
-    build: What it built.
-    without_value: Variables that were created to be restored.
+    exporter: It names the checkpoint.
+    build: What it has built.
+    without_value: Variables that were created without a value.
   """
   restored, ignored = set(), []
   for items in build.restores:
@@ -217,16 +215,16 @@ def _restore(
     forgotten = sorted(variable_name(r.deref()) for r in refs - restored)
     if forgotten:
       raise ExportError(
-        f"'{forgotten[0]}' is published, but nothing restores it. Name the "
-        "layer that has it in Build.restores; or, if it is no weight of the "
-        "checkpoint, give it a value, tf.Variable(value), and track it among "
-        "`trackables` in place of `variables`."
+        f"'{forgotten[0]}' is published, but nothing restores it. Name its "
+        "layer in Build.restores. If the checkpoint does not have it, give it "
+        "a value, tf.Variable(value), and name it in `trackables` instead of "
+        "`variables`."
       )
   return sorted(set.intersection(*ignored)) if ignored else ()
 
 
 def _tracked(published: Published) -> Iterator[tf.Variable]:
-  """Yields the variables of what a model and its sub-objects use besides."""
+  """Yields the variables in the trackables of a model and its sub-objects."""
   for callable_ in published.callables().values():
     root = tf.train.Checkpoint(**callable_.trackables)
     for trackable in tf.train.TrackableView(root).descendants():
@@ -235,11 +233,11 @@ def _tracked(published: Published) -> Iterator[tf.Variable]:
 
 
 def _adjusted(published: Published, exporter: Exporter) -> Published:
-  """Applies the fields that every exporter has."""
+  """Applies the fields that all exporters have."""
   defaults = exporter.hyperparameter_defaults
   if defaults and exporter.keras_saved_model:
     raise ExportError(
-      "A Keras SavedModel keeps the trained rates; leave out "
+      "A Keras SavedModel keeps the trained hyperparameters; leave out "
       "hyperparameter_defaults or keras_saved_model."
     )
   published = overrides.with_defaults(published, defaults)
@@ -255,15 +253,15 @@ def _save(
     try:
       write(published, path)
     except (OSError, tf.errors.OpError) as e:
-      reason = getattr(e, "strerror", None) or getattr(e, "message", str(e))
+      reason = getattr(e, "strerror", None) or first_line(e)
       raise ExportError(
-        f"Cannot write the model: {reason.partition(chr(10))[0]}. Free some "
-        "space or choose another export path; nothing was left behind."
+        f"Cannot write the model: {reason}. Free some space or choose another "
+        "export path; nothing was left behind."
       ) from e
 
 
 def _private(exporter: Exporter, export_path: str) -> list[str]:
-  """Returns the recipe's local paths, which must not show in the artifact."""
+  """Returns the recipe's local paths, which the artifact must not contain."""
   local = [p.path for p in paths.declared(exporter) if os.sep in p.path]
   return [export_path, *local]
 
@@ -274,11 +272,9 @@ def _refuse_failed(results: Sequence[checks.Result], name: str) -> None:
   if failed or blocked:
     lines = "".join(f"\n  {result}" for result in failed)
     if blocked:
-      lines += f"\n  {blocked} more need one of these to pass first"
-    what = name or "The model"
-    raise ExportError(
-      f"{what} failed its checks, so it does not appear:{lines}"
-    )
+      lines += f"\n  {blocked} more checks need these to pass first"
+    what = f"'{name}'" if name else "The model"
+    raise ExportError(f"{what} failed its checks; nothing was written:{lines}")
 
 
 def _parameters(variables: Sequence[tf.Variable]) -> int:

@@ -1,4 +1,4 @@
-"""Copies a finished SavedModel to where `tf.io.gfile` writes."""
+"""Copies a finished SavedModel to a remote path, by `tf.io.gfile`."""
 
 from collections.abc import Iterator
 import contextlib
@@ -12,7 +12,7 @@ from exporters.saved_model import files
 
 @contextlib.contextmanager
 def reworded(path: str) -> Iterator[None]:
-  """Rewords what TensorFlow raises where `path` cannot be written."""
+  """Rewords TensorFlow's errors about a `path` that cannot be written."""
   try:
     yield
   except tf.errors.OpError as e:
@@ -20,10 +20,10 @@ def reworded(path: str) -> Iterator[None]:
 
 
 def copy(local: str, remote: str) -> None:
-  """Copies a directory; `saved_model.pb`, which makes it a model, last.
+  """Copies a directory; `saved_model.pb`, which makes it a model, comes last.
 
-  First to a directory beside the target, from where it is moved: what is
-  replaced stays until all of the new one has arrived.
+  It is copied beside the target first and then moved, so that what it replaces
+  stays until all of it has arrived.
   """
   parent, name = os.path.split(remote.rstrip("/"))
   incoming = os.path.join(parent, f".{name}.incoming")
@@ -36,7 +36,7 @@ def copy(local: str, remote: str) -> None:
     tf.io.gfile.copy(os.path.join(local, file), target, overwrite=True)
   if tf.io.gfile.exists(remote):
     tf.io.gfile.rmtree(remote)
-  # File by file: object stores know no directories to rename.
+  # File by file: an object store has no directories that could be renamed.
   for file in names:
     target = _with_parent(os.path.join(remote, file))
     tf.io.gfile.rename(os.path.join(incoming, file), target)

@@ -1,10 +1,10 @@
-"""A directory that appears whole or not at all.
+"""A directory that appears complete or not at all.
 
 Work happens in a sibling of the target, `.NAME.staging-PID-XXXXXX`, so that
 the last step is one rename on one file system. The process that owns a staging
-directory holds a lock on it; the kernel drops the lock when the process ends,
-in whatever way. So a later run can tell what an earlier one left behind from
-what a run beside it still needs, and clears up only the former.
+directory holds a lock on it, which the kernel drops when the process ends, for
+whatever reason. So a later run can tell what a dead run left behind, which it
+removes, from what a concurrent run still needs.
 """
 
 from collections.abc import Iterator
@@ -21,22 +21,22 @@ import tensorflow as tf
 from exporters.errors import ExportError
 
 _NEW = "new"  # What the caller writes.
-_OLD = "old"  # What stood at the target, while it is being replaced.
+_OLD = "old"  # What was at the target, while it is being replaced.
 
 
 @contextlib.contextmanager
 def stage(target: str, *, overwrite: bool = False) -> Iterator[str]:
-  """Yields an empty directory's path, which becomes `target` at the end.
+  """Yields the path of an empty directory that becomes `target` at the end.
 
-  Beside it, in its parent, the caller may keep files of its own; they go when
-  the block ends. If the block raises, nothing is left but what was there.
+  The caller may keep other files beside it, in its parent; they are removed
+  when the block ends. If the block raises, everything is as it was before.
 
   Args:
     target: A path on the local file system.
-    overwrite: Replace what is at `target` already.
+    overwrite: Whether to replace what is at `target`.
 
   Raises:
-    ExportError: `target` exists, or its parent can't be written to.
+    ExportError: `target` exists, or its parent cannot be written to.
   """
   target = os.path.abspath(target)
   with workspace(target, overwrite=overwrite) as directory:
@@ -48,17 +48,17 @@ def stage(target: str, *, overwrite: bool = False) -> Iterator[str]:
 
 @contextlib.contextmanager
 def workspace(target: str, *, overwrite: bool = True) -> Iterator[str]:
-  """Yields an empty directory beside `target`, which goes when the block ends.
+  """Yields an empty directory beside `target`; removes it when the block ends.
 
-  It is the caller's alone, and on the same file system as `target`. If the
-  process is killed, a later one clears up.
+  It is only the caller's, and on the same file system as `target`. If the
+  process is killed, a later one removes it.
 
   Args:
     target: A path on the local file system.
-    overwrite: Let something be at `target` already.
+    overwrite: Whether `target` may exist already.
 
   Raises:
-    ExportError: `target` exists, or its parent can't be written to.
+    ExportError: `target` exists, or its parent cannot be written to.
   """
   target = os.path.abspath(target)
   parent = os.path.dirname(target)
@@ -81,7 +81,7 @@ def workspace(target: str, *, overwrite: bool = True) -> Iterator[str]:
 
 
 def _absent(folder: str) -> list[str]:
-  """Returns those of a folder and its parents that are not there, upwards."""
+  """Returns which of a folder and its parents are missing, from it upwards."""
   found = []
   while not os.path.lexists(folder):
     found.append(folder)
@@ -90,10 +90,10 @@ def _absent(folder: str) -> list[str]:
 
 
 def _make_locked(target: str) -> tuple[str, int]:
-  """Makes a staging directory, its parents too; returns it and its lock.
+  """Makes a staging directory and its parents; returns it and its lock.
 
-  Until it is locked, a run beside this one may take it for left behind and
-  clear it up; then there is another.
+  Until it is locked, a concurrent run may take it for left behind and remove
+  it; then another one is made.
   """
   parent = os.path.dirname(target)
   for _ in range(10):
@@ -114,12 +114,12 @@ def _make_locked(target: str) -> tuple[str, int]:
     if os.path.isdir(directory):
       return directory, lock
     os.close(lock)
-  # Some file systems, such as /proc, have folders that take no file.
+  # Such as in /proc, whose folders take no files.
   raise OSError(errno.ENOENT, "no directory can be made there")
 
 
 def _remove_empty(folders: list[str]) -> None:
-  """Removes folders, up to one in which there is something by now."""
+  """Removes folders in turn, until one has something in it by now."""
   for folder in folders:
     try:
       os.rmdir(folder)
@@ -158,21 +158,21 @@ def _publish(new: str, target: str, old: str, overwrite: bool) -> None:
 
 
 def _clear_up(target: str) -> None:
-  """Removes what runs that are over left beside `target`; puts back its old."""
+  """Removes what dead runs left beside `target`; puts back what they moved."""
   pattern = os.path.join(
     glob.escape(os.path.dirname(target)), glob.escape(_prefix(target)) + "*"
   )
   for directory in glob.glob(pattern):
     try:
       lock = os.open(directory, os.O_RDONLY)
-    except FileNotFoundError:  # Its owner was faster.
+    except FileNotFoundError:  # Its owner has removed it.
       continue
     try:
       fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as e:
       if e.errno not in (errno.EAGAIN, errno.EACCES):
         raise
-      continue  # A run beside this one.
+      continue  # Its run is still going on.
     else:
       old = os.path.join(directory, _OLD)
       if os.path.lexists(old) and not os.path.lexists(target):

@@ -1,4 +1,4 @@
-"""What the commands at Model Garden's own paths take, and what they say."""
+"""Checks the flags of the commands at Model Garden's own paths."""
 
 import sys
 from typing import Any
@@ -9,12 +9,16 @@ from exporters.errors import ExportError
 
 
 def note(text: str) -> None:
-  """Says what is different from what Model Garden did."""
+  """Prints what is different from Model Garden's own command."""
   print(f"note: {text}", file=sys.stderr)
 
 
 def require(**values: Any) -> None:
-  """Raises `ExportError` for flags that are not set, or name no file."""
+  """Raises `ExportError` for a flag that is not set, or whose file is missing.
+
+  Args:
+    **values: The flags' values by name. One that ends in `_file` is a path.
+  """
   for name, value in values.items():
     if not value:
       raise ExportError(f"Set --{name}; see --help.")
@@ -27,14 +31,18 @@ def _refuse_absent(name: str, value: Any) -> None:
 
 
 def require_one(**values: Any) -> Any:
-  """Returns the value that is set; raises `ExportError` unless one is.
+  """Returns the value of the one flag that is set.
 
-  And for a file that is not there.
+  Args:
+    **values: The flags' values by name. One that ends in `_file` is a path.
+
+  Raises:
+    ExportError: Not exactly one flag is set, or its file is missing.
   """
   found = {name: value for name, value in values.items() if value}
   if len(found) != 1:
     raise ExportError(
-      f"Set one of {' and '.join(f'--{name}' for name in values)}."
+      f"Set exactly one of {' and '.join(f'--{name}' for name in values)}."
     )
   ((name, value),) = found.items()
   _refuse_absent(name, value)

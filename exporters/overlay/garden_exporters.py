@@ -1,8 +1,8 @@
-"""What the commands at Model Garden's own paths export.
+"""The exporters behind the commands at Model Garden's own paths.
 
-The modules below `official/` have its flags and its functions, and export by
-`exporters.life_cycle`. Where Model Garden's output was wrong, theirs is right,
-and a line on standard error says what is different.
+The modules below `official/` have Model Garden's flags and functions, and
+export through `exporters.life_cycle`. They correct what was wrong in Model
+Garden's output; a line on standard error says what is different.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -15,6 +15,7 @@ from official.nlp.configs import encoders
 from official.nlp.modeling import layers
 import tensorflow as tf
 import tf_keras
+from typing_extensions import override
 
 from exporters import base
 from exporters import bert
@@ -35,7 +36,11 @@ def export(
 ) -> exporting.Export:
   """Exports, and replaces what is at `export_path`, as Model Garden does.
 
-  Functions leave out the checks of a fresh process; commands make them.
+  Args:
+    exporter: What to export.
+    export_path: Where the SavedModel appears.
+    level: Which checks a fresh process makes. Model Garden's functions make
+      none unless told to; the commands make all.
   """
   return exporting.export(
     exporter, export_path=export_path, overwrite=True, level=level
@@ -43,7 +48,7 @@ def export(
 
 
 def lower_case_of(vocab_file: str) -> bool:
-  """Returns whether a vocabulary is of lower-cased text, told by its tokens."""
+  """Tells by a vocabulary's tokens whether its text was lower-cased."""
   with tf.io.gfile.GFile(vocab_file) as f:
     return not _ANY_UPPER_CASE.search(f.read())
 
@@ -63,7 +68,10 @@ def encoder_config(bert_config: Any) -> encoders.EncoderConfig:
 
 
 class UnreadFile:
-  """A vocabulary that travels with the model, whatever is in it."""
+  """A vocabulary that is published without a look at what is in it.
+
+  It has the methods of a `Vocabulary` that `BertExporter` calls.
+  """
 
   def __init__(self, path: str):
     with tf.io.gfile.GFile(path, "rb") as f:
@@ -71,10 +79,10 @@ class UnreadFile:
     self._name = path.rpartition("/")[2]
 
   def require_size(self, embeddings: int) -> None:
-    """Takes any."""
+    """Accepts any number of embeddings."""
 
   def asset(self) -> str:
-    """Returns a path to the content that depends on nothing but it."""
+    """Returns a path to the content that depends only on the content."""
     return assets.asset(self._content, "vocabulary", self._name)
 
 
@@ -82,20 +90,22 @@ class UnreadFile:
 class GardenBertExporter(bert.BertExporter):
   """Publishes an encoder, and its vocabulary unread."""
 
+  @override
   def build(self) -> base.Build:
     build = super().build()
     if not self.sp_model_file:
       return build
-    # Model Garden states it for vocabularies alone.
+    # Model Garden publishes `do_lower_case` only with vocabularies.
     published = dataclasses.replace(build.published[""], constants={})
     return dataclasses.replace(build, published={"": published})
 
+  @override
   def _tokens(self):
-    if bool(self.vocab_file) == bool(self.sp_model_file):
-      raise ExportError("Set one of vocab_file and sp_model_file.")
-    if self.vocab_file:
+    if self.vocab_file and not self.sp_model_file:
       return "vocab_file", UnreadFile(self.vocab_file)
-    return "sp_model_file", UnreadFile(self.sp_model_file)
+    if self.sp_model_file and not self.vocab_file:
+      return "sp_model_file", UnreadFile(self.sp_model_file)
+    raise ExportError("Set exactly one of vocab_file and sp_model_file.")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -107,13 +117,14 @@ class MobileBertExporter(GardenBertExporter):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class ListExporter(base.CheckpointExporter):
-  """Publishes a Keras model of int32 [batch, seq_length] in a list.
+  """Publishes a Keras text model whose inputs and outputs are lists.
 
   Attributes:
-    model: From a list of inputs to a list of outputs.
-    restored: What the checkpoint holds of it, by name.
+    model: Takes a list of int32 [batch, seq_length], in the order of
+      `encoder_types.INPUTS`; returns a list.
+    restored: The models that the checkpoint holds, by the names there.
     outputs: The signature's names of the outputs.
-    vocab_file: The vocabulary, which travels unread.
+    vocab_file: The vocabulary, which is published unread.
     do_lower_case: Whether text was lower-cased for training.
   """
 
@@ -123,6 +134,7 @@ class ListExporter(base.CheckpointExporter):
   vocab_file: base.FilePath
   do_lower_case: bool
 
+  @override
   def build(self) -> base.Build:
     model = self.model
     published = base.Published(
@@ -143,11 +155,12 @@ class ListExporter(base.CheckpointExporter):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class ImageFolders(base.CheckpointExporter):
-  """Publishes what another exporter does, as Model Garden's commands did.
+  """Publishes what another exporter does, in Model Garden's folders.
 
   Attributes:
-    exporter: The other one.
-    probabilities: Whether a classifier gives these in place of logits.
+    exporter: The other exporter.
+    probabilities: Whether a classifier returns these instead of logits.
+    checkpoint: Not to be set: it is that of the other exporter.
   """
 
   exporter: images.ImageExporter
@@ -159,9 +172,11 @@ class ImageFolders(base.CheckpointExporter):
     super().__post_init__()
 
   @property
+  @override
   def opened(self) -> checkpoints.Checkpoint:
     return self.exporter.opened
 
+  @override
   def build(self) -> base.Build:
     build = self.exporter.build()
     published = dict(build.published)
@@ -181,7 +196,7 @@ def _with_softmax(published: base.Published) -> base.Published:
   return dataclasses.replace(
     published,
     function=_softmax_of(published.function),
-    reference=_softmax_of(published.reference),
+    reference=_softmax_of(published.reference or published.function),
     outputs=("probabilities", "default"),
   )
 

@@ -1,16 +1,17 @@
-"""Flags that the commands at Model Garden's paths have beside its own."""
+"""The flag that these image commands have in addition to Model Garden's."""
 
 from absl import flags
 
 LOGITS = (
-  "`classification` gives logits, as TF Hub asks for, not probabilities; "
-  "--probabilities brings those back."
+  "`classification` returns logits, as TF Hub asks for, not probabilities; "
+  "--probabilities brings these back."
 )
 
 
 def define_probabilities() -> flags.FlagHolder:
+  """Defines --probabilities."""
   return flags.DEFINE_bool(
     "probabilities",
     False,
-    "Let `classification` give probabilities, as Model Garden's command did.",
+    "Let `classification` return probabilities, as Model Garden's command did.",
   )

@@ -1,4 +1,4 @@
-"""Text files that a user gives and that travel with a model."""
+"""Text files that a user provides and that travel with a model."""
 
 import hashlib
 
@@ -11,9 +11,9 @@ def read(path: str, what: str, *, encoding: str) -> tuple[bytes, str]:
   """Returns a file's bytes and its text.
 
   Args:
-    path: Local or remote, of a file that exists.
-    what: What it is to the user, for the error.
-    encoding: "utf-8", or "utf-8-sig" to leave out a byte order mark.
+    path: A local or remote file, which exists.
+    what: What the user calls it, for the error.
+    encoding: "utf-8", or "utf-8-sig" to skip a byte order mark.
 
   Raises:
     ExportError: It is not UTF-8.
@@ -31,11 +31,11 @@ def read(path: str, what: str, *, encoding: str) -> tuple[bytes, str]:
 
 
 def asset(content: bytes, kind: str, name: str) -> str:
-  """Returns a path to `content` that says nothing of where it came from.
+  """Returns a path to `content` that does not say where it came from.
 
-  Paths of assets end up in graphs, as the shared name of a lookup table for
-  one. This one is in memory and depends on nothing but the content: equal files
-  may share a table, different ones never do.
+  Paths of assets end up in graphs, for instance as the shared name of a lookup
+  table. This one is in memory and depends only on the content: equal files may
+  share a table, different ones never do.
   """
   directory = f"ram://{kind}/{hashlib.sha256(content).hexdigest()}"
   path = f"{directory}/{name}"

@@ -1,8 +1,7 @@
-"""What a SavedModel says of itself, read from its files without loading it.
+"""Reads what is in a SavedModel from its files, without loading it.
 
-Everything that a page, a report or a person wants to know of an artifact and
-that stands in it is read here, so that nobody has to type it: signatures,
-callables, shapes, hyperparameters, variables, operations, sizes.
+Signatures, callables, shapes, hyperparameters, variables, operations, sizes: no
+page or report repeats by hand what can be read here.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -22,7 +21,7 @@ from exporters.saved_model.object_graph import Tensor
 from exporters.saved_model.object_graph import Variable
 from exporters.saved_model.object_graph import tensor
 
-# `tf.train.Checkpoint` adds it to whatever it saves.
+# `tf.train.Checkpoint` adds it to everything that it saves.
 _COUNTER = "save_counter"
 _VALUE = "/.ATTRIBUTES/VARIABLE_VALUE"
 
@@ -33,11 +32,11 @@ class Description:
 
   Attributes:
     files: Sizes in bytes, by path below the directory.
-    signatures: By name, the tensors that go in and those that come out.
-    callables: By dotted attribute path, the model first.
+    signatures: By name, the input tensors and the output tensors.
+    callables: By dotted attribute path, the model itself first.
     constants: Facts for the consumer, such as `do_lower_case`, by attribute.
     assets: Names of files that travel with the model, by attribute.
-    operations: All that its graphs use.
+    operations: The operations that its graphs use.
   """
 
   files: Mapping[str, int]
@@ -49,31 +48,35 @@ class Description:
 
   @property
   def model(self) -> Callable:
+    """The model itself, apart from its sub-objects."""
     return self.callables[""]
 
   @property
   def size(self) -> int:
+    """Bytes of all files."""
     return sum(self.files.values())
 
   @functools.cached_property
   def variables(self) -> Sequence[Variable]:
-    """Those of all callables, each once."""
-    found = {}
+    """The variables of all callables, each once."""
+    found: dict[str, Variable] = {}
     for callable_ in self.callables.values():
       found |= {variable.name: variable for variable in callable_.variables}
     return list(found.values())
 
   @property
   def parameters(self) -> int:
+    """How many numbers the variables hold."""
     return sum(variable.parameters for variable in self.variables)
 
   @property
   def trainable_parameters(self) -> int:
+    """How many of the parameters a consumer may train."""
     return sum(v.parameters for v in self.variables if v.trainable)
 
   @property
   def custom_operations(self) -> Sequence[str]:
-    """Those that TensorFlow lacks, so that another package must bring them."""
+    """Operations that are not TensorFlow's, so need another package."""
     return [o for o in self.operations if not hasattr(tf.raw_ops, o)]
 
 
@@ -81,7 +84,7 @@ def read(path: str) -> Description:
   """Reads the SavedModel at `path`.
 
   Raises:
-    ExportError: There is none, or it has no `__call__` of TF2.
+    ExportError: There is none, or it has no TF2 `__call__`.
   """
   file = os.path.join(path, "saved_model.pb")
   try:
@@ -93,7 +96,7 @@ def read(path: str) -> Description:
   objects = Objects(graph.object_graph_def)
   callables = dict(objects.callables())
   if "" not in callables:
-    raise ExportError(f"The SavedModel at '{path}' can't be called.")
+    raise ExportError(f"The SavedModel at '{path}' has no TF2 `__call__`.")
   return Description(
     files={
       name: os.path.getsize(os.path.join(path, name))

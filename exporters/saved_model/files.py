@@ -8,10 +8,10 @@ from tensorflow.core.protobuf import fingerprint_pb2
 
 
 def write_fingerprint(path: str) -> None:
-  """Replaces the random uuid by one that follows from the contents.
+  """Replaces the random uuid with one derived from the contents.
 
-  `variables.index` stands for the weights: it holds the CRC-32C, the shape and
-  the place of each. So nothing large is read again.
+  `variables.index` stands in for the weights, since it has the checksum, shape
+  and place of each, so that nothing large is read again.
   """
   digest = hashlib.sha256()
   for name in listed(path):
@@ -28,7 +28,7 @@ def write_fingerprint(path: str) -> None:
 
 
 def listed(path: str) -> list[str]:
-  """Returns the files below a directory, relative to it, in order."""
+  """Returns the sorted paths of the files below a directory, relative to it."""
   return sorted(
     os.path.relpath(os.path.join(folder, name), path).replace(os.sep, "/")
     for folder, _, names in os.walk(path)

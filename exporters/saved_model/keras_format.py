@@ -1,8 +1,8 @@
 """Writes a `Published` as a Keras SavedModel, for `tf_keras.models.load_model`.
 
 It holds Keras's own traces of the same function, with the trained values of the
-hyperparameters. A consumer gets a `tf_keras.Model` to call, to fine-tune and to
-`fit`, from a process that has none of the code behind it.
+hyperparameters. Without any of the code behind it, a consumer gets a
+`tf_keras.Model` to call, to fine-tune and to `fit`.
 """
 
 from collections.abc import Callable, Sequence
@@ -22,7 +22,7 @@ def write(published: Published, path: str) -> None:
   """Writes `published` to the new directory `path`.
 
   Raises:
-    ExportError: tf_keras can't read back what `published` is.
+    ExportError: tf_keras could not read `published` back.
   """
   _refuse_unreadable(published)
   model = _KerasModel(published)
@@ -36,9 +36,9 @@ def _refuse_unreadable(published: Published) -> None:
     names = ", ".join(f".{name}" for name in published.sub_objects)
     reason = f"it has {names}, which tf_keras does not read back"
   elif len(published.inputs) > 1:
-    reason = "it takes inputs of several fixed sizes, and Keras states one"
+    reason = "it takes inputs of several fixed sizes, but Keras records one"
   elif not published.inputs or not published.training:
-    reason = "it is no model of one input that can be trained"
+    reason = "it is not a trainable model with one input"
   if reason:
     raise ExportError(
       f"This model cannot be written as a Keras SavedModel: {reason}. Leave "
@@ -62,7 +62,7 @@ def _signature(model: tf_keras.Model) -> Callable[..., Any]:
 
 
 class _Frozen(tf_keras.layers.Layer):
-  """Variables that stay as they are."""
+  """Variables that training leaves alone."""
 
   def __init__(self, variables: Sequence[tf.Variable]):
     super().__init__(trainable=False)
@@ -70,7 +70,7 @@ class _Frozen(tf_keras.layers.Layer):
 
 
 class _KerasModel(tf_keras.Model):
-  """The same function, variables and losses, as Keras tracks them."""
+  """A `Published` in the way that Keras tracks functions and variables."""
 
   def __init__(self, published: Published):
     super().__init__()
@@ -83,7 +83,7 @@ class _KerasModel(tf_keras.Model):
     attach(self, published)
     for loss in published.regularization_losses:
       self.add_loss(loss)
-    # What a first call would set, but with the sizes left open.
+    # A first call would set it too, but to the sizes of its inputs.
     self._set_save_spec(published.inputs[0])
 
   def call(self, inputs: Any, training: bool = False) -> Any:

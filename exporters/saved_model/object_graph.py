@@ -1,7 +1,6 @@
-"""The objects of a SavedModel: what can be called, by which tensors.
+"""The objects of a SavedModel: what can be called, and with which tensors.
 
-TensorFlow stores them in the object graph of saved_model.pb; nothing is loaded
-to read it.
+They are read from the object graph in saved_model.pb; nothing is loaded.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -10,11 +9,11 @@ from typing import Any
 
 import tensorflow as tf
 
-# Function specs and traces are stored as `StructuredValue`; TensorFlow's own
-# reader of them has no public name.
+# Function specs and traces are stored as `StructuredValue`, which TensorFlow
+# has no public reader for.
 from tensorflow.python.saved_model import nested_structure_coder
 
-# For Keras 3 and for signatures; what they compute is what the model computes.
+# For Keras 3 and for signatures: they compute what the model computes.
 _ENDPOINTS = ("serve", "signatures")
 
 
@@ -24,7 +23,7 @@ class Tensor:
 
   Attributes:
     name: Its key, or its place in a nest.
-    shape: Its dimensions, None for one that varies; None for any rank.
+    shape: Its dimensions, with None for one that varies; None if the rank does.
     dtype: Such as "float32".
     ragged: Whether its rows vary in length.
   """
@@ -48,7 +47,7 @@ class Variable:
   """A variable of the model.
 
   Attributes:
-    name: Without the `:0` of graphs.
+    name: Its name, without the `:0` of graphs.
     shape: Its dimensions.
     dtype: Such as "float32".
     trainable: Whether a consumer may train it.
@@ -61,11 +60,12 @@ class Variable:
 
   @property
   def parameters(self) -> int:
+    """How many numbers it holds."""
     return tf.TensorShape(self.shape).num_elements()
 
   @property
   def size(self) -> int:
-    """Bytes."""
+    """How many bytes it takes."""
     return self.parameters * tf.as_dtype(self.dtype).size
 
 
@@ -75,12 +75,12 @@ class Callable:
 
   Attributes:
     name: Its dotted attribute path; "" for the model.
-    inputs: For each nest that a call accepts, its tensors.
-    outputs: The tensors of the first nest's result.
+    inputs: The tensors of each nest that a call accepts.
+    outputs: The tensors that a call returns for the first of these nests.
     training: Whether a call takes the Python bool `training`.
     hyperparameters: The tensor-valued arguments, with their defaults.
-    variables: All that any call uses.
-    regularization_losses: How many.
+    variables: The variables that any call uses.
+    regularization_losses: The number of them.
   """
 
   name: str
@@ -93,16 +93,18 @@ class Callable:
 
 
 class Objects:
-  """The objects of a SavedModel, each with its attributes."""
+  """The object graph of a SavedModel; node 0 is the model itself."""
 
   def __init__(self, proto: Any):
     self._proto = proto
 
   def children(self, node_id: int) -> Iterator[tuple[str, Any]]:
+    """Yields the attributes of an object: names and nodes."""
     for child in self._proto.nodes[node_id].children:
       yield child.local_name, self._proto.nodes[child.node_id]
 
   def child(self, node_id: int, name: str) -> int | None:
+    """Returns the id of the node that an attribute holds, if there is one."""
     for child in self._proto.nodes[node_id].children:
       if child.local_name == name:
         return child.node_id
@@ -111,8 +113,9 @@ class Objects:
   def callables(
     self, node_id: int = 0, name: str = ""
   ) -> Iterator[tuple[str, Callable]]:
+    """Yields what can be called, by dotted attribute path, from a node on."""
     call = self.child(node_id, "__call__")
-    # Without a trace, it is a Keras layer that a function uses.
+    # Without a trace, it is only a Keras layer that some function uses.
     if call is None or not self._traces(call):
       return
     yield name, self._callable(node_id, call, name)
@@ -123,7 +126,7 @@ class Objects:
         yield from self.callables(child.node_id, path)
 
   def variables(self, node_id: int, attribute: str) -> list[Any]:
-    """Returns the protocol buffers of a callable's list of variables."""
+    """Returns the protos of the variables in a list that is an attribute."""
     list_id = self.child(node_id, attribute)
     if list_id is None:
       return []
@@ -170,7 +173,7 @@ def _count(objects: Objects, node_id: int) -> int:
 
 
 def _inputs(traces: Sequence[Any]) -> Iterator[list[Tensor]]:
-  """Yields the nests that a callable accepts, each once."""
+  """Yields the different nests that a callable accepts."""
   seen = []
   for trace in traces:
     (inputs, *_), _ = nested_structure_coder.decode_proto(
@@ -183,18 +186,18 @@ def _inputs(traces: Sequence[Any]) -> Iterator[list[Tensor]]:
 
 
 def _nest(nest: Any, name: str = "") -> list[Tensor]:
-  """Returns the tensors of a nest of specs; a list's are `name_0`, ...."""
+  """Returns the tensors of a nest of specs; in a list they are `name_0`, ..."""
   if isinstance(nest, Mapping):
     pairs = sorted(nest.items())
   elif isinstance(nest, (list, tuple)):
     pairs = [(f"{name}_{i}".lstrip("_"), x) for i, x in enumerate(nest)]
   else:
     return [tensor(nest, name)]
-  return [leaf for key, value in pairs for leaf in _nest(value, str(key))]
+  return [t for key, value in pairs for t in _nest(value, str(key))]
 
 
 def tensor(spec: Any, name: str) -> Tensor:
-  """Returns what a `tf.TensorSpec` or `tf.RaggedTensorSpec` says."""
+  """Returns what a `tf.TensorSpec` or `tf.RaggedTensorSpec` describes."""
   shape = spec.shape
   return Tensor(
     name=name or (getattr(spec, "name", None) or "").replace("unknown", ""),

@@ -1,4 +1,4 @@
-"""What a recipe may change of what an exporter publishes, whichever it is."""
+"""What a recipe may change in what any exporter publishes."""
 
 from collections.abc import Callable, Mapping
 import dataclasses
@@ -14,18 +14,18 @@ from exporters.saved_model.published import Published
 def with_defaults(
   published: Published, defaults: Mapping[str, float]
 ) -> Published:
-  """Returns it with other values for arguments that a call leaves out.
+  """Returns `published` with other defaults for some arguments of a call.
 
   Raises:
-    ExportError: A name is of no argument, or a value can't be one.
+    ExportError: There is no such argument, or a value does not suit it.
   """
   callables = published.callables().values()
   offered = {name for c in callables for name in c.hyperparameters}
   for name in defaults:
     if name not in offered:
       raise ExportError(
-        f"hyperparameter_defaults names '{name}', but this model offers "
-        f"{', '.join(sorted(offered)) or 'none'}."
+        f"hyperparameter_defaults names '{name}', but this model has "
+        f"{', '.join(sorted(offered)) or 'no hyperparameters'}."
         f"{did_you_mean(name, offered)}"
       )
 
@@ -43,16 +43,16 @@ def with_defaults(
 
 
 def with_trainable(published: Published, pattern: str) -> Published:
-  """Returns it with those variables frozen in whose name nothing matches.
+  """Returns `published` with only the matching variables left trainable.
 
   Raises:
-    ExportError: `pattern` is no regular expression, or matches nowhere.
+    ExportError: `pattern` is not a regular expression, or nothing matches.
   """
   try:
     compiled = re.compile(pattern)
   except re.error as e:
     raise ExportError(
-      f"trainable = '{pattern}' is no regular expression: {e}."
+      f"trainable = '{pattern}' is not a regular expression: {e}."
     ) from e
 
   def change(one: Published) -> dict[str, Any]:
@@ -65,8 +65,8 @@ def with_trainable(published: Published, pattern: str) -> Published:
   if not changed.every("trainable_variables"):
     names = [v.name for v in published.every("trainable_variables")[:3]]
     raise ExportError(
-      f"trainable = '{pattern}' is found in no name of a trained variable. "
-      f"Names are such as {', '.join(names) or '(there are none)'}."
+      f"trainable = '{pattern}' matches none of the trained variables, such as "
+      f"{', '.join(names) or '(there are none)'}."
     )
   return changed
 
@@ -76,7 +76,7 @@ def _changed(
   change: Callable[[Published], dict[str, Any]],
   made: dict[int, Published],
 ) -> Published:
-  """Returns a copy; one of each sub-object, however many names it has."""
+  """Returns a copy, with one copy of each sub-object for all of its names."""
   if id(published) not in made:
     sub_objects = {
       name: _changed(sub_object, change, made)
@@ -89,20 +89,21 @@ def _changed(
 
 
 def _default(name: str, hyperparameter: Hyperparameter, given: Any) -> float:
-  """Returns `given` as a number of the trained one's type, the argument's."""
+  """Returns `given` as a number of the same type as the trained value."""
   if isinstance(given, bool) or not isinstance(given, (int, float)):
     raise ExportError(
-      f"hyperparameter_defaults has {name} = {given!r}, which is no number."
+      f"hyperparameter_defaults has {name} = {given!r}, which is not a number."
     )
   rate = hyperparameter.attribute == "rate"
   if hyperparameter.layers and (not 0 <= given <= 1 or rate and given == 1):
     raise ExportError(
-      f"hyperparameter_defaults has {name} = {given}; a "
-      f"{hyperparameter.attribute} lies between 0 and 1."
+      f"hyperparameter_defaults has {name} = {given}, but a "
+      f"{hyperparameter.attribute} is between 0 and 1."
     )
   value = type(hyperparameter.default)(given)
   if value != given:
     raise ExportError(
-      f"hyperparameter_defaults has {name} = {given}, which must be whole."
+      f"hyperparameter_defaults has {name} = {given}, which must be a whole "
+      "number."
     )
   return value

@@ -1,4 +1,4 @@
-"""What one SavedModel offers to those who load it, as plain data."""
+"""What one SavedModel offers to its consumers, as plain data."""
 
 from __future__ import annotations
 
@@ -13,14 +13,13 @@ from exporters.saved_model.variables import each_once
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Hyperparameter:
-  """A number that a consumer may override in a call, say for fine-tuning.
+  """A number that a consumer may override in a call, such as a dropout rate.
 
   Attributes:
-    default: The value when a call leaves it out. An int makes the argument an
-      int32 scalar, a float a float32 scalar.
-    layers: The layers that take it, each by assignment to `attribute` while
-      the call is traced. Without layers it is a keyword argument of
-      `Published.function`.
+    default: The value that a call uses if it is not given another. An int makes
+      the argument an int32 scalar, a float a float32 scalar.
+    layers: The layers whose `attribute` is set to it while a call is traced.
+      Without layers, it is a keyword argument of `Published.function`.
     attribute: The name of the layers' attribute, such as "rate".
   """
 
@@ -30,6 +29,7 @@ class Hyperparameter:
 
   @property
   def spec(self) -> tf.TensorSpec:
+    """The argument of a call: a scalar."""
     dtype = tf.int32 if isinstance(self.default, int) else tf.float32
     return tf.TensorSpec([], dtype)
 
@@ -38,32 +38,35 @@ class Hyperparameter:
 class Published:
   """A callable of the Reusable SavedModel interface, with its attributes.
 
-  https://www.tensorflow.org/hub/reusable_saved_models says what each is for.
+  https://www.tensorflow.org/hub/reusable_saved_models explains these parts.
 
   Attributes:
-    function: What a call computes: `function(inputs, training=...)`, without
-      `training` if that is False here and without `inputs` if there are none;
-      returns a tensor or a nest of tensors.
-    inputs: The nests of `tf.TypeSpec` that a call accepts, each traced by
-      itself. The first one is the input of the signature and of `serve`; its
-      tensors are named. Empty for a callable without input.
-    outputs: The signature's names for a result that is a single tensor.
+    function: What a call computes: `function(inputs, training=...)` returns a
+      tensor or a nest of tensors. It takes no `training` if that is False here,
+      and no `inputs` if there are none.
+    inputs: The nests of `tf.TypeSpec` that a call accepts; each gets a trace.
+      The first is the input of the signature and of `serve`, so its tensors are
+      named. Empty for a callable without input.
+    outputs: The signature's names for a result that is a tensor, which gets all
+      of them, or a list of tensors.
     training: Whether a call takes the Python bool `training`.
     hyperparameters: Tensor-valued keyword arguments, by name.
-    variables: All that any call uses.
-    trainable_variables: Those that a consumer may train.
-    regularization_losses: Functions without arguments, each one scalar.
+    variables: The variables that any call uses.
+    trainable_variables: The variables that a consumer may train.
+    regularization_losses: Functions without arguments that return a scalar.
     constants: Facts for the consumer (such as `do_lower_case`), by attribute.
     assets: Files that travel with the model, by attribute.
-    trackables: What the function uses besides variables, such as tables.
+    trackables: Anything else that the function uses, such as lookup tables.
     sub_objects: Further callables, by attribute.
-    parent: Of a sub-object, the keyword by which `function` takes what calls
-      the model that it belongs to, so that the graph has this once. None: it
-      does not build upon it.
-    samples: Inputs to check the artifact with: nests of arrays, of different
+    parent: For a sub-object that builds on the model it belongs to: the keyword
+      by which `function` takes a function that calls this model, so that the
+      model is in the graph only once.
+    samples: Inputs to check the artifact with: nests of arrays with different
       batch sizes and, where `inputs` leave them open, lengths or image sizes.
-    reference: What the artifact is compared with, called like `function`; the
+    reference: What the artifact is compared with, called like `function`: the
       model that the checkpoint was restored into. None: `function` itself.
+    remarks: Sentences for those who publish or use the model, about what it
+      leaves out or does otherwise than they may expect.
   """
 
   function: Callable[..., Any]
@@ -83,6 +86,7 @@ class Published:
   parent: str | None = None
   samples: Sequence[Any] = ()
   reference: Callable[..., Any] | None = None
+  remarks: Sequence[str] = ()
 
   def callables(self, name: str = "") -> dict[str, Published]:
     """Returns this callable and those below it, by dotted attribute path."""
@@ -92,7 +96,7 @@ class Published:
     return found
 
   def every(self, attribute: str) -> list[tf.Variable]:
-    """Returns `attribute`, variables, of all callables, each once."""
+    """Returns the variables in `attribute` of all callables, each once."""
     return each_once(
       variable
       for callable_ in self.callables().values()
@@ -100,8 +104,8 @@ class Published:
     )
 
   def arguments(self, training: bool) -> dict[str, Any]:
-    """Returns the keyword arguments of a plain call of `function`."""
-    arguments = {"training": training} if self.training else {}
+    """Returns keyword arguments for `function`: hyperparameters as trained."""
+    arguments: dict[str, Any] = {"training": training} if self.training else {}
     for name, hyperparameter in self.hyperparameters.items():
       if not hyperparameter.layers:
         arguments[name] = hyperparameter.default

@@ -1,11 +1,13 @@
 """Writes a `Published` as a Reusable SavedModel, the same bytes every time.
 
-Two things differ from a plain `tf.saved_model.save`. Each permitted combination
-of arguments is traced once: saving traces every `tf.function` again, unless it
-was traced in the context of saving, which is part of the key under which traces
-are kept. And what is not of the contents is not in the bytes: functions are
-numbered from a round number, and the random uuid of `fingerprint.pb` is
-replaced by one derived from the contents.
+Two things differ from a plain `tf.saved_model.save`:
+
+- Each permitted combination of arguments is traced only once. Saving traces
+  every `tf.function` again unless it was traced in a saving context, which is
+  part of the key that traces are cached by.
+- The bytes depend only on the contents. Functions are numbered from a round
+  number, and the random uuid of `fingerprint.pb` is replaced with one that is
+  derived from the contents.
 """
 
 from __future__ import annotations
@@ -22,6 +24,7 @@ from tensorflow.python.saved_model import save_context
 
 from exporters.errors import explained
 from exporters.saved_model import files
+from exporters.saved_model import signature
 from exporters.saved_model.published import Published
 
 SERVING_DEFAULT = tf.saved_model.DEFAULT_SERVING_SIGNATURE_DEF_KEY
@@ -44,7 +47,7 @@ def write(published: Published, path: str) -> None:
 
 
 def reusable(published: Published) -> tf.train.Checkpoint:
-  """Returns an object to call, with the interface of what `write` writes."""
+  """Returns an object with the interface of the SavedModel that is written."""
   return _reusable(published, {})[0]
 
 
@@ -52,31 +55,33 @@ def flatten_outputs(outputs: Any, names: tuple[str, ...]) -> dict[str, Any]:
   """Names a call's outputs as the signature does.
 
   Args:
-    outputs: A tensor or a list of tensors; or a dict of tensors and of lists of
+    outputs: A tensor, a list of tensors, or a dict of tensors and of lists of
       tensors.
-    names: The names of an output that is a tensor, or of those in the list.
+    names: Names for the tensor, or for those in the list.
 
   Returns:
-    A flat dict of tensors; the elements of a list are `name_0`, `name_1`, ...
+    A flat dict of tensors; the elements of a list are `name_0`, `name_1`, ...,
+    and the tensors of a ragged or sparse one as `signature` names them.
   """
   if isinstance(outputs, (list, tuple)):
-    return dict(zip(names, outputs, strict=True))
+    outputs = dict(zip(names, outputs, strict=True))
   if not isinstance(outputs, dict):
-    return dict.fromkeys(names, outputs)
-  flat = {}
+    outputs = dict.fromkeys(names, outputs)
+  flat: dict[str, Any] = {}
   for name, value in outputs.items():
     if isinstance(value, (list, tuple)):
-      flat |= {f"{name}_{i}": element for i, element in enumerate(value)}
+      for i, element in enumerate(value):
+        flat |= signature.parts(f"{name}_{i}", element)
     else:
-      flat[name] = value
+      flat |= signature.parts(name, value)
   return flat
 
 
 class _Call:
-  """The `tf.function` that a consumer calls, traced completely.
+  """The `tf.function` that a consumer calls, with all of its traces.
 
   Attributes:
-    published: What it calls.
+    published: What it computes.
     function: The `tf.function`.
   """
 
@@ -88,8 +93,8 @@ class _Call:
     def call(*args, **kwargs):
       return self._compute(*args, **kwargs)
 
-    # `tf.function` reads it, and a consumer's `inspect` after it.
-    call.__signature__ = self._signature
+    # `tf.function` reads it, and so does a consumer's `inspect`.
+    call.__signature__ = self._signature  # type: ignore[attr-defined]
     self.function = tf.function(call, autograph=False)
     flags = (False, True) if published.training else (False,)
     self._traces = [
@@ -101,7 +106,7 @@ class _Call:
   def _trace(self, inputs: Any, training: bool):
     published = self.published
     args = () if inputs is None else (inputs,)
-    # With the names that saving looks for.
+    # Saving looks for specs of these names.
     specs = {
       name: tf.TensorSpec([], h.spec.dtype, name)
       for name, h in published.hyperparameters.items()
@@ -120,9 +125,9 @@ class _Call:
       for name, hyperparameter in published.hyperparameters.items()
     }
     keywords = published.arguments(given.get("training", False))
-    if published.parent:
+    if published.parent and self._parent:
       keywords[published.parent] = functools.partial(
-        self._call_parent, hyperparameters=hyperparameters
+        self._parent.call_by_sub_object, given=hyperparameters
       )
     with contextlib.ExitStack() as stack:
       for name, value in hyperparameters.items():
@@ -134,13 +139,14 @@ class _Call:
       args = (given["inputs"],) if published.inputs else ()
       return published.function(*args, **keywords)
 
-  def _call_parent(self, inputs: Any, training: bool, *, hyperparameters):
-    names = self._parent.published.hyperparameters
-    return self._parent(
-      inputs,
-      training=training,
-      hyperparameters={name: hyperparameters[name] for name in names},
-    )
+  def call_by_sub_object(
+    self, inputs: Any, training: bool, *, given: Mapping[str, tf.Tensor]
+  ) -> Any:
+    """Calls with those of a sub-object's hyperparameters that it has too."""
+    hyperparameters = {
+      name: given[name] for name in self.published.hyperparameters
+    }
+    return self(inputs, training=training, hyperparameters=hyperparameters)
 
   def __call__(
     self,
@@ -149,7 +155,7 @@ class _Call:
     training: bool = False,
     hyperparameters: Mapping[str, tf.Tensor] | None = None,
   ) -> Any:
-    """Calls the trace for such inputs, within another."""
+    """Calls the trace that accepts such inputs, while another is traced."""
     keywords = self.published.arguments(training) | {
       name: tf.constant(h.default, h.spec.dtype)
       for name, h in self.published.hyperparameters.items()
@@ -162,7 +168,7 @@ class _Call:
 
 
 def _signature(published: Published) -> inspect.Signature:
-  """Returns the arguments of a call, with their defaults."""
+  """Returns the signature of a call, with its defaults."""
   keyword = inspect.Parameter.POSITIONAL_OR_KEYWORD
   parameters = []
   if published.inputs:
@@ -179,6 +185,9 @@ def _signature(published: Published) -> inspect.Signature:
 @contextlib.contextmanager
 def _assigned(layer: Any, attribute: str, value: tf.Tensor):
   trained = getattr(layer, attribute)
+  if attribute == "rate":
+    # Of mixed precision, dropout computes in another type than the argument's.
+    value = tf.cast(value, getattr(layer, "compute_dtype", value.dtype))
   setattr(layer, attribute, value)
   try:
     yield
@@ -187,7 +196,7 @@ def _assigned(layer: Any, attribute: str, value: tf.Tensor):
 
 
 def accepts(specs: Any, inputs: Any) -> bool:
-  """Whether `inputs` is a nest of what `specs` describes."""
+  """Whether `inputs` is a nest that `specs` describes."""
   try:
     tf.nest.assert_same_structure(specs, inputs)
   except (TypeError, ValueError):
@@ -205,12 +214,12 @@ def _reusable(
   made: dict[int, tf.train.Checkpoint],
   parent: _Call | None = None,
 ) -> tuple[tf.train.Checkpoint, _Call]:
-  """Returns the object to save and its call.
+  """Returns the object to save, and its call.
 
   Args:
-    published: What it is.
-    made: The sub-objects so far; what has two names is one object.
-    parent: The call of what it is a sub-object of.
+    published: What to make it of.
+    made: The sub-objects made so far, so that one with two names is one object.
+    parent: The call of the model that it is a sub-object of.
   """
   root = tf.train.Checkpoint()
   attach(root, published)
@@ -230,7 +239,7 @@ def _reusable(
 
 
 def attach(root: Any, published: Published) -> None:
-  """Sets what travels with a model, calls apart, as attributes of `root`."""
+  """Sets `root`'s attributes to what travels with a model besides its calls."""
   for name, value in published.trackables.items():
     setattr(root, name, value)
   for name, value in published.constants.items():
@@ -240,7 +249,7 @@ def attach(root: Any, published: Published) -> None:
 
 
 def _serve(call: _Call) -> Callable[..., Any]:
-  """Returns an endpoint of one nest, which Keras 3's `TFSMLayer` calls."""
+  """Returns the endpoint that Keras 3's `TFSMLayer` calls."""
 
   def serve(inputs):
     return call(inputs)
@@ -253,28 +262,22 @@ def _serve(call: _Call) -> Callable[..., Any]:
 def _serving_default(call: _Call):
   """Returns the signature: named tensors in, named tensors out."""
   specs = call.published.inputs[0]
-  named = specs
-  if not isinstance(specs, dict):
-    named = {spec.name: spec for spec in tf.nest.flatten(specs)}
+  names = tuple(call.published.outputs)
 
   def serving_default(**inputs):
-    nest = inputs
-    if not isinstance(specs, dict):
-      tensors = [inputs[spec.name] for spec in tf.nest.flatten(specs)]
-      nest = tf.nest.pack_sequence_as(specs, tensors)
-    return flatten_outputs(call(nest), tuple(call.published.outputs))
+    return flatten_outputs(call(signature.packed(specs, inputs)), names)
 
   return tf.function(serving_default, autograph=False).get_concrete_function(
-    **named
+    **signature.named_specs(specs)
   )
 
 
 def _round_up_numbers() -> None:
-  """Brings TensorFlow's counter to the next multiple of 100,000.
+  """Moves TensorFlow's counter on to the next multiple of 100,000.
 
-  It goes up with all that happens, the tensors of a restore too, and functions
-  are named and sorted by it. So a checkpoint of one kind and the same weights
-  in another would give other bytes.
+  Functions are named and sorted by this counter, which goes up with everything
+  that happens, such as each tensor that is restored. Left alone, it would make
+  the bytes depend on the kind of the checkpoint.
   """
   while ops.uid() % 100_000:
     pass

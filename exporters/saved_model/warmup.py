@@ -1,6 +1,6 @@
-"""Requests with which TF Serving warms a model up before it takes real ones.
+"""Requests that TF Serving sends to a model to warm it up.
 
-The page: https://www.tensorflow.org/tfx/serving/saved_model_warmup.
+https://www.tensorflow.org/tfx/serving/saved_model_warmup
 """
 
 from __future__ import annotations
@@ -13,17 +13,16 @@ import tensorflow as tf
 from exporters.saved_model import reusable
 from exporters.saved_model.published import Published
 
-# TF Serving looks for it there; loaders ignore the folder.
+# TF Serving looks for it there. Loaders ignore the folder.
 FILE = os.path.join("assets.extra", "tf_serving_warmup_requests")
 
 
 def write(published: Published, path: str) -> None:
-  """Writes one request for each sample input, and nothing of a user's data.
+  """Writes one request for each sample input.
 
   Args:
-    published: The model; its `samples` are what `serving_default` is called
-      with.
-    path: Its SavedModel, which is there.
+    published: The model; `serving_default` gets its `samples`.
+    path: Its SavedModel, which has been written.
   """
   from tensorflow_serving.apis import prediction_log_pb2
 
@@ -37,7 +36,7 @@ def write(published: Published, path: str) -> None:
       named = sample
       if not isinstance(sample, Mapping):
         named = {published.inputs[0].name: sample}
-      # In the order of their names: a map of protocol buffers has none.
+      # Sorted, because a map in a protocol buffer has no order of its own.
       for name in sorted(named):
         request.inputs[name].CopyFrom(tf.make_tensor_proto(named[name]))
       writer.write(log.SerializeToString(deterministic=True))

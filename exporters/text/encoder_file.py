@@ -1,9 +1,9 @@
-"""Reads an architecture from the file that its training left.
+"""Reads an architecture from a file that its training left.
 
-Two kinds: the `bert_config.json` of google-research/bert and its successors,
-which hosts of checkpoints copy beside the weights, and the YAML of Model
-Garden's experiments, which has an `EncoderConfig` below `task.model.encoder` or
-as its root.
+There are two kinds: the `bert_config.json` of google-research/bert and its
+successors, which usually lies beside the weights, and the YAML of Model
+Garden's experiments, with an `EncoderConfig` below `task.model.encoder` or as
+its root.
 """
 
 from __future__ import annotations
@@ -23,22 +23,22 @@ from exporters.errors import ExportError
 from exporters.saved_model import assets
 from exporters.text import encoder_types
 
-# Of the JSON, beside sizes and rates.
+# Of the JSON, in addition to sizes and rates.
 _MORE_FIELDS = (
   ("embedding_size", "embedding_size"),
   ("hidden_activation", "hidden_act"),
 )
-# The implementations that read such files compute both by tanh.
+# The implementations that read such files compute both names by tanh.
 _ACTIVATIONS = {"gelu_new": "gelu"}
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class EncoderFile:
-  """What a file says of an encoder.
+  """What a file says about an encoder.
 
   Attributes:
     path: The file, for messages.
-    type: The type of `EncoderConfig`; None where the file leaves it open.
+    type: The type of `EncoderConfig`; None if the file leaves it open.
     values: Sizes and rates, by the names of `BertEncoderConfig`.
   """
 
@@ -48,17 +48,21 @@ class EncoderFile:
 
   @property
   def declared(self) -> dict[str, Any]:
-    """All that a gin file must not contradict."""
+    """What a gin file must not contradict: the values, and any known type."""
     kind = {} if self.type is None else {"type": self.type}
     return dict(self.values) | kind
 
   def config(self) -> encoders.EncoderConfig:
-    """Returns what the file describes, where no gin file does."""
+    """Returns the configuration that the file describes by itself.
+
+    Raises:
+      ExportError: The file does not name the class of the configuration.
+    """
     config = encoders.EncoderConfig(type=self.type or "bert")
     if config.type == "any":
       raise ExportError(
-        f"'{self.path}' is of type 'any', which says nothing of the class. "
-        "Name it in the gin file: encoders.EncoderConfig.any = @...Config()."
+        f"'{self.path}' is of type 'any', which leaves the class open. Name it "
+        "in the gin file: encoders.EncoderConfig.any = @...Config()."
       )
     encoder_types.override(config, self.values)
     return config
@@ -68,22 +72,24 @@ def read_encoder_file(path: str) -> EncoderFile:
   """Reads a `bert_config.json` or a Model Garden YAML.
 
   Raises:
-    ExportError: The file is missing or describes no encoder.
+    ExportError: The file is missing or damaged, or does not describe an encoder
+      that Model Garden can build.
   """
   if not tf.io.gfile.exists(path):
     raise ExportError(f"The encoder file '{path}' does not exist.")
   _, text = assets.read(path, "encoder file", encoding="utf-8")
   try:
-    # JSON is YAML too, but for a few numbers.
+    # YAML reads a few of JSON's numbers differently.
     content = (
       json.loads(text) if path.endswith(".json") else yaml.safe_load(text)
     )
   except (ValueError, RecursionError, yaml.YAMLError) as e:
     message = str(e).replace("\n", " ")
     raise ExportError(
-      f"The encoder file '{path}' does not parse: {message}."
+      f"Cannot parse the encoder file '{path}': {message}. Fix it, or download "
+      "it again."
     ) from e
-  found = _garden(content, path) or _legacy(content, path)
+  found = _experiment_yaml(content, path) or _bert_config_json(content, path)
   if found is None:
     raise ExportError(
       f"The encoder file '{path}' describes no encoder: it is neither a "
@@ -93,10 +99,10 @@ def read_encoder_file(path: str) -> EncoderFile:
   return found
 
 
-def _legacy(content: Any, path: str) -> EncoderFile | None:
+def _bert_config_json(content: Any, path: str) -> EncoderFile | None:
   if not isinstance(content, Mapping) or "num_hidden_layers" not in content:
     return None
-  # Told by what only they have.
+  # The file does not name its type; keys that only one type has do.
   kind, fields = None, encoder_json.FIELDS
   if "num_hidden_groups" in content:
     kind = "albert"
@@ -109,12 +115,12 @@ def _legacy(content: Any, path: str) -> EncoderFile | None:
   if activation in _ACTIVATIONS:
     values["hidden_activation"] = _ACTIVATIONS[activation]
   if kind is None and values.get("embedding_size") == values.get("hidden_size"):
-    # Model Garden has no projection then, and a gin file need not say it.
+    # Then Model Garden has no projection, and a gin file need not set the size.
     values.pop("embedding_size", None)
   return EncoderFile(path=path, type=kind, values=values)
 
 
-def _garden(content: Any, path: str) -> EncoderFile | None:
+def _experiment_yaml(content: Any, path: str) -> EncoderFile | None:
   for key in ("task", "model", "encoder"):
     if isinstance(content, Mapping) and key in content:
       content = content[key]

@@ -1,7 +1,7 @@
-"""What the types of Model Garden's `EncoderConfig` share, and what not.
+"""How the types of Model Garden's `EncoderConfig` differ.
 
-Each has its own names for the same sizes and rates; here they are those of
-`BertEncoderConfig`. Some take a few lengths only, and some can't be what users
+Each has its own names for the same sizes and rates; here the names are those of
+`BertEncoderConfig`. Some take only a few lengths, and some can't do what users
 expect of an encoder.
 """
 
@@ -21,7 +21,7 @@ INPUTS = ("input_word_ids", "input_mask", "input_type_ids")
 
 
 def field_names(fields: Any) -> dict[str, str]:
-  """Returns a configuration's fields by the names of `BertEncoderConfig`."""
+  """Returns a configuration's field for each name of `BertEncoderConfig`."""
   return {bert_name(field): field for field in fields.as_dict()}
 
 
@@ -34,7 +34,12 @@ def override(config: encoders.EncoderConfig, values: Mapping[str, Any]) -> None:
 
 
 def refuse_unfit(kind: str, values: Mapping[str, Any]) -> None:
-  """Raises `ExportError` for what can't keep an encoder's promises."""
+  """Raises `ExportError` for an encoder that can't do what users expect.
+
+  Args:
+    kind: The type of `EncoderConfig`.
+    values: The fields, by the names of `BertEncoderConfig`.
+  """
   strides = np.ravel(values.get("pool_stride", 1))
   reasons = {
     "it has no pooled output": kind == "xlnet",
@@ -63,16 +68,19 @@ def refuse_unfit(kind: str, values: Mapping[str, Any]) -> None:
 
 
 def declared_lengths(model: tf_keras.Model) -> Sequence[int]:
-  """Returns the one length that a model says it takes; () for any."""
+  """Returns the one length that a model's inputs declare, or () for any."""
   inputs = tf.nest.flatten(getattr(model, "inputs", None) or [])
   return tuple({tensor.shape[1] for tensor in inputs} - {None})
 
 
 def block_lengths(config: encoders.EncoderConfig) -> Sequence[int]:
-  """Tries which of maximum, maximum / 2, ... a model of blocks takes.
+  """Returns which of maximum, maximum / 2, ... a model of blocks takes.
 
   BigBird reads random blocks from anywhere in the first 1024 tokens, so a text
-  must have them; but it says so nowhere. One narrow layer tells.
+  must be that long; but nothing declares it. So one narrow layer is called.
+
+  Raises:
+    ExportError: It takes none of these lengths.
   """
   small = copy.deepcopy(config)
   heads = small.get().num_attention_heads
@@ -88,14 +96,17 @@ def block_lengths(config: encoders.EncoderConfig) -> Sequence[int]:
       found.append(length)
       length //= 2
   except (tf.errors.InvalidArgumentError, ValueError):
-    pass  # Too short, or not of whole blocks.
+    pass  # Too short, or not a multiple of the block size.
   if not found:
     raise ExportError(
-      f"Found no length up to {fields.max_position_embeddings} that an encoder "
-      f"of blocks of {fields.block_size} takes."
+      "The encoder takes no length up to "
+      f"{fields.max_position_embeddings} (max_position_embeddings) with "
+      f"block_size = {fields.block_size}. Compare both with the training's "
+      "configuration."
     )
   return tuple(found)
 
 
 def call_on_zeros(model: tf_keras.Model, seq_length: int) -> None:
+  """Calls an encoder on inputs of zeros, int32 [1, seq_length]."""
   model({name: tf.zeros([1, seq_length], tf.int32) for name in INPUTS})

@@ -1,4 +1,4 @@
-"""Text encoders as Model Garden's `EncoderConfig` describes them.
+"""Builds the text encoders that Model Garden's `EncoderConfig` describes.
 
 Each type has its own names for the same sizes and rates, and some deviate from
 what https://www.tensorflow.org/hub/common_saved_model_apis/text promises of an
@@ -30,7 +30,7 @@ _RATES = ("dropout_rate", "attention_dropout_rate")
 
 @tf_keras.utils.register_keras_serializable(package="exporters")
 def exact_gelu(x: tf.Tensor) -> tf.Tensor:
-  """The GELU by the error function (https://arxiv.org/abs/1606.08415).
+  """Computes the GELU by the error function (https://arxiv.org/abs/1606.08415).
 
   Model Garden's own "gelu" is the tanh approximation, whose outputs for a BERT
   differ by some 1e-3. Gin files name this one `hidden_activation =
@@ -40,7 +40,7 @@ def exact_gelu(x: tf.Tensor) -> tf.Tensor:
 
 
 class _Rate(float):
-  """A float that can be told from an equal one: `rate is layer.rate`."""
+  """A float that can be told apart from an equal one: `rate is layer.rate`."""
 
   def __deepcopy__(self, memo: Any) -> _Rate:
     # Some encoders copy their configuration for each layer.
@@ -54,14 +54,14 @@ class Encoder:
   Attributes:
     type: The type of its `EncoderConfig`.
     model: What the checkpoint is restored into.
-    rates: Its dropout rates, as objects that its layers hold too.
+    rates: Its dropout rates by name; its layers hold the same objects.
     activation: The name of its activation.
-    vocab_size: How many tokens it has embeddings for.
-    width: Numbers in the vector of a token.
-    num_layers: How many outputs `encoder_outputs` has.
+    vocab_size: The number of tokens that have embeddings.
+    width: The size of a token's output vector.
+    num_layers: The number of tensors in `encoder_outputs`.
     seq_lengths: The lengths that it takes, the longest first. Empty: any.
-    max_length: The longest text that it has positions for; None: any.
-    extra_outputs: What it returns on request, beside what every encoder does.
+    max_length: The longest text for which it has positions. None: any.
+    extra_outputs: The names of the outputs that only this configuration has.
   """
 
   type: str
@@ -81,14 +81,15 @@ class Encoder:
     return self.published_outputs(self.model(inputs, training=training))
 
   def published_outputs(self, outputs: Mapping[str, Any]) -> dict[str, Any]:
-    """Returns the outputs that every encoder has, in the form that all have.
+    """Brings a model's outputs into the form that all encoders share.
 
     Returns:
       `pooled_output` [batch, width], `sequence_output` [batch, seq_length,
-      width] and `encoder_outputs`, a list of the same, one for each layer.
+      width], and `encoder_outputs`, a list of the same, one for each layer;
+      and `extra_outputs`.
     """
     names = ("pooled_output", "sequence_output", *self.extra_outputs)
-    # MobileBERT's list begins with the embeddings.
+    # MobileBERT's list starts with the embeddings.
     layers = list(outputs["encoder_outputs"])[-self.num_layers :]
     return {name: outputs[name] for name in names} | {"encoder_outputs": layers}
 
@@ -114,8 +115,8 @@ class Encoder:
   def hyperparameters(self) -> dict[str, Hyperparameter]:
     """Returns the dropout rates that a call may override.
 
-    Layers trained without dropout stay without, and a rate that no layer has is
-    not offered.
+    Layers that were trained without dropout stay so, and a rate that no layer
+    has is not offered.
     """
     dropouts = [
       layer
@@ -132,7 +133,11 @@ class Encoder:
     return offered
 
   def samples(self, *, positions: bool = False) -> list[dict[str, Any]]:
-    """Returns inputs of batch 1 and 3, with padding, of two lengths if free."""
+    """Returns padded inputs of batch 1 and 3, of two lengths where possible.
+
+    Args:
+      positions: Whether they have `masked_lm_positions`, int32 [batch, 4].
+    """
     lengths = tuple(min(n, self.max_length or n) for n in (16, 24))
     if self.seq_lengths:
       lengths = (self.seq_lengths[0], self.seq_lengths[-1])
@@ -165,14 +170,14 @@ def build(
   """Builds an encoder.
 
   Args:
-    config: As the gin file has it; it is not changed.
-    declared: What others say of it, by who says so ("the checkpoint"), under
-      the names of `BertEncoderConfig`; it must not contradict.
-    **stated: What else the gin file says, by the names that `declared` uses.
+    config: The configuration in the gin file; it is not changed.
+    declared: What others declare about the encoder, such as the checkpoint. By
+      who declares it, to follow "in"; then by the names of `BertEncoderConfig`.
+    **stated: What else the gin file states, by the names that `declared` uses.
 
   Raises:
-    ExportError: `declared` contradicts `config`, or the type can't be what an
-      encoder promises to be.
+    ExportError: `declared` contradicts the gin file, or an encoder of this type
+      can't do what users expect.
   """
   config = copy.deepcopy(config)
   fields = config.get()
@@ -190,23 +195,23 @@ def build(
   for name, rate in rates.items():
     setattr(fields, names[name], rate)
   if "use_fft" in names:
-    # The same transform; by matrices these would be constants in the graph, of
-    # 7 MB a layer for FNet-base.
+    # The same transform by matrices would put constants into the graph, 7 MB
+    # for each layer of FNet-base.
     fields.use_fft = True
   seq_lengths = (
     encoder_types.block_lengths(config) if "block_size" in names else ()
   )
-  # No encoder needs AutoGraph, which first rewrites the code of its layers.
+  # No encoder needs AutoGraph, which takes time to rewrite its layers' code.
   model = tf.autograph.experimental.do_not_convert(encoders.build_encoder)(
     config
   )
   for layer in model.submodules:
-    # No statistics of routing, which a call would write into variables.
+    # Otherwise a call writes statistics of the routing into variables.
     if isinstance(layer, moe.MaskedRouter):
       layer._export_metrics = False
   seq_lengths = seq_lengths or encoder_types.declared_lengths(model)
   if not model.built:
-    # Subclassed models create their variables in the first call.
+    # Subclassed models create their variables at the first call.
     encoder_types.call_on_zeros(model, seq_lengths[-1] if seq_lengths else 1)
   return Encoder(
     type=config.type,
@@ -227,10 +232,10 @@ def build(
 
 
 def _activation(stated: str, declared: Mapping[str, Mapping[str, Any]]) -> str:
-  """Returns the activation that the checkpoint's owner computed with.
+  """Returns the activation with which the checkpoint was trained.
 
-  A gin file says "gelu" of either kind, as Model Garden does; a checkpoint that
-  knows which one it is decides.
+  In a gin file, as in Model Garden, "gelu" may mean either kind; a checkpoint
+  that declares the exact one decides.
   """
   known = {values.get("hidden_activation") for values in declared.values()}
   return EXACT_GELU if stated == "gelu" and EXACT_GELU in known else stated
@@ -248,5 +253,5 @@ def _refuse_contradictions(
     raise ExportError(
       f"The gin file and {where} contradict each other:\n"
       + "\n".join(lines)
-      + "\nTake the gin file of this model, or mend the value in it."
+      + "\nUse the gin file of this model, or fix the value in it."
     )

@@ -8,18 +8,18 @@ import tensorflow as tf
 from exporters.errors import ExportError
 from exporters.saved_model import assets
 
-# What ALBERT's models call them; a preprocessor needs each.
+# By ALBERT's names; a preprocessor needs each.
 SPECIAL_PIECES = ("<pad>", "[CLS]", "[SEP]", "[MASK]")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class SentencePieceModel:
-  """A model file.
+  """A SentencePiece model.
 
   Attributes:
     path: The file, for messages.
     content: The file, byte for byte.
-    pieces: How many pieces it knows.
+    pieces: The number of pieces in it.
   """
 
   path: str
@@ -31,12 +31,12 @@ class SentencePieceModel:
     if self.pieces != embeddings:
       raise ExportError(
         f"The SentencePiece model '{self.path}' has {self.pieces} pieces, but "
-        f"the model has embeddings for {embeddings}. Take the one that the "
-        "model was trained with."
+        f"the model has embeddings for {embeddings}. Use the one with which "
+        "the model was trained."
       )
 
   def asset(self) -> str:
-    """Returns a path to the content that depends on nothing but it."""
+    """Returns a path to the content that depends only on the content."""
     return assets.asset(self.content, "sentencepiece", "sp.model")
 
 
@@ -44,10 +44,10 @@ def read(path: str) -> SentencePieceModel:
   """Reads a SentencePiece model.
 
   Raises:
-    ExportError: It is missing, no such model, or lacks a special piece.
+    ExportError: It is missing or damaged, or lacks a special piece.
   """
   if not tf.io.gfile.exists(path) or tf.io.gfile.isdir(path):
-    raise ExportError(f"The SentencePiece model '{path}' is no file.")
+    raise ExportError(f"The SentencePiece model '{path}' is not a file.")
   with tf.io.gfile.GFile(path, "rb") as f:
     content = f.read()
   processor = sentencepiece.SentencePieceProcessor()
@@ -57,15 +57,15 @@ def read(path: str) -> SentencePieceModel:
     loaded = False
   if not loaded:
     raise ExportError(
-      f"'{path}' is no SentencePiece model, or it is damaged. It is the binary "
-      "file (30k-clean.model of ALBERT), not the list of pieces (.vocab)."
+      f"'{path}' is not a SentencePiece model, or it is damaged. Use the "
+      "binary file (ALBERT's 30k-clean.model), not the list of pieces (.vocab)."
     )
   unknown = processor.unk_id()
   absent = [p for p in SPECIAL_PIECES if processor.PieceToId(p) == unknown]
   if absent:
     raise ExportError(
-      f"The SentencePiece model '{path}' lacks {', '.join(absent)}. Is it the "
-      "one of an ALBERT?"
+      f"The SentencePiece model '{path}' lacks {', '.join(absent)}. Use one of "
+      "an ALBERT, which has these."
     )
   return SentencePieceModel(
     path=path, content=content, pieces=processor.GetPieceSize()

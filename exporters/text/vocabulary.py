@@ -17,7 +17,7 @@ _NAME = "vocab.txt"
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Vocabulary:
-  """The tokens of a vocabulary file; a token's id is its line's number.
+  """The tokens of a vocabulary file; a token's id is its line, counted from 0.
 
   Attributes:
     path: The file, for messages.
@@ -34,12 +34,12 @@ class Vocabulary:
     if len(self.tokens) != embeddings:
       raise ExportError(
         f"The vocabulary '{self.path}' has {len(self.tokens)} tokens, but the "
-        f"model has embeddings for {embeddings}. Take the vocabulary that the "
-        "model was trained with."
+        f"model has embeddings for {embeddings}. Use the vocabulary with which "
+        "the model was trained."
       )
 
   def asset(self) -> str:
-    """Returns a path to the content that depends on nothing but it."""
+    """Returns a path to the content that depends only on the content."""
     return assets.asset(self.content, "vocabulary", _NAME)
 
 
@@ -64,13 +64,13 @@ def read_vocabulary(path: str) -> Vocabulary:
   if not tf.io.gfile.exists(path):
     raise ExportError(f"The vocabulary '{path}' does not exist.")
   content, text = assets.read(path, "vocabulary", encoding="utf-8")
-  # Not `splitlines`: tokens may hold what Unicode counts as the end of a line.
+  # Not `splitlines`: tokens may contain what Unicode counts as a line end.
   tokens = text.removesuffix("\n").split("\n")
   if not text.strip():
     raise ExportError(f"The vocabulary '{path}' is empty.")
   if text.startswith("\ufeff"):
     raise ExportError(
-      f"The vocabulary '{path}' begins with a byte order mark, which would "
+      f"The vocabulary '{path}' starts with a byte order mark, which would "
       "become part of its first token. Save it without one."
     )
   if any(token.endswith("\r") for token in tokens):
@@ -82,13 +82,14 @@ def read_vocabulary(path: str) -> Vocabulary:
   if repeated:
     lines = [i + 1 for i, token in enumerate(tokens) if token == repeated[0]]
     raise ExportError(
-      f"The vocabulary '{path}' has {len(repeated)} tokens twice, such as "
-      f"{repeated[0]!r} on lines {lines}. A token has one id: remove the rest."
+      f"The vocabulary '{path}' repeats {len(repeated)} tokens, such as "
+      f"{repeated[0]!r} on lines {lines}. A token has only one id: remove the "
+      "other lines."
     )
   absent = [token for token in SPECIAL_TOKENS if token not in set(tokens)]
   if absent:
     raise ExportError(
-      f"The vocabulary '{path}' lacks {', '.join(absent)}. Is it the "
-      "vocabulary of a BERT?"
+      f"The vocabulary '{path}' lacks {', '.join(absent)}. Use one of a BERT, "
+      "which has these."
     )
   return Vocabulary(path=path, content=content, tokens=tuple(tokens))

@@ -1,12 +1,12 @@
-"""What all image models share: one classifier, published whole and sliced.
+"""Exports an image classifier as two artifacts: logits, and a feature vector.
 
-Both artifacts follow https://www.tensorflow.org/hub/common_saved_model_apis/images
+Both follow https://www.tensorflow.org/hub/common_saved_model_apis/images
 
   model(images)  # float32 [batch, height, width, 3], RGB in [0, 1], to
                  # `classification`: logits, float32 [batch, classes]
                  # `feature_vector`: float32 [batch, features]
 
-An architecture module builds the classifier and says what it was trained on;
+An architecture's module builds the classifier and says what it was trained on;
 everything else is here.
 """
 
@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 import tf_keras
+from typing_extensions import override
 
 from exporters import base
 from exporters.errors import ExportError
@@ -34,14 +35,14 @@ _OUTPUTS = {CLASSIFICATION: "logits", FEATURE_VECTOR: "feature_vector"}
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Classifier:
-  """A classifier as Model Garden trains it, not restored yet.
+  """A classifier as Model Garden trains it, not yet restored.
 
   Attributes:
-    model: From normalized images to logits, or to what follows from them.
-    normalize: From images in [0, 1] to what the model was trained on.
+    model: Takes normalized images; returns logits, or what follows from them.
+    normalize: Takes images in [0, 1]; returns what the model was trained on.
     image_size: Height and width of the images that it was trained on.
-    fixed_size: Whether it takes no others.
-    restored: Its parts that a checkpoint may hold by a name of their own.
+    fixed_size: Whether it takes only images of this size.
+    restored: Its parts that a checkpoint may hold under names of their own.
   """
 
   model: tf_keras.Model
@@ -58,11 +59,11 @@ class ImageExporter(base.CheckpointExporter):
   Attributes:
     artifacts: "classification", "feature_vector" or both. One alone is written
       to the export path itself, both to folders below it.
-    labels_file: A file with the name of each class, one a line, in the order of
-      the logits. None: the artifact has no `.labels`.
-    background_label: The name of class 0 where the labels file leaves it out,
-      such as 'background' for 1,000 names and 1,001 logits. None: the file
-      names all classes.
+    labels_file: A file with the names of the classes, one on each line, in the
+      order of the logits. None: the artifact has no `.labels`.
+    background_label: The name of class 0 if the labels file leaves it out, such
+      as 'background' for 1,000 names and 1,001 logits. None: the file names all
+      classes.
   """
 
   artifacts: Sequence[str] = (CLASSIFICATION, FEATURE_VECTOR)
@@ -71,8 +72,9 @@ class ImageExporter(base.CheckpointExporter):
 
   @abc.abstractmethod
   def classifier(self) -> Classifier:
-    """Returns the model to restore."""
+    """Builds the classifier; nothing is restored yet."""
 
+  @override
   def build(self) -> base.Build:
     self._refuse_unknown_artifacts()
     classifier = self.classifier()
@@ -116,7 +118,7 @@ class ImageExporter(base.CheckpointExporter):
       hyperparameters=functional.hyperparameters(model),
       variables=model.variables,
       trainable_variables=model.trainable_variables,
-      regularization_losses=functional.regularization_losses(model),
+      regularization_losses=functional.regularization_losses(model)[0],
       assets=assets,
       samples=_samples(classifier),
       reference=lambda images, training: reference(
@@ -125,7 +127,7 @@ class ImageExporter(base.CheckpointExporter):
     )
 
   def _restored(self, classifier: Classifier) -> Mapping[str, Any]:
-    """Returns what is restored: the model, or as much as is published."""
+    """Returns what to restore: the model, or only what of it is published."""
     held = self.opened.parts & classifier.restored.keys()
     sliced = CLASSIFICATION not in self.artifacts
     if sliced and held and "model" not in self.opened.parts:
@@ -140,8 +142,9 @@ class ImageExporter(base.CheckpointExporter):
     named = self.labels_file or self.background_label
     if named and CLASSIFICATION not in self.artifacts:
       raise ExportError(
-        f"Class names ('{named}') go with 'classification', which `artifacts` "
-        "leaves out. Remove them, or add it."
+        f"Class names ('{named}') belong to 'classification', which artifacts "
+        "leaves out. Add it to artifacts, or remove labels_file and "
+        "background_label."
       )
     if self.background_label and not self.labels_file:
       raise ExportError(
@@ -157,7 +160,7 @@ class ImageExporter(base.CheckpointExporter):
 
 
 def _sliced(model: tf_keras.Model) -> dict[str, tf_keras.Model]:
-  """Returns the model of each artifact, on the layers of the whole one."""
+  """Returns a model for each artifact, on the layers of the whole model."""
   features, logits = functional.head(model)
   outputs = {CLASSIFICATION: logits, FEATURE_VECTOR: features}
   return {
@@ -167,7 +170,7 @@ def _sliced(model: tf_keras.Model) -> dict[str, tf_keras.Model]:
 
 
 def _samples(classifier: Classifier) -> list[np.ndarray]:
-  """Returns images of batch 1 and 3, of two sizes where that is possible."""
+  """Returns images of batch 1 and 3, of two sizes where possible."""
   rng = np.random.default_rng(0)
   height, width = classifier.image_size
   other = (height, width)

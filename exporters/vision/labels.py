@@ -12,12 +12,12 @@ _NAME = "labels.txt"
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Labels:
-  """The names of classes, in the order of the logits.
+  """The names of a classifier's classes.
 
   Attributes:
     path: The file, for messages.
-    names: One for each class.
-    background: Whether the first one is not from the file.
+    names: One for each class, in the order of the logits.
+    background: Whether the first name, of the background, is not in the file.
   """
 
   path: str
@@ -30,35 +30,35 @@ class Labels:
     wanted = classes - self.background
     if found == wanted:
       return
-    hint = "Take the file that the model was trained with."
+    hint = "Use the file with which the model was trained."
     if found == wanted - 1 and not self.background:
       hint = (
-        "If class 0 is a background class that the file leaves out, say so: "
+        "If class 0 is a background class that the file leaves out, set "
         "background_label = 'background'."
       )
     elif found == wanted + 1 and self.background:
       hint = "If the file names class 0 itself, leave background_label out."
-    besides = " besides the background class" if self.background else ""
+    without = ", not counting the background" if self.background else ""
     raise ExportError(
       f"The labels file '{self.path}' names {found} classes, but the model has "
-      f"{wanted} logits{besides}. {hint}"
+      f"{wanted} logits{without}. {hint}"
     )
 
   def asset(self) -> str:
-    """Returns a path to the names that depends on nothing but them."""
+    """Returns a path to the names that depends only on the names."""
     content = "".join(f"{name}\n" for name in self.names).encode()
     return assets.asset(content, "labels", _NAME)
 
 
 def read_labels(path: str, background_label: str | None = None) -> Labels:
-  """Reads a file of one name a line.
+  """Reads a file with the name of one class on each line.
 
   Args:
     path: The file.
-    background_label: What to name class 0, if the file begins with class 1.
+    background_label: The name of class 0, if the file starts with class 1.
 
   Raises:
-    ExportError: The file is missing, empty, or not UTF-8.
+    ExportError: The file is missing, has an empty line, or is not UTF-8.
   """
   if not tf.io.gfile.exists(path) or tf.io.gfile.isdir(path):
     raise ExportError(f"The labels file '{path}' does not exist.")
@@ -70,7 +70,8 @@ def read_labels(path: str, background_label: str | None = None) -> Labels:
       f"The labels file '{path}' has no name on line {empty[0]}. Each line "
       "names one class, in the order of the logits."
     )
-  background = background_label is not None
-  if background:
+  if background_label is not None:
     names.insert(0, background_label)
-  return Labels(path=path, names=tuple(names), background=background)
+  return Labels(
+    path=path, names=tuple(names), background=background_label is not None
+  )

@@ -1,4 +1,4 @@
-"""Classifiers of Model Garden's `official.vision`, whatever their backbone."""
+"""Exports classifiers of Model Garden's `official.vision`, of any backbone."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from official.vision.modeling import factory
 from official.vision.ops import preprocess_ops
 import tensorflow as tf
 import tf_keras
+from typing_extensions import override
 
 from exporters.errors import ExportError
 from exporters.vision import images
@@ -22,28 +23,30 @@ class VisionExporter(images.ImageExporter):
 
   Attributes:
     model: The architecture, as in the training's configuration; its
-      `input_size` is that of the images it was trained on.
-    l2_weight_decay: The weight of its regularization losses, as in the
-      training's configuration: half of it stands before each sum of squares.
+      `input_size` is that of the images that it was trained on.
+    l2_weight_decay: The weight of the regularization losses, as in the
+      training's configuration: each is half of it times a sum of squares.
   """
 
   model: image_classification.ImageClassificationModel
   l2_weight_decay: float
 
-  # The type of backbone that an architecture's module is about.
+  # The type of backbone that a subclass exports.
   backbone: ClassVar[str]
-  # Whether that takes images of one size only.
+  # Whether such a backbone takes only images of the size of its training.
   fixed_size: ClassVar[bool] = False
 
+  @override
   def classifier(self) -> images.Classifier:
     self._refuse_other_backbones()
-    config = copy.deepcopy(self.model)  # Building a ViT completes it.
+    config = copy.deepcopy(self.model)  # Building a ViT fills in some fields.
     height, width, channels = config.input_size
     size = [height, width] if self.fixed_size else [None, None]
     model = factory.build_classification_model(
       input_specs=tf_keras.layers.InputSpec(shape=[None, *size, channels]),
       model_config=config,
-      # As the task does: TensorFlow's l2_loss halves, Keras's L2 does not.
+      # As the task does: TensorFlow's l2_loss has the factor 1/2, Keras's L2
+      # has not.
       l2_regularizer=tf_keras.regularizers.L2(self.l2_weight_decay / 2)
       if self.l2_weight_decay
       else None,
@@ -60,7 +63,7 @@ class VisionExporter(images.ImageExporter):
     if self.model.backbone.type != self.backbone:
       raise ExportError(
         f"The gin file gives {type(self).__name__} a backbone of type "
-        f"'{self.model.backbone.type}'; it exports '{self.backbone}'."
+        f"'{self.model.backbone.type}', but it exports only '{self.backbone}'."
       )
     size = self.model.input_size
     if len(size) != 3 or size[2] != 3 or not all(size):
@@ -71,7 +74,14 @@ class VisionExporter(images.ImageExporter):
 
 
 def normalize(images: tf.Tensor) -> tf.Tensor:
-  """Turns images in [0, 1] into what `official.vision` trains on."""
+  """Turns RGB images in [0, 1] into what `official.vision` trains on.
+
+  Args:
+    images: float32 [batch, height, width, 3].
+
+  Returns:
+    The same shape and type, of mean 0 and standard deviation 1 over ImageNet.
+  """
   return preprocess_ops.normalize_image(
     images * 255.0,
     offset=preprocess_ops.MEAN_RGB,

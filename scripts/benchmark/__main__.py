@@ -1,48 +1,50 @@
 """Times this repository's exporters beside Model Garden's own.
 
-  python -m scripts.benchmark             # Both models, three rounds
+  python -m scripts.benchmark             # both models, three rounds
   python -m scripts.benchmark --models=resnet --runs=5
   python -m scripts.benchmark --models=growth --plot=growth.svg
 
-The models are BERT-base with `.mlm` and the legacy ResNet-50, of which this
-repository writes both artifacts; the Garden's exporter fails on the second one,
-and its failure counts as its end. "growth" is BERT of 2, 12 and 24 layers. Both
-export the same checkpoint, whose weights are drawn at random and written once.
-Each figure is of a whole process, from its start to its end, and the commands
-take turns, so that a machine that slows down slows all of them. What is printed
-are medians and, what matters, ratios: below 1 is better than the other. An
-otherwise idle machine gives the steadiest ones.
+The models are BERT-base with `.mlm` and the legacy ResNet-50. Of the ResNet,
+this repository writes both artifacts; the Garden's exporter fails on the
+second, and is timed until it fails. "growth" is BERT with 2, 12 and 24 layers.
+
+Both sides export the same checkpoint of random weights. Each figure is for a
+whole process, from start to exit, and the commands take turns, so that a
+machine that slows down slows all of them. The tables show medians and, more
+importantly, ratios: below 1, this repository is better. Ratios are steadiest on
+an otherwise idle machine.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 import json
 import pathlib
 import statistics
 import sys
 import tempfile
 
-from absl import app
 from absl import flags
 
+from exporters.command_line import program
 from scripts.benchmark import contest
 from scripts.benchmark import models
 from scripts.benchmark import tables
 from scripts.benchmark.contest import Contestant
 from scripts.benchmark.contest import say
 
-_RUNS = flags.DEFINE_integer("runs", 3, "How often each command is timed.")
+_RUNS = flags.DEFINE_integer("runs", 3, "How many times to run each command.")
 _MODELS = flags.DEFINE_multi_enum(
   "models",
   ["bert", "resnet"],
   ["bert", "resnet", "growth"],
-  "What is exported.",
+  "What to export.",
 )
-_PLOT = flags.DEFINE_string("plot", None, "Where to draw the growth.")
+_PLOT = flags.DEFINE_string(
+  "plot", None, "The SVG file to plot --models=growth to."
+)
 
 
-def main(argv: Sequence[str]) -> None:
-  if len(argv) > 1:
-    raise app.UsageError(f"What is '{argv[1]}'?")
+def main() -> None:
+  """Compares each model once."""
   for name in dict.fromkeys(_MODELS.value):
     if name == "growth":
       _grow()
@@ -93,19 +95,19 @@ def _write(model: models.Model, work: pathlib.Path) -> None:
 
 
 def _loads(saved: Sequence[pathlib.Path]) -> tables.Row:
-  """Loads each in turn, in fresh processes that have nothing else."""
-  program = pathlib.Path(__file__).parent / "programs/load.py"
+  """Loads each in turn, in fresh processes that import nothing else."""
+  load = pathlib.Path(__file__).parent / "programs/load.py"
   seconds: list[list[float]] = [[], []]
-  # Seconds short, so that what else the machine does shows more.
+  # A load is short, so that other work on the machine shows more.
   for _ in range(3 * _RUNS.value):
     for path, times in zip(saved, seconds, strict=True):
-      command = [sys.executable, "-I", str(program), str(path)]
+      command = [sys.executable, "-I", str(load), str(path)]
       times.append(float(contest.said_by(command)))
   return tables.ratio("hub.load", "s", *map(statistics.median, seconds))
 
 
 def _pack(saved_model: pathlib.Path, work: pathlib.Path) -> None:
-  ours, theirs = work / "1.tar.gz", work / "reference.tar.gz"
+  ours, theirs = work / "1.tar.gz", work / "theirs.tar.gz"
   tar = ["tar", "-czf", str(theirs), "-C", str(saved_model), "."]
   runs = contest.take_turns(
     {
@@ -132,7 +134,7 @@ def _pack(saved_model: pathlib.Path, work: pathlib.Path) -> None:
 
 
 def _grow() -> None:
-  points: list[Mapping[str, float]] = []
+  points: list[dict[str, float]] = []
   for num_layers in (2, 12, 24):
     with tempfile.TemporaryDirectory() as folder:
       work = pathlib.Path(folder)
@@ -142,12 +144,13 @@ def _grow() -> None:
       runs = contest.take_turns(contestants, _RUNS.value)
       weights = contestants[models.NONE].path / "variables"
       size = sum(file.stat().st_size for file in weights.iterdir())
-      points.append({"layers": num_layers, "weights": size / 1e6})
+      point = {"layers": num_layers, "weights": size / 1e6}
       for name, run in runs.items():
-        points[-1][f"{name} s"] = run.seconds
-        points[-1][f"{name} GB"] = run.peak / 1e9
+        point[f"{name} s"] = run.seconds
+        point[f"{name} GB"] = run.peak / 1e9
+      points.append(point)
   tables.show_growth(points, _PLOT.value)
 
 
 if __name__ == "__main__":
-  app.run(main)
+  program.run(main, modules=[])

@@ -1,4 +1,4 @@
-"""Commands that take turns, and what each took."""
+"""Commands that take turns, and the time and memory that each takes."""
 
 from collections.abc import Mapping, Sequence
 import dataclasses
@@ -16,7 +16,7 @@ ROOT = pathlib.Path(__file__).parents[2]
 
 @dataclasses.dataclass(frozen=True)
 class Run:
-  """What one process took: wall seconds, and its peak resident bytes."""
+  """What one process takes: seconds of wall time, peak resident bytes."""
 
   seconds: float
   peak: float
@@ -28,10 +28,10 @@ class Contestant:
 
   Attributes:
     command: Its arguments.
-    path: What it writes.
-    cwd: Where it runs: what is on its path.
-    model: The SavedModel that a consumer takes, below `path`.
-    failure: What it says as it fails, if that counts as its end.
+    path: The file or directory that it writes.
+    cwd: The directory to run it in, which comes first on its Python path.
+    model: The SavedModel to compare, below `path`.
+    failure: What it prints when it fails, if it is known to fail.
   """
 
   command: Sequence[str]
@@ -42,13 +42,14 @@ class Contestant:
 
   @property
   def saved_model(self) -> pathlib.Path:
+    """The SavedModel to compare."""
     return self.path / self.model
 
 
 def take_turns(
   contestants: Mapping[str, Contestant], rounds: int
 ) -> dict[str, Run]:
-  """Runs each command in turn, some rounds; returns the medians."""
+  """Runs the commands in turn, for some rounds; returns the medians."""
   runs: dict[str, list[Run]] = {name: [] for name in contestants}
   for i in range(rounds):
     for name, contestant in contestants.items():
@@ -92,7 +93,7 @@ def program(name: str) -> list[str]:
 
 
 def said_by(command: Sequence[str]) -> str:
-  """Runs a command; returns the last line of what it prints, if any."""
+  """Runs a command; returns the last line that it prints, if any."""
   done = subprocess.run(
     command, cwd=ROOT, check=True, capture_output=True, text=True
   )
@@ -100,4 +101,5 @@ def said_by(command: Sequence[str]) -> str:
 
 
 def say(text: str) -> None:
+  """Shows progress, apart from the results on standard output."""
   print(text, file=sys.stderr)

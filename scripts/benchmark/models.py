@@ -1,4 +1,4 @@
-"""The models of the benchmark, and who exports them."""
+"""The models of the benchmark, and the commands that export them."""
 
 from collections.abc import Callable, Mapping
 import dataclasses
@@ -9,23 +9,23 @@ from scripts.benchmark.contest import ROOT
 from scripts.benchmark.contest import Contestant
 
 GARDEN = "Model Garden"
-# Ours, by the checks that are made.
+# Ours, by its level of checks.
 NONE, BASIC, ALL = "none", "basic", "all"
 
 
 @dataclasses.dataclass(frozen=True)
 class Model:
-  """A model that both export.
+  """A model that both sides export.
 
   Attributes:
-    title: What tables call it.
-    write: The program that writes its weights, and its arguments.
-    module: Our exporter's, below `exporters`.
+    title: Its name in tables.
+    write: The program that writes its weights, and the program's arguments.
+    module: The module of our exporter, below `exporters`.
     gin_file: The leaf.
-    bindings: What the leaf leaves to the user, by what a folder holds.
-    garden: The Garden's command, by folder and export path.
-    half: The SavedModel that is compared, below the export path.
-    failure: How the Garden's command ends, if it fails.
+    bindings: From the folder of the weights, the leaf's required bindings.
+    garden: From that folder and the export path, the Garden's command.
+    half: The artifact to compare, below the export path.
+    failure: What the Garden's command prints when it fails, if it does.
   """
 
   title: str
@@ -41,8 +41,7 @@ class Model:
     self, work: pathlib.Path, levels: tuple[str, ...]
   ) -> Mapping[str, Contestant]:
     """Returns the Garden's command, and ours for each level of checks."""
-    # The Garden runs where nothing of this repository is on its path, so that
-    # its `official` is the wheel's.
+    # The Garden runs elsewhere, so that its `official` is the wheel's.
     path = work / "garden"
     command = [sys.executable, "-m", *self.garden(work, path)]
     found = {GARDEN: Contestant(command, path, work, self.half, self.failure)}
@@ -59,7 +58,7 @@ class Model:
 
 
 def bert(num_layers: int = 12) -> Model:
-  """Returns BERT of the width of BERT-base, with `.mlm`."""
+  """Returns a BERT as wide as BERT-base, with `.mlm`."""
   return Model(
     title="BERT-base with `.mlm`",
     write=("write_bert", str(num_layers)),
@@ -83,7 +82,7 @@ def bert(num_layers: int = 12) -> Model:
 
 
 def resnet() -> Model:
-  """Returns the legacy ResNet-50, of which the Garden writes one half."""
+  """Returns the legacy ResNet-50, half of which the Garden can export."""
   return Model(
     title="ResNet-50, both artifacts, against the Garden's one half",
     write=("write_resnet",),

@@ -1,11 +1,11 @@
-"""What is printed: tables in Markdown."""
+"""Prints the results as tables in Markdown, and plots growth."""
 
 from collections.abc import Iterator, Mapping, Sequence
 
 from scripts.benchmark import models
 from scripts.benchmark.contest import Run
 
-# A figure, ours, the other's, and their ratio.
+# What was measured, our value, the other's, and their ratio.
 Row = tuple[str, str, str, float]
 
 
@@ -23,30 +23,32 @@ def show(title: str, rows: Sequence[Row], other: str = models.GARDEN) -> None:
 
 
 def exports(runs: Mapping[str, Run]) -> Iterator[Row]:
-  """Yields what exports took, against the Garden's."""
+  """Yields the rows on exports, compared with the Garden's."""
   garden, none = runs[models.GARDEN], runs[models.NONE]
   yield ratio("export without checks", "s", none.seconds, garden.seconds)
   for level in (models.BASIC, models.ALL):
     added = runs[level].seconds - none.seconds
-    figure = f"what the {level} checks add".replace("the all", "all")
+    figure = f"added by {level} checks"
     yield ratio(figure, "s", added, garden.seconds)
   peaks = (run.peak / 2**30 for run in (none, garden))
   yield ratio("peak memory of the export", "GiB", *peaks)
 
 
 def show_calls(calls: Mapping[str, Mapping[str, float]]) -> None:
-  """Prints how long calls take, against the Garden's and the source's."""
-  print("\n| a call | seconds | of the Garden's | of the source's trace |")
+  """Prints how long calls take, beside the Garden's and the reference's."""
+  print(
+    "\n| call | seconds | ratio to the Garden's | ratio to the reference's |"
+  )
   print("|---|---|---|---|")
   for figure, times in calls.items():
-    ratios = (times["ours"] / times[other] for other in ("garden", "source"))
+    ratios = (times["ours"] / times[other] for other in ("garden", "reference"))
     shown = " | ".join(f"{value:.2f}" for value in ratios)
     print(f"| {figure} | {times['ours']:.3f} | {shown} |")
 
 
 def show_costs(costs: Mapping[str, float], garden: float) -> None:
-  """Prints what each check takes, as part of the Garden's export."""
-  print("\n| check | seconds | of the Garden's export |")
+  """Prints how long each check takes, beside the Garden's whole export."""
+  print("\n| check | seconds | ratio to the Garden's export |")
   print("|---|---|---|")
   for name, seconds in sorted(costs.items(), key=lambda item: -item[1]):
     if seconds >= 0.1:
@@ -56,7 +58,7 @@ def show_costs(costs: Mapping[str, float], garden: float) -> None:
 def show_growth(
   points: Sequence[Mapping[str, float]], path: str | None
 ) -> None:
-  """Prints what exports took by the size of the weights, and draws it."""
+  """Prints, and plots to `path`, what exports take as weights grow."""
   print("\n| layers | weights | seconds | the Garden's | peak | the Garden's |")
   print("|---|---|---|---|---|---|")
   names = models.NONE, models.GARDEN
@@ -74,7 +76,7 @@ def _draw(points: Sequence[Mapping[str, float]], path: str) -> None:
   import matplotlib
 
   matplotlib.use("svg")
-  # The same bytes for the same figures, and letters as letters.
+  # The same bytes for the same figures, and text as text.
   matplotlib.rcParams |= {"svg.hashsalt": "growth", "svg.fonttype": "none"}
   from matplotlib import pyplot
 

@@ -1,4 +1,4 @@
-"""Modules that come before Model Garden's of the same package."""
+"""Modules that take precedence over those of the wheel's package."""
 
 import pkgutil
 

@@ -1,14 +1,14 @@
-"""Exports a legacy BERT with lists of inputs, by Model Garden's flags.
+r"""Exports a legacy BERT with lists of inputs, with Model Garden's flags.
 
-  python -m official.legacy.bert.export_tfhub \\
-    --bert_config_file=/path/to/bert_config.json \\
-    --model_checkpoint_path=/path/to/bert_model.ckpt \\
+  python -m official.legacy.bert.export_tfhub \
+    --bert_config_file=/path/to/bert_config.json \
+    --model_checkpoint_path=/path/to/bert_model.ckpt \
     --vocab_file=/path/to/vocab.txt --export_path=/tmp/bert
 
-For whoever depends on the form of those models: [input_word_ids, input_mask,
+For users who depend on the form of these models: [input_word_ids, input_mask,
 input_type_ids] to [pooled_output, sequence_output], or with
-`--model_type=squad` to [start_logits, end_logits]. New models are better
-exported by `exporters.bert`, which takes and gives dicts.
+`--model_type=squad` to [start_logits, end_logits]. Export new models with
+`exporters.bert`: they take and return dicts.
 """
 
 from absl import flags
@@ -22,10 +22,10 @@ from exporters.overlay import garden_exporters
 from exporters.text.encoder_types import INPUTS
 
 _BERT_CONFIG_FILE = flags.DEFINE_string(
-  "bert_config_file", None, "The JSON file of the architecture."
+  "bert_config_file", None, "The JSON file that describes the architecture."
 )
 _CHECKPOINT = flags.DEFINE_string(
-  "model_checkpoint_path", None, "A checkpoint of any kind."
+  "model_checkpoint_path", None, "The checkpoint, of any kind."
 )
 _EXPORT_PATH = flags.DEFINE_string(
   "export_path", None, "The directory to write."
@@ -34,8 +34,8 @@ _VOCAB_FILE = flags.DEFINE_string("vocab_file", None, "The vocabulary.")
 _DO_LOWER_CASE = flags.DEFINE_bool(
   "do_lower_case",
   None,
-  "Whether text was lower-cased for training. If it is not stated, the tokens "
-  "of the vocabulary tell.",
+  "Whether text was lower-cased for training. If not set, the vocabulary's "
+  "tokens tell.",
 )
 _MODEL_TYPE = flags.DEFINE_enum(
   "model_type", "encoder", ["encoder", "squad"], "What to export."
@@ -73,7 +73,8 @@ def export_bert_tfhub(
     model_checkpoint_path: A checkpoint of any kind.
     hub_destination: Where the SavedModel appears.
     vocab_file: The vocabulary.
-    do_lower_case: Whether text was lower-cased. None: the tokens tell.
+    do_lower_case: Whether text was lower-cased for training. None: the
+      vocabulary's tokens tell.
     level: Which checks a fresh process makes.
   """
   model, encoder = create_bert_model(bert_config)
@@ -98,7 +99,10 @@ def export_bert_squad_tfhub(
   *,
   level: str = "none",
 ) -> None:
-  """Restores a model of question answering and exports it; see above."""
+  """Restores a model for question answering and exports it.
+
+  See `export_bert_tfhub` for the arguments.
+  """
   model, _ = bert_models.squad_model(bert_config, max_seq_length=None)
   _export(
     model,
@@ -109,7 +113,7 @@ def export_bert_squad_tfhub(
     vocab_file,
     do_lower_case,
     level,
-    # The encoder has a pooler, of which no logits depend.
+    # The logits don't depend on the encoder's pooler.
     trainable="^(?!pooler_transform/)",
   )
 
@@ -128,8 +132,8 @@ def _export(
   if do_lower_case is None:
     do_lower_case = garden_exporters.lower_case_of(vocab_file)
     arguments.note(
-      f"do_lower_case = {do_lower_case}, by the tokens in '{vocab_file}' and "
-      "not by its name; set --do_lower_case to state it."
+      f"do_lower_case = {do_lower_case}, by the tokens in '{vocab_file}', not "
+      "by its name; set --do_lower_case to state it."
     )
   garden_exporters.export(
     garden_exporters.ListExporter(
@@ -147,6 +151,7 @@ def _export(
 
 
 def main() -> None:
+  """Exports what the flags describe."""
   program.prepare_tensorflow()
   arguments.require(
     bert_config_file=_BERT_CONFIG_FILE.value,
@@ -155,8 +160,8 @@ def main() -> None:
     vocab_file=_VOCAB_FILE.value,
   )
   arguments.note(
-    "new models are better exported by `python -m exporters.bert`, with dicts "
-    "of inputs and outputs."
+    "export new models with `python -m exporters.bert`: they take and return "
+    "dicts."
   )
   export = {"encoder": export_bert_tfhub, "squad": export_bert_squad_tfhub}
   export[_MODEL_TYPE.value](

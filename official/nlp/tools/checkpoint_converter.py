@@ -1,8 +1,8 @@
-"""Converts a text encoder's checkpoint of any kind to Model Garden's own.
+r"""Converts a text encoder's checkpoint, of any kind, to Model Garden's own.
 
-  python -m official.nlp.tools.checkpoint_converter \\
-    --bert_config_file=/path/to/bert_config.json \\
-    --model_checkpoint_path=/path/to/hugging_face_folder \\
+  python -m official.nlp.tools.checkpoint_converter \
+    --bert_config_file=/path/to/bert_config.json \
+    --model_checkpoint_path=/path/to/hugging_face_folder \
     --converted_checkpoint_path=/tmp/converted/ckpt
 
 Writes an object-based TF2 checkpoint of `encoder=` and, with `--with_mlm`, of
@@ -17,21 +17,26 @@ from exporters.command_line import program
 _BERT_CONFIG_FILE = flags.DEFINE_string(
   "bert_config_file",
   None,
-  "A `bert_config.json` of the architecture. Set it or the next one.",
+  "A `bert_config.json` that describes the architecture. Set this or "
+  "--encoder_config_file.",
 )
 _ENCODER_CONFIG_FILE = flags.DEFINE_string(
-  "encoder_config_file", None, "A YAML file with its `EncoderConfig`."
+  "encoder_config_file",
+  None,
+  "A YAML file with an `EncoderConfig` that describes it.",
 )
 _CHECKPOINT = flags.DEFINE_string(
   "model_checkpoint_path",
   None,
-  "A checkpoint of any kind that `exporters.checkpoints` opens.",
+  "The checkpoint, of any kind that `exporters.checkpoints` opens.",
 )
 _CONVERTED = flags.DEFINE_string(
   "converted_checkpoint_path", None, "The prefix of the files to write."
 )
 _WITH_MLM = flags.DEFINE_bool(
-  "with_mlm", False, "Whether to convert the masked language model's head too."
+  "with_mlm",
+  False,
+  "Whether to convert the masked language model's head as well.",
 )
 
 
@@ -44,10 +49,10 @@ def convert(
     config: The `EncoderConfig`.
     checkpoint_path: A checkpoint of any kind.
     converted_path: The prefix of the files to write.
-    with_mlm: Whether to convert the masked language model's head too.
+    with_mlm: Whether to convert the masked language model's head as well.
 
   Raises:
-    ExportError: The checkpoint is none of this architecture.
+    ExportError: The checkpoint can't be read, or does not fit the architecture.
   """
   from official.modeling import tf_utils
   from official.nlp.modeling import models
@@ -72,6 +77,7 @@ def convert(
 
 
 def main() -> None:
+  """Converts what the flags describe."""
   program.prepare_tensorflow()
   from exporters.overlay import arguments
   from exporters.text import encoder_file

@@ -1,13 +1,13 @@
-"""Exports a text encoder or its preprocessor, by Model Garden's flags.
+r"""Exports a text encoder or its preprocessor, with Model Garden's flags.
 
-  python -m official.nlp.tools.export_tfhub \\
-    --encoder_config_file=${BERT_DIR:?}/bert_encoder.yaml \\
-    --model_checkpoint_path=${BERT_DIR:?}/bert_model.ckpt \\
-    --vocab_file=${BERT_DIR:?}/vocab.txt \\
-    --export_type=model \\
+  python -m official.nlp.tools.export_tfhub \
+    --encoder_config_file=${BERT_DIR:?}/bert_encoder.yaml \
+    --model_checkpoint_path=${BERT_DIR:?}/bert_model.ckpt \
+    --vocab_file=${BERT_DIR:?}/vocab.txt \
+    --export_type=model \
     --export_path=/tmp/bert_model
 
-The models are those of `exporters.bert` and `exporters.bert_preprocessor`.
+`exporters.bert` and `exporters.bert_preprocessor` say what is published.
 """
 
 from absl import flags
@@ -26,7 +26,8 @@ _EXPORT_PATH = flags.DEFINE_string(
 _ENCODER_CONFIG_FILE = flags.DEFINE_string(
   "encoder_config_file",
   None,
-  "A YAML file with the `EncoderConfig` of a model. Set it or the next one.",
+  "A YAML file with the `EncoderConfig` of a model. Set this or "
+  "--bert_config_file.",
 )
 _BERT_CONFIG_FILE = flags.DEFINE_string(
   "bert_config_file", None, "A legacy `bert_config.json` of a model."
@@ -34,16 +35,16 @@ _BERT_CONFIG_FILE = flags.DEFINE_string(
 _COPY_POOLER = flags.DEFINE_bool(
   "copy_pooler_dense_to_encoder",
   False,
-  "Take the pooler of the next sentence head, which `BertPretrainerV2` trains "
-  "in place of the encoder's own.",
+  "Publish the pooler of the next sentence head, which `BertPretrainerV2` "
+  "trains in place of the encoder's own.",
 )
 _CHECKPOINT = flags.DEFINE_string(
   "model_checkpoint_path",
   None,
-  "A checkpoint of any kind that `exporters.checkpoints` opens.",
+  "The checkpoint, of any kind that `exporters.checkpoints` opens.",
 )
 _VOCAB_FILE = flags.DEFINE_string(
-  "vocab_file", None, "The WordPiece vocabulary. Set it or the next one."
+  "vocab_file", None, "The WordPiece vocabulary. Set this or --sp_model_file."
 )
 _SP_MODEL_FILE = flags.DEFINE_string(
   "sp_model_file", None, "The SentencePiece model."
@@ -51,8 +52,8 @@ _SP_MODEL_FILE = flags.DEFINE_string(
 _DO_LOWER_CASE = flags.DEFINE_bool(
   "do_lower_case",
   None,
-  "Whether text was lower-cased for training. If it is not stated, the tokens "
-  "of the vocabulary tell.",
+  "Whether text was lower-cased for training. If not set, the vocabulary's "
+  "tokens tell.",
 )
 _DEFAULT_SEQ_LENGTH = flags.DEFINE_integer(
   "default_seq_length", 128, "The length of a preprocessor's outputs."
@@ -60,7 +61,7 @@ _DEFAULT_SEQ_LENGTH = flags.DEFINE_integer(
 _TOKENIZE_WITH_OFFSETS = flags.DEFINE_bool(
   "tokenize_with_offsets",
   False,
-  "Whether a preprocessor has `.tokenize_with_offsets`.",
+  "Whether to publish a preprocessor's `.tokenize_with_offsets`.",
 )
 _GIN_FILE = flags.DEFINE_multi_string(
   "gin_file", None, "Gin files for Model Garden's own configurables."
@@ -71,13 +72,14 @@ _GIN_PARAMS = flags.DEFINE_multi_string(
 _DISABLE_ASSERT = flags.DEFINE_bool(
   "experimental_disable_assert_in_preprocessing",
   False,
-  "Leave Assert operations out of a preprocessor, for TPU workers of "
+  "Leave Assert operations out of a preprocessor, for TPU workers with "
   "TensorFlow 2.4.",
 )
 _CHECKS = program.define_checks()
 
 
 def main() -> None:
+  """Exports what the flags describe."""
   program.prepare_tensorflow()
   import gin
   from official.nlp.tools import export_tfhub_lib
@@ -119,7 +121,7 @@ def main() -> None:
 
 
 def _config():
-  """Returns the argument of `export_model` that says the architecture."""
+  """Returns the argument of `export_model` that describes the architecture."""
   from official.legacy.bert import configs
 
   from exporters.overlay import arguments

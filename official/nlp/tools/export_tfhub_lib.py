@@ -1,8 +1,8 @@
-"""Model Garden's functions to export text encoders, on `exporters`.
+"""Model Garden's functions that export text encoders, on `exporters`.
 
-The signatures are those of the module of this name in tf-models-official. What
-is written is a Reusable SavedModel by `exporters.bert` and
-`exporters.bert_preprocessor`, with vocabularies taken as they are.
+Their signatures are those of the module of this name in tf-models-official.
+They write Reusable SavedModels through `exporters.bert` and
+`exporters.bert_preprocessor`, and take vocabularies as they are.
 """
 
 from collections.abc import Callable
@@ -23,6 +23,7 @@ from tensorflow.core.protobuf import saved_model_pb2
 # Model Garden replaces the same function; it has no public name.
 from tensorflow.python.ops import control_flow_assert
 import tf_keras
+from typing_extensions import override
 
 from exporters import base
 from exporters import bert_preprocessor
@@ -33,7 +34,7 @@ from exporters.saved_model import reusable
 
 
 def get_bert_encoder(bert_config: configs.BertConfig) -> tf_keras.Model:
-  """Returns the encoder of a legacy configuration, with a dict of outputs."""
+  """Builds the encoder of a legacy configuration, with a dict of outputs."""
   return encoders.build_encoder(garden_exporters.encoder_config(bert_config))
 
 
@@ -42,18 +43,22 @@ def get_do_lower_case(
   vocab_file: str | None = None,
   sp_model_file: str | None = None,
 ) -> bool:
-  """Returns `do_lower_case`; if it is None, what the tokens tell."""
+  """Returns `do_lower_case`; if it is None, what the vocabulary's tokens tell.
+
+  Raises:
+    ValueError: None of the arguments is set.
+  """
   if do_lower_case is not None:
     return do_lower_case
   if vocab_file:
     do_lower_case = garden_exporters.lower_case_of(vocab_file)
     arguments.note(
-      f"do_lower_case = {do_lower_case}, by the tokens in '{vocab_file}' and "
-      "not by its name; set --do_lower_case to state it."
+      f"do_lower_case = {do_lower_case}, by the tokens in '{vocab_file}', not "
+      "by its name; set --do_lower_case to state it."
     )
     return do_lower_case
   if sp_model_file:
-    # All ALBERTs that were published do.
+    # As in all ALBERTs that were published.
     arguments.note("do_lower_case = True, as for every ALBERT.")
     return True
   raise ValueError("Must set vocab_file or sp_model_file.")
@@ -65,9 +70,9 @@ def _create_model(
   encoder_config: encoders.EncoderConfig | None = None,
   with_mlm: bool,
 ) -> tuple[tf_keras.Model, Any]:
-  """Returns a model of what is exported, and what a checkpoint restores.
+  """Returns the model to export, and the model to restore.
 
-  With `with_mlm`, the model has the attribute `mlm`, a model too.
+  With `with_mlm`, the model to export has an attribute `mlm`, another model.
   """
   config = _one_config(bert_config, encoder_config)
   encoder = encoders.build_encoder(config)
@@ -81,7 +86,7 @@ def _create_model(
   pretrainer = models.BertPretrainerV2(encoder, mlm_activation=activation)
   inputs = _by_name(pretrainer.inputs)
   mlm = tf_keras.Model(inputs, pretrainer(inputs))
-  # An attribute, and no part of the model: its weights are not the core's.
+  # An attribute, not a part of the model: its weights are not the core's.
   core._auto_track_sub_layers = False
   core.mlm = mlm
   return core, pretrainer
@@ -123,15 +128,20 @@ def export_model(
   Args:
     export_path: Where the SavedModel appears.
     bert_config: A legacy configuration.
-    encoder_config: Or one of any type.
+    encoder_config: A configuration of any type, instead of a legacy one.
     model_checkpoint_path: A checkpoint of any kind.
     with_mlm: Whether to publish `.mlm`.
-    copy_pooler_dense_to_encoder: Whether the pooler is that of the next
-      sentence head.
+    copy_pooler_dense_to_encoder: Whether to publish the next sentence head's
+      pooler in place of the encoder's own.
     vocab_file: The WordPiece vocabulary.
-    sp_model_file: Or the SentencePiece model.
-    do_lower_case: Whether text was lower-cased; needed with a vocabulary.
+    sp_model_file: The SentencePiece model, instead of a vocabulary.
+    do_lower_case: Whether text was lower-cased for training; required with a
+      vocabulary.
     level: Which checks a fresh process makes.
+
+  Raises:
+    ValueError: The arguments don't fit together.
+    ExportError: The model can't be exported.
   """
   config = _one_config(bert_config, encoder_config)
   if vocab_file and do_lower_case is None:
@@ -144,7 +154,7 @@ def export_model(
       encoder=config,
       do_lower_case=bool(do_lower_case),
       vocab_file=vocab_file,
-      # As in Model Garden, a vocabulary goes before it.
+      # As in Model Garden, a vocabulary takes precedence.
       sp_model_file=None if vocab_file else sp_model_file,
       with_mlm=with_mlm,
       copy_pooler_dense_to_encoder=copy_pooler_dense_to_encoder,
@@ -156,10 +166,11 @@ def export_model(
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class _Preprocessor(bert_preprocessor.BertPreprocessorExporter):
-  """Publishes a preprocessor, whatever special tokens its vocabulary lacks."""
+  """Publishes a preprocessor, even if its vocabulary lacks special tokens."""
 
   with_offsets: bool
 
+  @override
   def build(self) -> base.Build:
     build = super().build()
     root = build.published[""]
@@ -169,7 +180,8 @@ class _Preprocessor(bert_preprocessor.BertPreprocessorExporter):
     root = dataclasses.replace(root, sub_objects=sub_objects)
     return dataclasses.replace(build, published={"": root})
 
-  def _tokenizers(self) -> Callable[..., tf_keras.layers.Layer]:
+  @override
+  def _tokenizer_factory(self) -> Callable[..., tf_keras.layers.Layer]:
     if self.vocab_file:
       return functools.partial(
         layers.BertTokenizer,
@@ -213,8 +225,9 @@ def create_preprocessing(
 ) -> tf.train.Checkpoint:
   """Returns a preprocessor to call or to save with `tf.saved_model.save`.
 
-  It has the attributes of the exported one: `tokenize`, `bert_pack_inputs` and,
-  on request, `tokenize_with_offsets`.
+  It has the attributes of an exported one: `tokenize`, `bert_pack_inputs` and,
+  on request, `tokenize_with_offsets`. See `export_preprocessing` for the
+  arguments.
   """
   exporter = _preprocessor(
     vocab_file=vocab_file,
@@ -242,13 +255,18 @@ def export_preprocessing(
   Args:
     export_path: Where the SavedModel appears.
     vocab_file: The WordPiece vocabulary.
-    sp_model_file: Or the SentencePiece model.
+    sp_model_file: The SentencePiece model, instead of a vocabulary.
     do_lower_case: Whether to lower-case text.
     tokenize_with_offsets: Whether to publish `.tokenize_with_offsets`.
     default_seq_length: The length of its outputs.
     experimental_disable_assert: Whether to leave out Assert operations, which
       TensorFlow 2.4 places wrongly on TPU workers.
     level: Which checks a fresh process makes.
+
+  Raises:
+    ValueError: Not exactly one of the two files is set.
+    ExportError: The preprocessor can't be exported.
+    AssertionError: Assert operations are left in spite of the request.
   """
   exporter = _preprocessor(
     vocab_file=vocab_file,
@@ -269,7 +287,7 @@ def export_preprocessing(
 
 @contextlib.contextmanager
 def _without_assert():
-  """Makes TensorFlow's own assertions nothing while a model is traced."""
+  """Traces models without TensorFlow's own assertions."""
   asserting = control_flow_assert.Assert
   control_flow_assert.Assert = lambda *args, **kwargs: (
     None if tf.executing_eagerly() else tf.no_op()

@@ -1,8 +1,8 @@
-"""Exports MobileBERT with its masked language model, by Model Garden's flags.
+r"""Exports MobileBERT and its `.mlm`, with Model Garden's flags.
 
-  python -m official.projects.mobilebert.export_tfhub \\
-    --bert_config_file=/path/to/bert_config.json \\
-    --model_checkpoint_path=/path/to/mobilebert.ckpt \\
+  python -m official.projects.mobilebert.export_tfhub \
+    --bert_config_file=/path/to/bert_config.json \
+    --model_checkpoint_path=/path/to/mobilebert.ckpt \
     --vocab_file=/path/to/vocab.txt --export_path=/tmp/mobilebert
 
 The model is that of `exporters.bert`, with the head of this architecture.
@@ -15,10 +15,10 @@ from absl import flags
 from exporters.command_line import program
 
 _BERT_CONFIG_FILE = flags.DEFINE_string(
-  "bert_config_file", None, "The JSON file of the architecture."
+  "bert_config_file", None, "The JSON file that describes the architecture."
 )
 _CHECKPOINT = flags.DEFINE_string(
-  "model_checkpoint_path", None, "A checkpoint of the pretrainer."
+  "model_checkpoint_path", None, "The pretrainer's checkpoint, of any kind."
 )
 _EXPORT_PATH = flags.DEFINE_string(
   "export_path", None, "The directory to write."
@@ -29,7 +29,7 @@ _DO_LOWER_CASE = flags.DEFINE_bool(
 )
 _CHECKS = program.define_checks()
 
-# `BertConfig`'s name of a field, `MobileBertEncoderConfig`'s.
+# Pairs of `BertConfig`'s and `MobileBertEncoderConfig`'s name of a field.
 _FIELDS = (
   ("vocab_size", "word_vocab_size"),
   ("embedding_size", "word_embed_size"),
@@ -65,7 +65,7 @@ def export_bert_tfhub(
 
   Args:
     bert_config: A `BertConfig` of `official.projects.mobilebert.model_utils`.
-    model_checkpoint_path: A checkpoint of the pretrainer.
+    model_checkpoint_path: The pretrainer's checkpoint, of any kind.
     hub_destination: Where the SavedModel appears.
     vocab_file: The vocabulary.
     do_lower_case: Whether text was lower-cased for training.
@@ -92,6 +92,7 @@ def export_bert_tfhub(
 
 
 def main() -> None:
+  """Exports what the flags describe."""
   program.prepare_tensorflow()
   from official.projects.mobilebert import model_utils
 

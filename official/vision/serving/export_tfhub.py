@@ -1,10 +1,10 @@
-"""Exports an image classifier of `official.vision`, by Model Garden's flags.
+r"""Exports an image classifier of `official.vision`, with Model Garden's flags.
 
-  python -m official.vision.serving.export_tfhub \\
-    --experiment=resnet_imagenet --config_file=/path/to/params.yaml \\
+  python -m official.vision.serving.export_tfhub \
+    --experiment=resnet_imagenet --config_file=/path/to/params.yaml \
     --checkpoint_path=/path/to/ckpt-62400 --export_dir=/tmp/resnet
 
-The model takes images in [0, 1]: Model Garden's took normalized ones.
+The model takes images in [0, 1]; Model Garden's takes normalized ones.
 """
 
 from absl import flags
@@ -14,33 +14,38 @@ from exporters.errors import ExportError
 from exporters.errors import explained
 
 _EXPERIMENT = flags.DEFINE_string(
-  "experiment", None, "Such as 'resnet_imagenet'."
+  "experiment", None, "The experiment, such as 'resnet_imagenet'."
 )
 _EXPORT_DIR = flags.DEFINE_string("export_dir", None, "The directory to write.")
 _CHECKPOINT_PATH = flags.DEFINE_string(
-  "checkpoint_path", None, "A checkpoint of any kind."
+  "checkpoint_path", None, "The checkpoint, of any kind."
 )
 _CONFIG_FILE = flags.DEFINE_multi_string(
   "config_file", None, "YAML or JSON files that override the experiment's."
 )
 _PARAMS_OVERRIDE = flags.DEFINE_string(
-  "params_override", "", "YAML or JSON that overrides what the files say."
+  "params_override", "", "YAML or JSON that overrides those files."
 )
 _BATCH_SIZE = flags.DEFINE_integer(
-  "batch_size", None, "No longer of effect: a model takes any."
+  "batch_size", None, "Has no effect: the model takes any batch size."
 )
 _INPUT_IMAGE_SIZE = flags.DEFINE_string(
-  "input_image_size", "224,224", "Height and width it was trained on."
+  "input_image_size",
+  "224,224",
+  "Height and width of the images that the model was trained on.",
 )
 _SKIP_LOGITS_LAYER = flags.DEFINE_boolean(
-  "skip_logits_layer", False, "Export the feature vector."
+  "skip_logits_layer",
+  False,
+  "Export the feature vector instead of the classifier.",
 )
 _CHECKS = program.define_checks()
 
 
 def main() -> None:
+  """Exports what the flags describe."""
   program.prepare_tensorflow()
-  from official.vision import registry_imports  # noqa: F401 - it registers.
+  from official.vision import registry_imports  # noqa: F401 - for its effect.
   from official.vision.serving import export_tfhub_lib
 
   from exporters.overlay import arguments
@@ -54,7 +59,7 @@ def main() -> None:
     params = _experiment()
   arguments.note(
     "the model takes images in [0, 1] and normalizes them itself; Model "
-    "Garden's took normalized ones."
+    "Garden's takes normalized ones."
   )
   with explained("export this experiment"):
     export_tfhub_lib.export_model_to_tfhub(
@@ -69,7 +74,7 @@ def main() -> None:
 
 
 def _experiment():
-  """Returns the configuration that the flags name and change."""
+  """Returns the experiment's configuration, as the flags override it."""
   from official.core import exp_factory
   from official.modeling import hyperparams
 
@@ -81,10 +86,10 @@ def _experiment():
         params, override, is_strict=True
       )
     except KeyError as e:
-      # Model Garden then takes what is misspelt for something new.
+      # Model Garden's command goes on and takes a misspelt key for a new one.
       raise ExportError(
-        f"'{override}' sets what the experiment '{_EXPERIMENT.value}' does not "
-        f"have: {e.args[0]}"
+        f"'{override}' sets a field that the experiment '{_EXPERIMENT.value}' "
+        f"does not have: {e.args[0]}"
       ) from e
   params.validate()
   params.lock()

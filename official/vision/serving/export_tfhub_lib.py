@@ -1,4 +1,7 @@
-"""Model Garden's functions to export its image classifiers, on `exporters`."""
+"""Model Garden's functions that export its image classifiers, on `exporters`.
+
+Their signatures are those of the module of this name in tf-models-official.
+"""
 
 import copy
 import importlib
@@ -34,8 +37,15 @@ def build_model(
 ) -> tf_keras.Model:
   """Builds the classifier of an experiment, on normalized images.
 
+  Args:
+    batch_size: The size of a batch; None: any.
+    input_image_size: Height and width of the images.
+    params: The experiment.
+    num_channels: The number of the images' channels.
+    skip_logits_layer: Whether to leave out the logits.
+
   Raises:
-    ValueError: The experiment is of another task.
+    ValueError: The experiment's task is not image classification.
   """
   return factory.build_classification_model(
     input_specs=tf_keras.layers.InputSpec(
@@ -60,17 +70,22 @@ def export_model_to_tfhub(
   """Exports the classifier of an experiment, or its feature vector.
 
   Args:
-    batch_size: No longer of effect: a model takes any.
-    input_image_size: Height and width of the images it was trained on.
+    batch_size: Has no effect: the model takes any batch size.
+    input_image_size: Height and width of the images that the model was trained
+      on.
     params: The experiment.
     checkpoint_path: A checkpoint of any kind.
     export_path: Where the SavedModel appears.
-    num_channels: 3.
-    skip_logits_layer: Whether to export the feature vector.
+    num_channels: The number of the images' channels; 3.
+    skip_logits_layer: Whether to export the feature vector instead.
     level: Which checks a fresh process makes.
+
+  Raises:
+    ValueError: The experiment's task is not image classification.
+    ExportError: The model can't be exported.
   """
   if batch_size is not None:
-    arguments.note(f"the model takes any batch size, not {batch_size} alone.")
+    arguments.note(f"the model takes any batch size, not only {batch_size}.")
   model = copy.deepcopy(_model_of(params))
   model.input_size = [*input_image_size, num_channels]
   garden_exporters.export(
@@ -102,8 +117,8 @@ def _model_of(
 def _exporter(backbone: str) -> type[base.Exporter]:
   if backbone not in _EXPORTERS:
     raise ExportError(
-      f"There is no exporter for a backbone of type '{backbone}'; there are "
-      f"those for {', '.join(_EXPORTERS)}."
+      f"There is no exporter for a backbone of type '{backbone}', only for "
+      f"{', '.join(_EXPORTERS)}."
     )
   module, name = _EXPORTERS[backbone]
   return getattr(importlib.import_module(module), name)

@@ -1,0 +1,1 @@
+"""Programs that the benchmark runs, each in a process of its own."""

@@ -1,7 +1,8 @@
-"""Prints how long calls take: of ours, the Garden's, and the source's trace.
+"""Prints how long calls take: of ours, the Garden's, and the reference.
 
-They take turns, call by call, so that a machine that slows down slows all; in
-any order, because one leaves its weights in the cache and the others' not.
+The reference is a `tf.function` of Model Garden's own model. They take turns,
+call by call, so that a machine that slows down slows all of them; in random
+order, because each call leaves its own weights in the cache.
 """
 
 import functools
@@ -25,7 +26,7 @@ def main(model: str, ours: str, garden: str) -> None:
   callables = {
     "ours": hub.load(ours),
     "garden": hub.load(garden),
-    "source": {"bert": _bert, "resnet": _resnet}[model](),
+    "reference": {"bert": _bert, "resnet": _resnet}[model](),
   }
   medians = {
     name: _medians(callables, inputs)
@@ -71,7 +72,7 @@ _CASES = {"bert": _texts, "resnet": _images}
 
 
 def _medians(callables, inputs):
-  times = {name: [] for name in callables}
+  times: dict[str, list[float]] = {name: [] for name in callables}
   for call in callables.values():
     _run(call, inputs)
   order = random.Random(0)
@@ -88,7 +89,7 @@ def _medians(callables, inputs):
 
 def _run(call, inputs):
   outputs = call(inputs)
-  # As a consumer has them: computed.
+  # A consumer has to wait until they are computed.
   if isinstance(outputs, dict):
     outputs = outputs["pooled_output"]
   return outputs.numpy()

@@ -5,7 +5,7 @@ import os
 import sys
 
 os.environ["TF_USE_LEGACY_KERAS"] = "1"
-# After what it reads from the environment.
+# These read the environment as they are imported.
 from exporters import recipe
 from exporters.life_cycle import exporting
 
@@ -15,7 +15,7 @@ done = exporting.export(
   export_path=export_path,
   overwrite=True,
 )
-costs = {}
+costs: dict[str, float] = {}
 for artifact in done.artifacts:
   for result in artifact.results:
     costs[result.check] = costs.get(result.check, 0.0) + result.seconds

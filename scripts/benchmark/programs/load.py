@@ -1,9 +1,9 @@
-"""Prints how many seconds `hub.load` takes where nothing else is loaded."""
+"""Prints how many seconds `hub.load` takes in a fresh process."""
 
 import sys
 import time
 
-import tensorflow as tf  # noqa: F401 - it is not to be timed.
+import tensorflow as tf  # noqa: F401 - its import is not timed.
 import tensorflow_hub as hub
 
 started = time.monotonic()

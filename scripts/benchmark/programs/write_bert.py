@@ -1,4 +1,4 @@
-"""Writes BERT with its heads: a checkpoint, a vocabulary, the Garden's YAML."""
+"""Writes BERT with its heads: checkpoint, vocabulary, the Garden's YAML."""
 
 import pathlib
 import sys
@@ -16,7 +16,7 @@ pretrainer = models.BertPretrainerV2(
 )
 pretrainer({x.name: tf.zeros([1, 1], tf.int32) for x in pretrainer.inputs})
 checkpoint = tf.train.Checkpoint(**pretrainer.checkpoint_items)
-# The Garden's exporter wants what `save` adds, a counter.
+# The Garden's exporter needs the counter that `save` adds.
 checkpoint.save(str(work / "bert_model.ckpt"))
 tokens = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
 tokens += [f"w{i}" for i in range(30522 - len(tokens))]

@@ -1,10 +1,11 @@
-"""Exports a legacy EfficientNet, by Model Garden's flags.
+r"""Exports a legacy EfficientNet, with Model Garden's flags.
 
-  python -m official.legacy.image_classification.efficientnet.tfhub_export \\
-    --model_name=efficientnet-b0 --model_path=/path/to/checkpoint \\
+  python -m official.legacy.image_classification.efficientnet.tfhub_export \
+    --model_name=efficientnet-b0 --model_path=/path/to/checkpoint \
     --export_path=/tmp/efficientnet_b0
 
-Writes `classification` and `feature-vector` by `exporters.efficientnet`.
+Writes `classification` and `feature-vector`, exported by
+`exporters.efficientnet`.
 """
 
 from absl import flags
@@ -13,10 +14,10 @@ from exporters.command_line import program
 from exporters.overlay import image_flags
 
 _MODEL_NAME = flags.DEFINE_string(
-  "model_name", None, "Such as 'efficientnet-b0'."
+  "model_name", None, "The model, such as 'efficientnet-b0'."
 )
 _MODEL_PATH = flags.DEFINE_string(
-  "model_path", None, "A checkpoint of any kind."
+  "model_path", None, "The checkpoint, of any kind."
 )
 _EXPORT_PATH = flags.DEFINE_string(
   "export_path", None, "The directory to write."
@@ -39,8 +40,11 @@ def export_tfhub(
     model_path: A checkpoint of any kind.
     hub_destination: The directory above the two SavedModels.
     model_name: A key of Model Garden's `MODEL_CONFIGS`.
-    probabilities: Whether `classification` gives these in place of logits.
+    probabilities: Whether `classification` returns these instead of logits.
     level: Which checks a fresh process makes.
+
+  Raises:
+    ExportError: There is no such model, or it can't be exported.
   """
   from official.legacy.image_classification.efficientnet import (
     efficientnet_model,
@@ -69,6 +73,7 @@ def export_tfhub(
 
 
 def main() -> None:
+  """Exports what the flags describe."""
   program.prepare_tensorflow()
   from exporters.overlay import arguments
 

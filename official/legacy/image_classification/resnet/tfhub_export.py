@@ -1,9 +1,9 @@
-"""Exports the legacy ResNet-50, by Model Garden's flags.
+r"""Exports the legacy ResNet-50, with Model Garden's flags.
 
-  python -m official.legacy.image_classification.resnet.tfhub_export \\
+  python -m official.legacy.image_classification.resnet.tfhub_export \
     --model_path=/path/to/checkpoint --export_path=/tmp/resnet_50
 
-Writes `classification` and `feature-vector` by `exporters.resnet`.
+Writes `classification` and `feature-vector`, exported by `exporters.resnet`.
 """
 
 from absl import flags
@@ -12,7 +12,7 @@ from exporters.command_line import program
 from exporters.overlay import image_flags
 
 _MODEL_PATH = flags.DEFINE_string(
-  "model_path", None, "A checkpoint of any kind, such as an .h5 file."
+  "model_path", None, "The checkpoint, of any kind, such as an .h5 file."
 )
 _EXPORT_PATH = flags.DEFINE_string(
   "export_path", None, "The directory to write."
@@ -33,7 +33,7 @@ def export_tfhub(
   Args:
     model_path: A checkpoint of any kind.
     hub_destination: The directory above the two SavedModels.
-    probabilities: Whether `classification` gives these in place of logits.
+    probabilities: Whether `classification` returns these instead of logits.
     level: Which checks a fresh process makes.
   """
   from official.legacy.image_classification.resnet import imagenet_preprocessing
@@ -56,6 +56,7 @@ def export_tfhub(
 
 
 def main() -> None:
+  """Exports what the flags describe."""
   program.prepare_tensorflow()
   from exporters.overlay import arguments
 

@@ -5,7 +5,7 @@ from official.projects.roformer import roformer
 from official.projects.teams import teams
 import tf_keras
 
-from tests import small_bert
+from scripts.small_instances import bert
 
 _SIZES = {
   "vocab_size": 40,
@@ -80,8 +80,8 @@ def encoder(name: str) -> tf_keras.Model:
   model = encoders.build_encoder(config(name))
   length = config(name).get().as_dict().get("max_sequence_length", 8)
   if not model.built:
-    model(small_bert.inputs(1, length))
-  small_bert.randomize(model, seed=1)
+    model(bert.inputs(1, length))
+  bert.randomize(model, seed=1)
   return model
 
 

@@ -1,0 +1,239 @@
+"""What the JSON files of a Hugging Face folder say about the model.
+
+`config.json` has the architecture, its sizes and its rates;
+`tokenizer_config.json` may say whether text was lower-cased. In a folder of
+sentence-transformers, `modules.json` and the `config.json` of a pooling module
+say how a sentence's vector is made.
+"""
+
+from collections.abc import Sequence
+import json
+import os
+import reprlib
+from typing import Any
+
+import tensorflow as tf
+
+from exporters.checkpoints import encoder_json
+from exporters.checkpoints import weight_maps
+from exporters.checkpoints.checkpoint import EXACT_GELU
+from exporters.checkpoints.sentence_embedding import SentenceEmbedding
+from exporters.errors import ExportError
+
+CONFIG = "config.json"
+TOKENIZER_CONFIG = "tokenizer_config.json"
+MODULES = "modules.json"
+
+_FIELDS_OF = {
+  "distilbert": encoder_json.DISTILBERT_FIELDS,
+  "mobilebert": encoder_json.MOBILEBERT_FIELDS,
+}
+# Keys with the one value that is supported, beside those of every JSON.
+_ONE_WAY = {
+  "layer_norm_eps": 1e-12,
+  "position_embedding_type": "absolute",
+  # Another mask, another output layer: the names of tensors don't show them.
+  "is_decoder": False,
+  "tie_word_embeddings": True,
+}
+# The activation of an architecture whose config.json does not state it.
+_DEFAULT_ACTIVATIONS = {"albert": "gelu_new", "mobilebert": "relu"}
+# The type of Model Garden's `EncoderConfig`, for architectures that have one;
+# the others are a BERT encoder.
+_TYPES = {"albert": "albert", "mobilebert": "mobilebert"}
+# Hugging Face's "gelu" is exact; Model Garden's is the tanh approximation.
+_ACTIVATIONS = {
+  "gelu": EXACT_GELU,
+  "gelu_new": "gelu",
+  "gelu_pytorch_tanh": "gelu",
+  "relu": "relu",
+  "silu": "swish",
+  "swish": "swish",
+}
+
+
+class HuggingFaceConfig:
+  """The JSON files of a folder."""
+
+  def __init__(self, folder: str):
+    """Reads `config.json`.
+
+    Args:
+      folder: The folder, local or remote.
+
+    Raises:
+      ExportError: `config.json` is missing or damaged, or describes a model
+        that can't be read or can't be built.
+    """
+    self._folder = folder
+    self._config = read_json(folder, CONFIG)
+    self._refuse_unsupported()
+
+  @property
+  def model_type(self) -> str:
+    """What `transformers` calls the architecture, such as "bert"."""
+    return self._config["model_type"]
+
+  @property
+  def declared(self) -> dict[str, Any]:
+    """What the files say about the encoder; see `Checkpoint.declared`.
+
+    Raises:
+      ExportError: `tokenizer_config.json` is damaged.
+    """
+    values = {
+      field: self._config[key]
+      for field, key in self._fields
+      if key in self._config
+    }
+    values["hidden_activation"] = _ACTIVATIONS[self._activation]
+    width = self._config.get("embedding_size")
+    # If they are equal, Model Garden has no projection, and may say None.
+    if width not in (None, values.get("hidden_size")):
+      values["embedding_size"] = width
+    if self.model_type in _TYPES:
+      values["type"] = _TYPES[self.model_type]
+    tokenizer = read_json(self._folder, TOKENIZER_CONFIG, default={})
+    lower_case = tokenizer.get("do_lower_case")
+    if lower_case is not None:
+      if not isinstance(lower_case, bool):
+        raise ExportError(
+          f"'{os.path.join(self._folder, TOKENIZER_CONFIG)}' says "
+          f"do_lower_case = {reprlib.repr(lower_case)}, which is neither true "
+          "nor false. Fix the file."
+        )
+      values["do_lower_case"] = lower_case
+    return values
+
+  @property
+  def sentence_embedding(self) -> SentenceEmbedding | None:
+    """How `modules.json` pools the outputs of tokens; None without that file.
+
+    Raises:
+      ExportError: The file is damaged, or lists a module that is not supported.
+    """
+    modules = read_json(self._folder, MODULES, default=[])
+    if not modules:
+      return None
+    pooling, normalize = None, False
+    for module in modules:
+      kind, folder = self._module(module)
+      if kind == "Pooling":
+        config = read_json(self._folder, os.path.join(folder, CONFIG))
+        modes = [k for k, v in config.items() if "pooling_mode" in k and v]
+        pooling = modes[0] if len(modes) == 1 else str(modes)
+      elif kind == "Normalize":
+        normalize = True
+      elif kind != "Transformer":
+        raise ExportError(
+          f"'{os.path.join(self._folder, MODULES)}' lists a {kind[:99]} "
+          "module; supported are Transformer, Pooling and Normalize."
+        )
+    return SentenceEmbedding.from_pooling_mode(
+      pooling, normalize=normalize, path=self._folder
+    )
+
+  def _module(self, module: Any) -> tuple[str, str]:
+    """Returns the kind and the folder of an entry of `modules.json`."""
+    fields: dict[str, Any] = module if isinstance(module, dict) else {}
+    kind = str(fields.get("type"))
+    folder: Any = fields.get("path")
+    # A module without files may have no path; the folder itself is "".
+    if folder is None and not kind.endswith("Pooling"):
+      folder = ""
+    if folder != "" and not is_plain_name(folder):
+      raise ExportError(
+        f"'{os.path.join(self._folder, MODULES)}' lists "
+        f"{reprlib.repr(module)}; each module must have a type and, as its "
+        "path, the name of a folder beside the file. Download it again."
+      )
+    return kind.rpartition(".")[2], folder
+
+  def _refuse_unsupported(self) -> None:
+    """Raises `ExportError` for a model that can't be read or can't be built."""
+    file = os.path.join(self._folder, CONFIG)
+    kind = self._config.get("model_type")
+    supported = sorted(weight_maps.HUGGING_FACE)
+    if kind not in supported:
+      raise ExportError(
+        f"'{file}' says model_type = {reprlib.repr(kind)}; supported are "
+        f"{', '.join(supported)}."
+      )
+    keys = [key for _, key in self._fields]
+    if self._config.get("embedding_size") is not None:
+      keys.append("embedding_size")
+    encoder_json.refuse_unfit(self._config, keys, file, _ONE_WAY)
+    if self._config.get("quantization_config") is not None:
+      raise ExportError(
+        f"'{file}' has a quantization_config: the weights are quantized. Use "
+        "the model from before it was quantized."
+      )
+    if self._activation not in list(_ACTIVATIONS):
+      raise ExportError(
+        f"'{file}' says {self._activation_key} = "
+        f"{reprlib.repr(self._activation)}; supported are "
+        f"{', '.join(sorted(_ACTIVATIONS))}."
+      )
+
+  @property
+  def _fields(self) -> Sequence[tuple[str, str]]:
+    return _FIELDS_OF.get(self.model_type, encoder_json.FIELDS)
+
+  @property
+  def _activation_key(self) -> str:
+    return "activation" if self.model_type == "distilbert" else "hidden_act"
+
+  @property
+  def _activation(self) -> str:
+    default = _DEFAULT_ACTIVATIONS.get(self.model_type, "gelu")
+    return self._config.get(self._activation_key, default)
+
+
+def read_json(folder: str, name: str, default: Any = None) -> Any:
+  """Returns what a JSON file of a folder holds.
+
+  Args:
+    folder: The folder, local or remote.
+    name: The file. `modules.json` has to hold a list, any other a dict.
+    default: What to return if there is no such file. None: it is required.
+
+  Raises:
+    ExportError: The file is missing, damaged, or holds something else.
+  """
+  path = os.path.join(folder, name)
+  if default is not None and not tf.io.gfile.exists(path):
+    return default
+  try:
+    with tf.io.gfile.GFile(path) as f:
+      value = json.load(f)
+  # A ValueError: not JSON, not UTF-8, or a number of thousands of digits.
+  except (ValueError, RecursionError) as e:
+    raise ExportError(
+      f"Cannot parse '{path}' as JSON: {e}. Download it again."
+    ) from e
+  except tf.errors.NotFoundError as e:
+    raise ExportError(
+      f"'{path}' does not exist. Copy all files of the folder."
+    ) from e
+  except tf.errors.OpError as e:
+    raise ExportError(
+      f"Cannot read '{path}': {e}. Check that it is a file and that you may "
+      "read it."
+    ) from e
+  expected = list if name == MODULES else dict
+  if not isinstance(value, expected):
+    raise ExportError(
+      f"'{path}' holds a {type(value).__name__}, not a {expected.__name__}. "
+      "Download it again."
+    )
+  return value
+
+
+def is_plain_name(name: Any) -> bool:
+  """Tells whether `name` names something in a folder, not outside of it."""
+  return (
+    isinstance(name, str)
+    and name.isprintable()
+    and os.path.basename(name) == name
+    and name not in ("", ".", "..")
+  )

@@ -1,0 +1,76 @@
+"""Loads a tf_keras model from a file."""
+
+from __future__ import annotations
+
+import json
+import zipfile
+
+import h5py
+import tensorflow as tf
+import tf_keras
+from tf_keras.src.saving import serialization_lib
+
+from exporters.errors import ExportError
+from exporters.errors import first_line
+
+_LONGEST_METADATA = 1 << 20
+
+
+def load(path: str, *, safe_mode: bool) -> tf_keras.Model:
+  """Returns the model in a `.keras` or `.h5` file or a Keras SavedModel.
+
+  Args:
+    path: The file or folder.
+    safe_mode: Whether to refuse code in the file (a Lambda layer of a Python
+      lambda), as `tf_keras.models.load_model` does for `.keras` files.
+
+  Raises:
+    ExportError: It is not there, of Keras 3, holds code in safe mode, or
+      tf_keras cannot load it.
+  """
+  version = _keras_version(path)
+  if version and version.partition(".")[0] not in ("1", "2"):
+    raise ExportError(
+      f"'{path}' was saved by Keras {version}; what is exported here is a "
+      "tf_keras model (Keras 2). Build the same model with tf_keras and give "
+      "it the weights (new.set_weights(old.get_weights())), or publish what "
+      "Keras 3 exports itself (model.export)."
+    )
+  try:
+    # For .h5 files too, which Keras would run code of unasked.
+    with serialization_lib.SafeModeScope(safe_mode):
+      return tf_keras.models.load_model(
+        path, compile=False, safe_mode=safe_mode
+      )
+  # Files of people raise errors of all types.
+  except Exception as e:
+    if "safe_mode=False" in str(e) or "Lambda" in str(e):
+      raise ExportError(
+        f"'{path}' holds code: a Lambda layer of a Python lambda, which runs "
+        "when it is loaded. If you trust its author, set "
+        "keras_model.KerasModelExporter.safe_mode = False."
+      ) from e
+    raise ExportError(
+      f"Cannot load a tf_keras model from '{path}'. "
+      f"({first_line(e)[:200]}) It must hold a whole model, not only weights, "
+      "and custom classes must be registered: import their module in the gin "
+      "file."
+    ) from e
+
+
+def _keras_version(path: str) -> str | None:
+  """Returns the version of Keras that wrote a file, if the file says so."""
+  try:
+    if zipfile.is_zipfile(path):
+      with zipfile.ZipFile(path) as archive, archive.open("metadata.json") as f:
+        version = json.loads(f.read(_LONGEST_METADATA)).get("keras_version")
+    elif not tf.io.gfile.isdir(path) and h5py.is_hdf5(path):
+      with h5py.File(path, "r") as file:
+        version = file.attrs.get("keras_version")
+    else:
+      return None
+  except (OSError, KeyError, ValueError, AttributeError, zipfile.BadZipFile):
+    return None  # Keras will say what is wrong with it.
+  if isinstance(version, bytes):
+    version = version.decode(errors="replace")
+  return version if isinstance(version, str) else None

@@ -1,0 +1,279 @@
+"""A small instance of each exporter, which exports in seconds.
+
+  python -m scripts.small_instances mobilenet /tmp/small
+
+writes what its owner would have, a checkpoint of random weights say, and prints
+the command that exports it. The same instances pass the contract in
+`tests/test_contract.py` and stand in the table of checks. A new architecture is
+one more entry of `INSTANCES`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+import dataclasses
+import enum
+import pathlib
+
+from scripts.small_instances import sizes
+
+
+class Kind(enum.Enum):
+  """What an artifact is for its consumers."""
+
+  TEXT_ENCODER = "text encoder"
+  TEXT_PREPROCESSOR = "text preprocessor"
+  IMAGE_CLASSIFIER = "image classifier"
+  OTHER = "other"
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Instance:
+  """An export that takes seconds.
+
+  Attributes:
+    module: The exporter's module.
+    leaf: Its gin file, from the root of the repository or absolute.
+    bindings: What makes it small.
+    kind: What it is.
+    has: Which of these it has: "batch norm", "dropout", "hyperparameters",
+      "regularization losses", "training".
+    trainable: How many trainable variables it has, counted by hand.
+    write: Writes what a user has into a folder; returns the bindings that name
+      it. None: writes a checkpoint of the image classifier in the leaf.
+  """
+
+  module: str
+  leaf: str
+  bindings: tuple[str, ...] = ()
+  kind: Kind
+  has: frozenset[str]
+  trainable: int
+  write: Callable[[pathlib.Path], list[str]] | None = None
+
+  def write_inputs(self, folder: pathlib.Path) -> list[str]:
+    """Writes what a user has; returns all bindings of the export."""
+    if self.write is not None:
+      return [*self.write(folder), *self.bindings]
+    from scripts.small_instances import images
+
+    written = images.write_by_leaf(self.leaf, self.bindings, folder)
+    return [*written, *self.bindings]
+
+
+def _bert(folder: pathlib.Path) -> list[str]:
+  import tensorflow as tf
+
+  from scripts.small_instances import bert
+
+  pretrainer = bert.pretrainer()
+  prefix = tf.train.Checkpoint(**pretrainer.checkpoint_items).write(
+    str(folder / "bert_model.ckpt")
+  )
+  return [f"CHECKPOINT = '{prefix}'", *_vocabulary(folder)]
+
+
+def _vocabulary(folder: pathlib.Path) -> list[str]:
+  from scripts.small_instances import bert
+
+  return [f"VOCAB_FILE = '{bert.write_vocabulary(folder / 'vocab.txt')}'"]
+
+
+def _albert(folder: pathlib.Path) -> list[str]:
+  from official.modeling import tf_utils
+  from official.nlp.configs import encoders as encoder_configs
+  from official.nlp.modeling import models
+  import sentencepiece
+  import tensorflow as tf
+
+  from scripts.small_instances import bert
+  from scripts.small_instances import encoders
+  from scripts.small_instances import sentencepiece_model
+
+  model_file = sentencepiece_model.write(folder / "30k-clean.model")
+  pieces = sentencepiece.SentencePieceProcessor(model_file=str(model_file))
+  config = encoders.config("albert", vocab_size=len(pieces))
+  pretrainer = models.BertPretrainerV2(
+    encoder_configs.build_encoder(config),
+    mlm_activation=tf_utils.get_activation("gelu"),
+  )
+  pretrainer(bert.inputs(positions=True))
+  bert.randomize(pretrainer, seed=2)
+  prefix = tf.train.Checkpoint(**pretrainer.checkpoint_items).write(
+    str(folder / "bert_model.ckpt")
+  )
+  sizes = config.albert.as_dict()
+  return [
+    f"CHECKPOINT = '{prefix}'",
+    f"SP_MODEL_FILE = '{model_file}'",
+    *(f"encoders.AlbertEncoderConfig.{k} = {sizes[k]!r}" for k in sizes),
+  ]
+
+
+def _sentencepiece(folder: pathlib.Path) -> list[str]:
+  from scripts.small_instances import sentencepiece_model
+
+  model_file = sentencepiece_model.write(folder / "30k-clean.model")
+  return [f"SP_MODEL_FILE = '{model_file}'"]
+
+
+def _keras_model(folder: pathlib.Path) -> list[str]:
+  import tf_keras
+
+  from scripts.small_instances import images
+
+  layers = tf_keras.layers
+  model = tf_keras.Sequential(
+    [
+      tf_keras.Input([5]),
+      layers.Dense(4, kernel_regularizer="l2", name="first"),
+      layers.BatchNormalization(name="features"),
+      layers.Dropout(0.3),
+      layers.Dense(3, activation="softmax", name="last"),
+    ]
+  )
+  images.randomize(model)
+  model.save(folder / "model.keras")
+  return [f"MODEL_FILE = '{folder / 'model.keras'}'"]
+
+
+_OF_TEXT_ENCODERS = frozenset({"dropout", "hyperparameters", "training"})
+_OF_CONVOLUTIONS = frozenset(
+  {"batch norm", "regularization losses", "hyperparameters", "training"}
+)
+
+INSTANCES = {
+  "low_level": Instance(
+    module="exporters.low_level",
+    leaf="configs/low_level/multiply.gin",
+    kind=Kind.OTHER,
+    has=frozenset({"regularization losses"}),
+    trainable=1,
+    write=lambda folder: [],
+  ),
+  "bert": Instance(
+    module="exporters.bert",
+    leaf="configs/bert/small_bert_en_uncased_L-2_H-128_A-2.gin",
+    bindings=(
+      "encoders.BertEncoderConfig.vocab_size = 40",
+      "encoders.BertEncoderConfig.hidden_size = 16",
+      "encoders.BertEncoderConfig.intermediate_size = 32",
+      "encoders.BertEncoderConfig.max_position_embeddings = 32",
+      "bert.BertExporter.with_mlm = True",
+    ),
+    kind=Kind.TEXT_ENCODER,
+    has=_OF_TEXT_ENCODERS,
+    trainable=5 + 2 * 16 + 2,
+    write=_bert,
+  ),
+  "bert_preprocessor": Instance(
+    module="exporters.bert_preprocessor",
+    leaf="configs/bert/bert_en_uncased_preprocess.gin",
+    bindings=(
+      "bert_preprocessor.BertPreprocessorExporter.default_seq_length = 16",
+    ),
+    kind=Kind.TEXT_PREPROCESSOR,
+    has=frozenset({"hyperparameters"}),
+    trainable=0,
+    write=_vocabulary,
+  ),
+  # The two layers are one, called twice.
+  "albert": Instance(
+    module="exporters.bert",
+    leaf="configs/albert/albert_en_base.gin",
+    kind=Kind.TEXT_ENCODER,
+    has=_OF_TEXT_ENCODERS,
+    trainable=5 + 2 + 16 + 2,
+    write=_albert,
+  ),
+  "albert_preprocessor": Instance(
+    module="exporters.bert_preprocessor",
+    leaf="configs/albert/albert_en_preprocess.gin",
+    kind=Kind.TEXT_PREPROCESSOR,
+    has=frozenset({"hyperparameters"}),
+    trainable=0,
+    write=_sentencepiece,
+  ),
+  # ResNet-RS of depth 10. Convolutions with their batch norms: 3 in the stem, 1
+  # for its pooling, 3 in each of 4 blocks; in each block squeeze and excite.
+  "resnet": Instance(
+    module="exporters.resnet",
+    leaf="configs/resnet/resnet_rs_50.gin",
+    bindings=(
+      *sizes.RESNET,
+      "backbones.ResNet.stochastic_depth_drop_rate = 0.2",
+      "resnet.ResNetExporter.artifacts = ['classification']",
+    ),
+    kind=Kind.IMAGE_CLASSIFIER,
+    has=_OF_CONVOLUTIONS,
+    trainable=(4 + 3 * 4) * 3 + 4 * 4 + 2,
+  ),
+  # A convolution and its batch norm are 3; squeeze and excite is 4. The stem, a
+  # block that does not expand, 15 that do, the head, the dense layer. Stochastic
+  # depth is random too, so that no rate of dropout can be set.
+  "efficientnet": Instance(
+    module="exporters.efficientnet",
+    leaf="configs/efficientnet/efficientnet_b0.gin",
+    bindings=(
+      *sizes.IMAGES,
+      "efficientnet.EfficientNetExporter.artifacts = ['classification']",
+    ),
+    kind=Kind.IMAGE_CLASSIFIER,
+    has=_OF_CONVOLUTIONS,
+    trainable=3 + 10 + 15 * 13 + 3 + 2,
+  ),
+  # The same, with 7 blocks that expand.
+  "legacy_efficientnet": Instance(
+    module="exporters.efficientnet",
+    leaf="configs/efficientnet/legacy_efficientnet_b0.gin",
+    bindings=(
+      "efficientnet_model.ModelConfig.resolution = 32",
+      "efficientnet_model.ModelConfig.width_coefficient = 0.25",
+      "efficientnet_model.ModelConfig.depth_coefficient = 0.3",
+      "efficientnet_model.ModelConfig.num_classes = 7",
+      "efficientnet.LegacyEfficientNetExporter.artifacts = ['classification']",
+    ),
+    kind=Kind.IMAGE_CLASSIFIER,
+    has=_OF_CONVOLUTIONS,
+    trainable=3 + 10 + 7 * 13 + 3 + 2,
+  ),
+  # V3-small: the stem; a block that squeezes and does not expand, 2 that expand
+  # and do not squeeze, 8 that do both; two last convolutions, the second of
+  # which has a bias in place of a batch norm; the dense layer.
+  "mobilenet": Instance(
+    module="exporters.mobilenet",
+    leaf="configs/mobilenet/mobilenet_v3_large.gin",
+    bindings=(
+      *sizes.IMAGES,
+      "backbones.MobileNet.model_id = 'MobileNetV3Small'",
+      "backbones.MobileNet.filter_size_scale = 0.25",
+      "mobilenet.MobileNetExporter.artifacts = ['classification']",
+    ),
+    kind=Kind.IMAGE_CLASSIFIER,
+    has=_OF_CONVOLUTIONS - {"regularization losses"} | {"dropout"},
+    trainable=3 + 10 + 2 * 9 + 8 * 13 + 3 + 2 + 2,
+  ),
+  # Ti: patches, the class token, positions, 12 layers, the last norm, the dense
+  # layer.
+  "vit": Instance(
+    module="exporters.vit",
+    leaf="configs/vit/vit_b16.gin",
+    bindings=(
+      *sizes.IMAGES,
+      "backbones.VisionTransformer.model_name = 'vit-ti16'",
+      "vit.ViTExporter.artifacts = ['classification']",
+    ),
+    kind=Kind.IMAGE_CLASSIFIER,
+    has=frozenset({"training"}),
+    trainable=2 + 1 + 1 + 12 * 16 + 2 + 2,
+  ),
+  "keras_model": Instance(
+    module="exporters.keras_model",
+    leaf="configs/keras_model/keras_model.gin",
+    bindings=("keras_model.KerasModelExporter.output_layer = 'features'",),
+    kind=Kind.OTHER,
+    has=_OF_CONVOLUTIONS,
+    trainable=4,
+    write=_keras_model,
+  ),
+}

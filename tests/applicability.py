@@ -1,0 +1,46 @@
+"""Which checks find something to look at, by what an artifact is and has.
+
+A check that is not listed looks at every artifact.
+"""
+
+from exporters import checks
+from scripts.small_instances import Instance
+from scripts.small_instances import Kind
+
+# What each kind has, whatever its instance: of these a check may need one.
+_OF_KIND = {
+  Kind.TEXT_ENCODER: {"text encoder", "numbers"},
+  Kind.TEXT_PREPROCESSOR: {"text preprocessor", "strings"},
+  Kind.IMAGE_CLASSIFIER: {"images", "numbers"},
+  Kind.OTHER: {"numbers"},
+}
+_NEEDS = {
+  "Dataset.map": "strings",
+  "a training step": "variables",
+  "batch statistics": "batch norm",
+  "batch_norm_momentum": "batch norm",
+  "dropout": "dropout",
+  "gradients": "variables",
+  "gradients in a tf.function": "variables",
+  "gradients of a persistent tape": "variables",
+  "hyperparameters": "hyperparameters",
+  "image API": "images",
+  "keras.layers.TFSMLayer": "numbers",
+  "regularization losses": "regularization losses",
+  "specification: images": "images",
+  "specification: text encoder": "text encoder",
+  "specification: text preprocessor": "text preprocessor",
+  "specification: training": "training",
+  "two replicas": "variables",
+}
+
+
+def not_applicable(instance: Instance) -> set[str]:
+  """Returns the names of the checks that find nothing to look at."""
+  has = _OF_KIND[instance.kind] | instance.has
+  has |= {"variables"} if instance.trainable else set()
+  return {
+    check.name
+    for check in checks.CHECKS
+    if check.name in _NEEDS and _NEEDS[check.name] not in has
+  }
