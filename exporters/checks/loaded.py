@@ -25,7 +25,7 @@ from .results import NotApplicable
 
 @check("loads", level=BASIC, needs=OPERATIONS)
 def _loads(candidate: Candidate) -> Finding:
-  """What is made of operations that are not on the list is not even loaded."""
+  """What the operations check refuses is not even loaded."""
   missing = [
     name or "the model"
     for name in candidate.callables
