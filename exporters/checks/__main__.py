@@ -92,11 +92,7 @@ def _results(checks, job) -> list:
     initargs=(checks, job, made, answered.wait),
   ) as pool:
     pending = []
-<<<<<<< HEAD
-    # A model with operations that are not on the list is not even loaded.
-=======
     # What is refused for its operations is not even loaded.
->>>>>>> code-d
     if made[checks.OPERATIONS].status == checks.PASSED:
       pending = [pool.submit(_make, u) for u in checks.units(job["level"])]
     made = checks.run(candidate, job["level"], checks.FILES, made)

@@ -17,31 +17,12 @@ from .results import Finding
 
 @check(OPERATIONS, level=BASIC, needs=None, unit=OPERATIONS)
 def _operations(candidate: Candidate) -> Finding:
-<<<<<<< HEAD
-  refused = refused_operations(candidate.proto.meta_graphs[0].graph_def)
-  return Finding(
-    len(refused), 0, " ".join(sorted(refused)) or "operations not listed"
-  )
-
-
-def refused_operations(graph: Any) -> set[str]:
-  """Returns the operations of a GraphDef that no model needs."""
-  allowed = ALLOWED_OPERATIONS | _TABLE_OPERATIONS
-  refused = {n.op for n in graph.node} - allowed - SAVER_OPERATIONS
-  for function in graph.library.function:
-    operations = {node.op for node in function.node_def}
-    if function.signature.name.startswith(SAVER_FUNCTIONS):
-      operations -= SAVER_OPERATIONS
-    refused |= operations - allowed
-  return refused
-=======
   found = [
     objection
     for meta_graph in candidate.proto.meta_graphs
     for objection in operations.objections(meta_graph)
   ]
   return Finding(len(found), 0, " ".join(found) or "that reach beyond a model")
->>>>>>> code-d
 
 
 @check("no local path", level=BASIC, needs=None, unit=FILES)

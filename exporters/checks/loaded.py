@@ -25,11 +25,7 @@ from .results import NotApplicableError
 
 @check("loads", level=BASIC, needs=OPERATIONS)
 def _loads(candidate: Candidate) -> Finding:
-<<<<<<< HEAD
-  """A model with operations that are not on the list is not even loaded."""
-=======
   """What the operations check refuses is not even loaded."""
->>>>>>> code-d
   missing = [
     name or "the model"
     for name in candidate.callables

@@ -22,7 +22,6 @@ def encode(nest: Any, arrays: list[Any]) -> Any:
     parts = [nest.indices, nest.values, nest.dense_shape]
     return {"sparse": [encode(part, arrays) for part in parts]}
   array = np.asarray(nest)
-<<<<<<< HEAD
   structure: dict[str, Any] = {"array": len(arrays)}
   if array.dtype == object:
     # Strings without pickle: bytes of a fixed length.
@@ -33,11 +32,6 @@ def encode(nest: Any, arrays: list[Any]) -> Any:
     array = array.view(np.uint16)
   arrays.append(array)
   return structure
-=======
-  # Strings as bytes of a fixed length, which need no pickle.
-  arrays.append(array.astype("S") if array.dtype == object else array)
-  return {"array": len(arrays) - 1}
->>>>>>> code-b
 
 
 def decode(structure: Any, arrays: Sequence[Any]) -> Any:

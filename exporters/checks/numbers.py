@@ -19,12 +19,8 @@ _SMALLEST = float(np.finfo(np.float32).tiny)
 
 
 def flatten(nest: Any, prefix: str = "") -> dict[str, Any]:
-<<<<<<< HEAD
-  """Returns the tensors of a nest by a path of keys; composite ones by part."""
-=======
-  """Returns a nest's tensors, by paths of keys; ragged ones part by part."""
+  """Returns a nest's tensors, by paths of keys; composite ones part by part."""
   items: list[tuple[Any, Any]]
->>>>>>> code-b
   if isinstance(nest, Mapping):
     items = list(nest.items())
   elif isinstance(nest, (list, tuple)):
