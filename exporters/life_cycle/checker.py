@@ -98,6 +98,7 @@ class Checker:
       "private": [*private, *private_strings()],
       "level": self._level,
       "keras": keras,
+      "stranger": published is None,
       "needs_text": not published or "tensorflow_text" in sys.modules,
     }
     self._send(json.dumps(job))
@@ -146,6 +147,11 @@ def stated(published: Published, arrays: list[np.ndarray]) -> dict[str, Any]:
   return {
     "cases": cases,
     "takes_inputs": bool(published.inputs),
+    "api": published.api,
+    "fixed_batch": any(
+      spec.shape.rank and spec.shape[0] is not None
+      for spec in tf.nest.flatten(published.inputs)
+    ),
     "training": published.training,
     "outputs": list(published.outputs),
     "variables": [variable_name(v) for v in published.variables],
