@@ -87,7 +87,7 @@ def refuse_missing(exporter: Any) -> None:
     if found.reads.checked and not tf.io.gfile.exists(found.path):
       raise ExportError(
         f"{type(exporter).__name__}.{found.field} = '{found.path}' does not "
-        "exist. Relative paths start at the working directory, "
+        "exist. A relative path starts at the working directory, "
         f"'{os.getcwd()}'."
       )
 
