@@ -1,4 +1,4 @@
-"""Looks through a graph from someone else before it is loaded."""
+"""Inspects a graph from someone else before it is loaded."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -11,12 +11,12 @@ from exporters.errors import ExportError
 
 
 def refuse_hostile(content: bytes) -> None:
-  """Raises `ExportError` unless a saved_model.pb is harmless to load and call.
+  """Raises `ExportError` unless a saved_model.pb is safe to load and call.
 
-  An operation off the list could read or write files, or run code. Those by
-  which TensorFlow saves and restores variables are in every model; they may
-  stand in functions that nothing but the saver calls, whatever their names. A
-  table may be filled from an asset, not from a path in the graph.
+  An operation that is not on the list could read or write files, or run code.
+  The operations that save and restore variables are in every model, but only in
+  functions that nothing except the saver calls. A lookup table may be filled
+  from an asset, not from a path in the graph.
   """
   try:
     proto = saved_model_pb2.SavedModel.FromString(content)
@@ -24,7 +24,7 @@ def refuse_hostile(content: bytes) -> None:
     raise ExportError("saved_model.pb is damaged: it does not parse.") from e
   if len(proto.meta_graphs) != 1:
     raise ExportError(
-      f"saved_model.pb holds {len(proto.meta_graphs)} graphs, not one."
+      f"saved_model.pb has {len(proto.meta_graphs)} graphs, not one."
     )
   (meta_graph,) = proto.meta_graphs
   graph = meta_graph.graph_def
@@ -32,25 +32,25 @@ def refuse_hostile(content: bytes) -> None:
   refused |= {n.op for n in graph.node} & files.SAVER_OPERATIONS
   if refused:
     raise ExportError(
-      f"The graph has operations that no model here needs: "
-      f"{', '.join(sorted(refused))}. They may read or write files, or run "
+      "The graph has operations that no model needs: "
+      f"{', '.join(sorted(refused))}. They could read or write files, or run "
       "code."
     )
   for caller in _callers_of_the_saver(meta_graph):
     raise ExportError(
-      f"The graph's {caller} calls what saves or restores variables, which "
-      "reads and writes files; nothing but the saver may."
+      f"The graph's {caller} calls what saves or restores variables. That "
+      "reads and writes files, so only the saver may."
     )
   for function in graph.library.function:
     arguments = {argument.name for argument in function.signature.input_arg}
     for node in function.node_def:
-      # The second input says from which file.
+      # The second input names the file.
       if node.op.startswith("InitializeTable") and (
         len(node.input) < 2 or node.input[1] not in arguments
       ):
         raise ExportError(
-          f"The graph's {function.signature.name} fills a table from a path of "
-          "its own, not from an asset."
+          f"The graph's {function.signature.name} fills a table from a path "
+          "that is not an asset's."
         )
 
 
