@@ -1,4 +1,4 @@
-"""Texts to be published tell nothing of the machine that they were made on."""
+"""Keeps what identifies this machine out of texts to be published."""
 
 import os
 import re
@@ -8,11 +8,18 @@ from exporters.life_cycle import checker
 
 
 def refuse_private(text: str, what: str, advice: str) -> None:
-  """Raises `ExportError` if a text to be published tells of this machine."""
+  """Raises `ExportError` if a text identifies this machine.
+
+  Args:
+    text: What is to be published.
+    what: What the user calls it.
+    advice: What the user can do about it.
+  """
   for private in checker.private_strings():
-    # "bert" may well be the name of a machine; after a path comes anything.
+    # As a whole word, because a machine may well be called "bert". A path may
+    # be followed by anything.
     end = "" if os.sep in private else r"(?![\w-])"
     if re.search(rf"(?<![\w-]){re.escape(private)}{end}", text):
       raise ExportError(
-        f"The {what} would tell of this machine: it holds '{private}'. {advice}"
+        f"The {what} would identify this machine: it has '{private}'. {advice}"
       )
