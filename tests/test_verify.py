@@ -234,16 +234,23 @@ def _saves_a_tensor(path: str) -> Callable:
   return call
 
 
+def _publishes_a_tensor(path: str) -> Callable:
+  return lambda inputs: tf.raw_ops.DebugIdentity(
+    input=inputs, tensor_name="a:0", debug_urls=[f"file://{path}"]
+  )
+
+
 @pytest.mark.parametrize(
   ("make", "operation"),
   [
+    (_publishes_a_tensor, "DebugIdentity"),
     (_reads_a_file, "ReadFile"),
     (_writes_a_file, "WriteFile"),
     (_runs_python, "PyFunc"),
     (_saves_a_tensor, "SaveV2"),
   ],
 )
-def test_an_operation_off_the_list_is_refused_by_name(
+def test_an_operation_that_reaches_out_is_refused_by_name(
   make, operation, tmp_path
 ):
   target = str(tmp_path / "was_here")
