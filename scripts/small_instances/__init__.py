@@ -210,7 +210,7 @@ INSTANCES = {
   ),
   # A convolution and its batch norm are 3; squeeze and excite is 4. The stem, a
   # block that does not expand, 15 that do, the head, the dense layer. Stochastic
-  # depth is random too, so that no rate of dropout can be set.
+  # depth is random too, so no dropout rate can be set.
   "efficientnet": Instance(
     module="exporters.efficientnet",
     leaf="configs/efficientnet/efficientnet_b0.gin",
