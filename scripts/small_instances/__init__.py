@@ -209,8 +209,8 @@ INSTANCES = {
     trainable=(4 + 3 * 4) * 3 + 4 * 4 + 2,
   ),
   # A convolution and its batch norm are 3; squeeze and excite is 4. The stem, a
-  # block that does not expand, 15 that do, the head, the dense layer. Stochastic
-  # depth is random too, so no dropout rate can be set.
+  # block that does not expand, 15 that do, the head, the dense layer. Also,
+  # stochastic depth is random, so no dropout rate can be set.
   "efficientnet": Instance(
     module="exporters.efficientnet",
     leaf="configs/efficientnet/efficientnet_b0.gin",
