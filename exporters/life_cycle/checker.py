@@ -18,6 +18,7 @@ import tensorflow as tf
 
 from exporters import checks
 from exporters.errors import ExportError
+from exporters.errors import first_line
 from exporters.saved_model import reusable
 from exporters.saved_model.published import Published
 from exporters.saved_model.variables import variable_name
@@ -190,7 +191,19 @@ def _reference_calls(published: Published) -> Iterator[tuple[list[Any], Any]]:
       for specs, function in zip(published.inputs, traced, strict=True)
       if reusable.accepts(specs, inputs)
     )
-    yield [inputs], function(inputs)
+    try:
+      outputs = function(inputs)
+    except (tf.errors.InvalidArgumentError, ValueError) as e:
+      shapes = ", ".join(
+        str(tuple(t.shape))
+        for t in tf.nest.flatten(inputs, expand_composites=True)
+      )
+      raise ExportError(
+        f"The model cannot be called with a sample input of shape {shapes}: "
+        f"{first_line(e)[:300]}. If it is too small, choose a larger one; for "
+        "a Keras model, KerasModelExporter.sample_sizes."
+      ) from e
+    yield [inputs], outputs
 
 
 def _tensors(nest: Any) -> Any:
