@@ -93,6 +93,6 @@ def _time(done: exporting.Export) -> str:
   stages = [
     f"{stage} {seconds:.1f}"
     for stage, seconds in done.seconds.items()
-    if seconds > total / 100
+    if seconds >= max(total / 100, 0.05)
   ]
   return f"{total:.1f} s ({', '.join(stages)})"

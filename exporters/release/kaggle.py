@@ -1,6 +1,6 @@
 """The metadata of Kaggle Models, which tfhub.dev's models moved to.
 
-Both files lie beside the SavedModel, where Kaggle's own client reads them.
+Both files are written beside the SavedModel, for Kaggle's own client.
 https://github.com/Kaggle/kaggle-api/blob/main/docs/models_metadata.md
 """
 

@@ -78,20 +78,19 @@ def _refuse_other_files(
     for name, digest in files.items()
   }
   lines = [
-    f"  {name}: {given.get(name, 'missing')}, not {digest}"
+    f"  {name}: sha256 {given.get(name, '(missing)')}, it was {digest}"
     for name, digest in recorded.items()
     if given.get(name) != digest
   ]
   if lines:
-    flags = " ".join(
+    flags = [
       f"--gin_bindings=\"{name} = '...'\""
       for name in statement_lib.unnamed(recipe)
-    )
+    ]
+    if flags:
+      lines.append(f"Name the original files by {' '.join(flags)}")
     raise ExportError(
-      "The release was made from other files than these (sha256 of yours, not "
-      "of the original):\n"
-      + "\n".join(lines)
-      + f"\nName the originals: {flags}"
+      "The release was made from other files than these:\n" + "\n".join(lines)
     )
 
 
@@ -130,7 +129,7 @@ def _compare(
     if made.get(file) == digest:
       same.append(file)
     else:
-      different[file] = f"sha256 {made.get(file, 'missing')}, it was {digest}"
+      different[file] = f"sha256 {made.get(file, '(missing)')}, it was {digest}"
   for file in made.keys() - recorded.keys():
     different[file] = "it was not there"
   for file in different:

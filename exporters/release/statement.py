@@ -11,7 +11,7 @@ STATEMENT_TYPE = "https://in-toto.io/Statement/v1"
 PREDICATE_TYPE = "https://slsa.dev/provenance/v1"
 BUILD_TYPE = "urn:model-garden-exporter:release:v1"
 
-# Comes before a digest that stands in a recipe for a path.
+# Marks a digest that replaces a path in a recipe.
 DIGEST = "sha256:"
 
 

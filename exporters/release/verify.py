@@ -185,7 +185,7 @@ def _read(tar: tarfile.TarFile, member: tarfile.TarInfo) -> str:
 
 
 class _Member(tarfile.TarInfo):
-  """A member whose name and attributes are small enough to be in memory."""
+  """A member whose name and attributes are too short to fill the memory."""
 
   def _proc_member(self, tar: tarfile.TarFile) -> tarfile.TarInfo:
     # tarfile's documented hook for subclasses.
