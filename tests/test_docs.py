@@ -2,7 +2,6 @@
 
 import ast
 import dataclasses
-import difflib
 import functools
 import importlib.util
 import pathlib
@@ -146,8 +145,14 @@ def _messages() -> list[str]:
 def test_quotes_what_the_code_says(message):
   pattern = ".*?".join(map(re.escape, message.split("…")))
   assert any(re.search(pattern, text, re.S) for text in _texts()), (
-    f"perhaps {difflib.get_close_matches(message, _texts(), 1, 0.1)}"
+    f"perhaps {max(_texts(), key=lambda text: _alike(text, message))!r}"
   )
+
+
+def _alike(text: str, message: str) -> float:
+  """Returns how many words two texts share, of all that they have."""
+  one, other = set(text.split()), set(message.split())
+  return len(one & other) / max(len(one | other), 1)
 
 
 @functools.cache
