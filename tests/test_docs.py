@@ -6,6 +6,7 @@ import functools
 import importlib.util
 import pathlib
 import re
+import tomllib
 
 import pytest
 import yaml
@@ -183,6 +184,17 @@ def test_says_the_direction_of_packages():
   settings = (documentation.ROOT / "pyproject.toml").read_text()
   comment = " ".join(settings.replace("\n#", "\n").split())
   assert words in comment
+
+
+def test_every_package_has_its_layer():
+  settings = tomllib.loads((documentation.ROOT / "pyproject.toml").read_text())
+  layers = settings["tool"]["importlinter"]["contracts"][0]["layers"]
+  named = {name for layer in layers for name in layer.split(" | ")}
+  packages = {
+    path.parent.name
+    for path in (documentation.ROOT / "exporters").glob("*/__init__.py")
+  }
+  assert packages <= named
 
 
 def test_changelog_names_modules_that_are_there():
