@@ -6,6 +6,7 @@ source scripts/environment.sh
 
 make_venv
 fetch_weights
+ready
 .venv/bin/ruff check --quiet .
 .venv/bin/ruff format --check --quiet .
 .venv/bin/mypy --no-error-summary
