@@ -9,6 +9,7 @@ import dataclasses
 import os
 import pathlib
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -130,16 +131,14 @@ def test_an_example_passes_the_contract_and_is_released(name, tmp_path):
     else:
       _run(["bash", "-ec", _here(block, tmp_path)], root)
   # What it is released from is what the small instance was exported from.
-  exported = (tmp_path / f"{name}.sh").read_text()
-  bindings = re.findall(r"'?(--gin_bindings=.*?)'? \\$", exported, re.M)
+  exported = shlex.split((tmp_path / f"{name}.sh").read_text())
+  bindings = [a for a in exported if a.startswith("--gin_bindings")]
   leaf = re.search(r"--gin_file=\S+", release).group()
+  target = f"--release_dir={tmp_path / 'release'}"
   _run(
     [
-      "bash",
-      "-ec",
-      f"python -m scripts.release --draft --checks=none {leaf} "
-      + " ".join(f"'{b}'" for b in bindings)
-      + f" --release_dir={tmp_path / 'release'}",
+      *(sys.executable, "-m", "scripts.release", "--draft", "--checks=none"),
+      *(leaf, *bindings, target),
     ],
     root,
   )
