@@ -5,7 +5,7 @@ order, as Keras itself pairs them, because many have generated names. Nothing is
 restored unless everything fits.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 import contextlib
 import functools
 from typing import Any
@@ -15,6 +15,7 @@ import numpy as np
 import tensorflow as tf
 from typing_extensions import override
 
+from exporters.checkpoints import averages as averages_lib
 from exporters.checkpoints.checkpoint import Checkpoint
 from exporters.checkpoints.checkpoint import Match
 from exporters.checkpoints.checkpoint import Tensor
@@ -25,6 +26,7 @@ from exporters.saved_model.variables import variable_name
 _SIGNATURE = b"\x89HDF\r\n\x1a\n"
 _SUFFIXES = (".h5", ".hdf5")
 _WHOLE_MODEL = "model_weights"
+_OPTIMIZER = "optimizer_weights/"
 # How deep groups may be nested; Keras needs only a few.
 _DEEPEST = 64
 
@@ -56,12 +58,7 @@ class H5File(Checkpoint):
   @override
   def tensors(self) -> Mapping[str, Tensor]:
     with self.readable():
-      return {
-        name: Tensor(
-          shape=item.shape, dtype=item.dtype.name, read=self.reader(item)
-        )
-        for name, item in _datasets(self.file)
-      }
+      return {name: self.tensor(item) for name, item in _datasets(self.file)}
 
   def require_one_model(self, items: Mapping[str, Any]) -> None:
     """Raises `ExportError` unless one model alone is to be restored."""
@@ -72,14 +69,14 @@ class H5File(Checkpoint):
         "apart. Use a TF2 checkpoint from the training instead."
       )
 
-  def reader(self, dataset: h5py.Dataset) -> Callable[[], np.ndarray]:
-    """Returns a function that reads a dataset."""
+  def tensor(self, dataset: h5py.Dataset) -> Tensor:
+    """Returns a dataset as a tensor."""
 
     def read() -> np.ndarray:
       with self.readable():
         return dataset[()]
 
-    return read
+    return Tensor(shape=dataset.shape, dtype=dataset.dtype.name, read=read)
 
   @contextlib.contextmanager
   def readable(self) -> Iterator[None]:
@@ -102,11 +99,25 @@ class H5File(Checkpoint):
 class KerasH5(H5File):
   """A file of weights, or of a whole model with its weights."""
 
-  def __init__(self, path: str):
+  def __init__(self, path: str, *, averages: bool | None = None):
     super().__init__(path)
     with self.readable():
       self._layers = self._read_layers()
       self._others = self._names_of_others()
+    # The average of each weight that has one, by the weight's path.
+    self._averages: Mapping[str, Tensor | None] = {}
+    if averages is not False:
+      self._averages = self._found_averages()
+
+  @property
+  @override
+  def averages(self) -> bool:
+    return bool(self._averages)
+
+  @functools.cached_property
+  @override
+  def training(self) -> frozenset[str]:
+    return frozenset(self._others)
 
   @override
   def match(self, items: Mapping[str, Any]) -> Match:
@@ -128,16 +139,18 @@ class KerasH5(H5File):
       missing += [variable_name(v) for v in variables[len(names) :]]
       unexpected += names[len(variables) :]
       for variable, name in zip(variables, names, strict=False):
-        shape = tensors[name].shape
+        source = self._source(tensors[name])
         if _parameter(name) != _parameter(variable.name):
           # Keras keeps the weights of a frozen layer in another order.
           missing.append(variable_name(variable))
           unexpected.append(name)
-        elif shape == tuple(variable.shape):
-          pairs.append((variable, self.reader(tensors[name])))
+        elif source.shape == tuple(variable.shape):
+          pairs.append((variable, source.read))
         else:
           shapes.append(
-            shape_difference(variable_name(variable), shape, variable.shape)
+            shape_difference(
+              variable_name(variable), source.shape, variable.shape
+            )
           )
     return Match.of(
       pairs,
@@ -164,6 +177,28 @@ class KerasH5(H5File):
       if tensors:
         layers[layer] = tensors
     return layers
+
+  def _source(self, weight: h5py.Dataset) -> Tensor:
+    """Returns what to restore for a weight: its average, if it has one."""
+    path = weight.name.lstrip("/")
+    source = self._averages.get(path, self.tensor(weight))
+    if source is None:
+      raise averages_lib.ambiguous(self.path, path)
+    return source
+
+  def _found_averages(self) -> dict[str, Tensor | None]:
+    weights: dict[str, list[str]] = {}
+    for tensors in self._layers.values():
+      for name, dataset in tensors.items():
+        weights.setdefault(name, []).append(dataset.name.lstrip("/"))
+    return averages_lib.of_names(
+      [
+        (name, tensor)
+        for name, tensor in self.tensors.items()
+        if name.startswith(_OPTIMIZER)
+      ],
+      weights,
+    )
 
   def _names_of_others(self) -> list[str]:
     """Returns the tensors that belong to no layer, mostly an optimizer's."""

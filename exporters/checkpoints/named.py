@@ -9,6 +9,7 @@ import numpy as np
 import tensorflow as tf
 from typing_extensions import override
 
+from exporters.checkpoints import averages
 from exporters.checkpoints.checkpoint import Checkpoint
 from exporters.checkpoints.checkpoint import Match
 from exporters.checkpoints.checkpoint import Tensor
@@ -25,6 +26,14 @@ _WHOLE = frozenset({"encoder", "model"})
 
 class Named(Checkpoint):
   """Tensors by name; a subclass says which one is which variable."""
+
+  # The name of each average to restore, by its weight's; None if that is open.
+  _averages: Mapping[str, str | None] = {}
+
+  @property
+  @override
+  def averages(self) -> bool:
+    return bool(self._averages)
 
   @abc.abstractmethod
   def tensor(self, variable: str) -> str | None:
@@ -53,8 +62,11 @@ class Named(Checkpoint):
         else:
           missing.append(name.removeprefix("bert/"))
         continue
-      used.add(key)
-      tensor = self._laid_out(self.tensors[key], name)
+      source = self._averages.get(key, key)
+      if source is None:
+        raise averages.ambiguous(self.path, key)
+      used |= {key, source}
+      tensor = self._laid_out(self.tensors[source], name)
       if _fits(tensor.shape, shape):
         pairs.append((variable, _reshaped(tensor, shape)))
       else:
@@ -86,9 +98,16 @@ class Mapped(Named):
   def tensor(self, variable: str) -> str | None:
     return self.weight_map.tensor(variable)
 
+  @functools.cached_property
+  @override
+  def training(self) -> frozenset[str]:
+    slots = filter(self.weight_map.is_slot, self.tensors)
+    return super().training.union(slots)
+
   @override
   def must_be_used(self, tensor: str) -> bool:
-    return self.weight_map.is_of_encoder(tensor)
+    of_encoder = self.weight_map.is_of_encoder(tensor)
+    return of_encoder and tensor not in self.training
 
   @override
   def constant(self, variable: str) -> Constant | None:

@@ -13,6 +13,7 @@ import os
 import tensorflow as tf
 from typing_extensions import override
 
+from exporters.checkpoints import averages as averages_lib
 from exporters.checkpoints import weight_maps
 from exporters.checkpoints.checkpoint import Tensor
 from exporters.checkpoints.named import Mapped
@@ -21,11 +22,16 @@ from exporters.errors import ExportError
 
 
 class Tf1(Mapped):
-  """A TF1 checkpoint, given by the prefix of its files."""
+  """A TF1 checkpoint, given by the prefix of its files.
+
+  Args are those of `ObjectBased`.
+  """
 
   kind = "TF1 name-based checkpoint"
 
-  def __init__(self, path: str, prefix: str, files: Files):
+  def __init__(
+    self, path: str, prefix: str, files: Files, *, averages: bool | None = None
+  ):
     super().__init__(path)
     self._prefix = prefix
     self._files = files
@@ -45,6 +51,12 @@ class Tf1(Mapped):
       )
       for name, shape in files.shapes.items()
     }
+
+    if averages is not False:
+      self._averages = averages_lib.of_names(
+        [(n, n) for n in self._tensors if n.endswith(averages_lib.TF1_SUFFIX)],
+        {name: [name] for name in self._tensors},
+      )
 
   @property
   @override

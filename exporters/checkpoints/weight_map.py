@@ -21,9 +21,9 @@ Rows = tuple[tuple[str, str], ...]
 # Computes the value of a variable that has no tensor, from its shape.
 Constant = Callable[[tuple[int, ...]], np.ndarray]
 
-# An encoder's tensors, apart from what its training or a library adds to them.
+# An encoder's tensors, apart from the counting that PyTorch saves with them.
 _OF_ENCODER = re.compile(r"(embeddings\w*|encoder|pooler|transformer)\b.*")
-_ADDED = re.compile(r".*(/adam_[mv]|/Adam(_\d)?|\.position_ids)")
+_COUNTING = re.compile(r".*\.position_ids")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -58,6 +58,16 @@ class WeightMap:
       for ours, theirs in self.rows
     ]
 
+  @functools.cached_property
+  def _slot(self) -> re.Pattern:
+    parameters = "|".join(sorted(set(self.parameters.values())))
+    known = "|".join(
+      re.escape(theirs).replace(r"\#", r"\d+")
+      + (f"(?:{parameters})" if ours.endswith("/") else "")
+      for ours, theirs in self.rows
+    )
+    return re.compile(f"(?:{known})[/.].+")
+
   def tensor(self, variable: str) -> str | None:
     """Returns the name of a variable's tensor, or None if no row has it."""
     layer, _, parameter = variable.rpartition("/")
@@ -90,9 +100,14 @@ class WeightMap:
       ("/kernel", "/extra_output_weights")
     )
 
+  def is_slot(self, tensor: str) -> bool:
+    """Tells whether a tensor's name is that of one in the table, and more."""
+    return bool(self._slot.fullmatch(tensor))
+
   def is_of_encoder(self, tensor: str) -> bool:
     """Tells whether a tensor, by its plain name, is a weight of the encoder."""
-    return bool(_OF_ENCODER.fullmatch(tensor) and not _ADDED.fullmatch(tensor))
+    is_counting = _COUNTING.fullmatch(tensor)
+    return bool(_OF_ENCODER.fullmatch(tensor) and not is_counting)
 
 
 def below(ours: str, theirs: str, rows: Rows) -> Rows:
