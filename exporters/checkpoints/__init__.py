@@ -15,7 +15,6 @@ import re
 import tensorflow as tf
 
 from exporters.checkpoints import hugging_face
-from exporters.checkpoints import hugging_face_config
 from exporters.checkpoints import keras_archive
 from exporters.checkpoints import keras_h5
 from exporters.checkpoints import saved_models
@@ -63,13 +62,13 @@ def _opened(path: str, averages: bool | None) -> Checkpoint:
     with readable(path):
       return saved_models.SavedModel(path, averages=averages)
   folder, name = os.path.split(path)
-  weights = None
-  if name in hugging_face.WEIGHTS:
+  if hugging_face.is_weights(path):
     # The architecture is in the folder's config.json, not in this file.
-    path, weights = folder or ".", name
-  if tf.io.gfile.exists(os.path.join(path, hugging_face_config.CONFIG)):
     with readable(path):
-      return hugging_face.HuggingFace(path, weights=weights)
+      return hugging_face.HuggingFace(folder or ".", weights=name)
+  if hugging_face.is_folder(path):
+    with readable(path):
+      return hugging_face.HuggingFace(path)
   if keras_archive.is_archive(path):
     return keras_archive.KerasArchive(path, averages=averages)
   if keras_h5.is_h5(path):
@@ -132,6 +131,6 @@ def _looked_for(path: str) -> str:
     f"Looked for '{path}.index' (TF2 or TF1 checkpoint), '{path}/checkpoint' "
     f"and '{path}/*.index' (directory of checkpoints), '{path}' as a Keras .h5 "
     f"or .weights.h5 file, '{path}/{saved_models.FILE}' (SavedModel), "
-    f"'{path}/{hugging_face_config.CONFIG}' with "
-    f"{' or '.join(hugging_face.WEIGHTS)} (Hugging Face)."
+    f"'{path}/config.json' with {' or '.join(hugging_face.WEIGHTS)} (Hugging "
+    "Face)."
   )

@@ -42,15 +42,19 @@ def is_h5(path: str) -> bool:
 class H5File(Checkpoint):
   """An HDF5 file of any of Keras's kinds.
 
+  Args:
+    path: The path that the user gave.
+    local: The file on the local disk. None: as `path` says.
+
   Attributes:
     file: The file, open.
   """
 
   kind = "Keras .h5 file"
 
-  def __init__(self, path: str):
+  def __init__(self, path: str, *, local: str | None = None):
     super().__init__(path)
-    local = self._local(path)
+    local = local or self._local(path)
     with self.readable():
       self.file = h5py.File(local, "r")
 
@@ -97,12 +101,23 @@ class H5File(Checkpoint):
 
 
 class KerasH5(H5File):
-  """A file of weights, or of a whole model with its weights."""
+  """A file of weights, or of a whole model with its weights.
 
-  def __init__(self, path: str, *, averages: bool | None = None):
-    super().__init__(path)
+  Attributes:
+    layers: By the name of each layer, its weights by name, in the order of the
+      file.
+  """
+
+  def __init__(
+    self,
+    path: str,
+    *,
+    local: str | None = None,
+    averages: bool | None = None,
+  ):
+    super().__init__(path, local=local)
     with self.readable():
-      self._layers = self._read_layers()
+      self.layers = self._read_layers()
       self._others = self._names_of_others()
     # The average of each weight that has one, by the weight's path.
     self._averages: Mapping[str, Tensor | None] = {}
@@ -129,11 +144,11 @@ class KerasH5(H5File):
       if layer.weights
     }
     pairs, missing, unexpected, shapes = [], [], [], []
-    if len(ours) == len(self._layers):
-      couples = list(zip(ours.values(), self._layers.values(), strict=True))
+    if len(ours) == len(self.layers):
+      couples = list(zip(ours.values(), self.layers.values(), strict=True))
     else:
-      names = [*ours, *(n for n in self._layers if n not in ours)]
-      couples = [(ours.get(n, []), self._layers.get(n, {})) for n in names]
+      names = [*ours, *(n for n in self.layers if n not in ours)]
+      couples = [(ours.get(n, []), self.layers.get(n, {})) for n in names]
     for variables, tensors in couples:
       names = list(tensors)
       missing += [variable_name(v) for v in variables[len(names) :]]
@@ -161,7 +176,6 @@ class KerasH5(H5File):
     )
 
   def _read_layers(self) -> dict[str, dict[str, h5py.Dataset]]:
-    """Returns each layer's weights by name, in the order of the file."""
     root = self.file
     if "layer_names" not in root.attrs:
       root = item_within(root, _WHOLE_MODEL)
@@ -188,7 +202,7 @@ class KerasH5(H5File):
 
   def _found_averages(self) -> dict[str, Tensor | None]:
     weights: dict[str, list[str]] = {}
-    for tensors in self._layers.values():
+    for tensors in self.layers.values():
       for name, dataset in tensors.items():
         weights.setdefault(name, []).append(dataset.name.lstrip("/"))
     return averages_lib.of_names(
@@ -204,7 +218,7 @@ class KerasH5(H5File):
     """Returns the tensors that belong to no layer, mostly an optimizer's."""
     of_layers = {
       dataset.name.lstrip("/")
-      for tensors in self._layers.values()
+      for tensors in self.layers.values()
       for dataset in tensors.values()
     }
     return sorted(self.tensors.keys() - of_layers)

@@ -1,7 +1,7 @@
 """Checkpoints that hold tensors by name, without a graph of objects."""
 
 import abc
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 import functools
 from typing import Any
 
@@ -16,6 +16,7 @@ from exporters.checkpoints.checkpoint import Tensor
 from exporters.checkpoints.mismatch import shape_difference
 from exporters.checkpoints.weight_map import Constant
 from exporters.checkpoints.weight_map import WeightMap
+from exporters.errors import ExportError
 from exporters.saved_model.variables import each_once
 from exporters.saved_model.variables import variable_name
 
@@ -93,6 +94,20 @@ class Mapped(Named):
   """Tensors by the names of another implementation; a table translates."""
 
   weight_map: WeightMap
+
+  def _scope(self, tensors: Iterable[str]) -> str:
+    """Returns what stands before the names of the encoder's tensors.
+
+    Raises:
+      ExportError: There are several encoders.
+    """
+    scopes = self.weight_map.scopes(tensors)
+    if len(scopes) > 1:
+      raise ExportError(
+        f"The checkpoint '{self.path}' has several encoders, below "
+        f"'{scopes[0]}' and '{scopes[1]}'. Save the one to export alone."
+      )
+    return scopes[0]
 
   @override
   def tensor(self, variable: str) -> str | None:

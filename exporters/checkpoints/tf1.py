@@ -36,7 +36,9 @@ class Tf1(Mapped):
     self._prefix = prefix
     self._files = files
     self.weight_map = weight_maps.of_tf1(files.shapes)
-    counts = Counter(map(self.weight_map.plain, files.shapes))
+    scope = self._scope(files.shapes)
+    plain = {n: self.weight_map.plain(n, scope) for n in files.shapes}
+    counts = Counter(plain.values())
     twice = sorted(name for name, count in counts.items() if count > 1)
     if twice:
       raise ExportError(
@@ -44,7 +46,7 @@ class Tf1(Mapped):
         "an encoder's prefix and once without. Use a checkpoint of one model."
       )
     self._tensors = {
-      self.weight_map.plain(name): Tensor(
+      plain[name]: Tensor(
         shape=tuple(shape),
         dtype=files.dtypes[name].name,
         read=functools.partial(files.array, name),
