@@ -98,7 +98,7 @@ class BertExporter(base.CheckpointExporter):
       do_lower_case=self.do_lower_case,
     )
     tokens_name, tokens = self._tokens()
-    tokens.require_size(encoder.vocab_size)
+    remarks = tokens.require_size(encoder.vocab_size)
     embed = checkpoint.sentence_embedding
 
     def core(inputs, training):
@@ -129,6 +129,7 @@ class BertExporter(base.CheckpointExporter):
       assets={tokens_name: tokens.asset()},
       sub_objects=sub_objects,
       samples=encoder.samples(),
+      remarks=remarks,
     )
     return base.Build(restores=restores, published={"": published})
 

@@ -14,6 +14,7 @@ import tensorflow as tf
 from tensorflow.core.protobuf import saved_model_pb2
 from typing_extensions import override
 
+from exporters.checkpoints import averages as averages_lib
 from exporters.checkpoints.checkpoint import EXACT_GELU
 from exporters.checkpoints.checkpoint import Match
 from exporters.checkpoints.checkpoint import Tensor
@@ -22,6 +23,7 @@ from exporters.checkpoints.named import variables
 from exporters.checkpoints.tensorflow_files import Files
 from exporters.checkpoints.tensorflow_files import damaged
 from exporters.checkpoints.tensorflow_files import nodes
+from exporters.checkpoints.tensorflow_files import of_model
 from exporters.checkpoints.tensorflow_files import parsed
 from exporters.errors import ExportError
 from exporters.saved_model.variables import variable_name
@@ -43,24 +45,41 @@ class SavedModel(Named):
 
   kind = "SavedModel"
 
-  def __init__(self, path: str):
+  def __init__(self, path: str, *, averages: bool | None = None):
     super().__init__(path)
     self._files = Files(path, os.path.join(path, "variables", "variables"))
     self._graph = self._meta_graph()
-    found = list(self._variables())
+    keyed = self._files.nodes()
+    self._averages_of: Mapping[int, int | None] = {}
+    if averages is not False:
+      self._averages_of = averages_lib.of_objects(keyed)
+    found = list(self._variables(keyed))
     counts = Counter(name for name, _ in found)
     self._ambiguous = {name for name, count in counts.items() if count > 1}
-    self._tensors = {
-      name: Tensor(
-        shape=tuple(self._files.shapes[key]),
-        dtype=self._files.dtypes[key].name,
-        read=functools.partial(self._files.array, key),
-      )
-      for name, key in found
-      if key in self._files.shapes and counts[name] == 1
-    }
+    self._tensors: dict[str, Tensor] = {}
+    self._training = set()
+    weights = of_model(keyed, {0})
+    for name, node_id in found:
+      source = self._averages_of.get(node_id, node_id)
+      if source is None:
+        self._ambiguous.add(name)
+      elif counts[name] == 1:
+        for tensor in self._tensors_of(keyed[source]):
+          self._tensors[name] = tensor
+      if node_id not in weights:
+        self._training.add(name)
     # The name of each variable's tensor, for the items that are matched.
     self._names: Mapping[str, str] = {}
+
+  @property
+  @override
+  def averages(self) -> bool:
+    return bool(self._averages_of)
+
+  @functools.cached_property
+  @override
+  def training(self) -> frozenset[str]:
+    return super().training | self._training
 
   @property
   @override
@@ -137,8 +156,19 @@ class SavedModel(Named):
       for node in function.node_def:
         yield "/".join(node.name.rsplit("/", 2)[1:])
 
-  def _variables(self) -> Iterator[tuple[str, str]]:
-    """Yields each variable's name and its key in the files of weights.
+  def _tensors_of(self, node: Any) -> Iterator[Tensor]:
+    """Yields the tensor of a node in the files of weights, if it has one."""
+    for attribute in node.attributes:
+      key = attribute.checkpoint_key
+      if key in self._files.shapes:
+        yield Tensor(
+          shape=tuple(self._files.shapes[key]),
+          dtype=self._files.dtypes[key].name,
+          read=functools.partial(self._files.array, key),
+        )
+
+  def _variables(self, keyed: Sequence[Any]) -> Iterator[tuple[str, int]]:
+    """Yields each variable's name and its node in the files of weights.
 
     The graph in `saved_model.pb` has the names, the graph in the files of
     weights has the keys; the same attributes lead through both.
@@ -148,14 +178,13 @@ class SavedModel(Named):
       os.path.join(self.path, FILE),
       self._graph.object_graph_def,
     )
-    keyed = self._files.nodes()
     seen, pending = {0}, [(0, 0)]
     while pending:
       name_id, key_id = pending.pop()
-      if named[name_id].WhichOneof("kind") == "variable":
-        for attribute in keyed[key_id].attributes:
-          name = named[name_id].variable.name.removesuffix(":0")
-          yield _plain(name), attribute.checkpoint_key
+      is_variable = named[name_id].WhichOneof("kind") == "variable"
+      if is_variable and keyed[key_id].attributes:
+        name = named[name_id].variable.name.removesuffix(":0")
+        yield _plain(name), key_id
       keys = {c.local_name: c.node_id for c in keyed[key_id].children}
       for child in named[name_id].children:
         if child.local_name in keys and child.node_id not in seen:
