@@ -111,6 +111,11 @@ def _main(
       )
     repeated = bool(arguments) and arguments[-1].endswith("...")
     if len(given) > len(arguments) and not repeated:
+      if given[len(arguments)].startswith(("\u2013", "\u2014")):
+        raise ExportError(
+          f"'{given[len(arguments)]}' begins with a dash in place of hyphens; "
+          "write --."
+        )
       raise ExportError(
         f"Unexpected argument '{given[len(arguments)]}'; use flags, see --help."
       )

@@ -67,8 +67,10 @@ def _error(
   options = _options(annotation)
   origins = [typing.get_origin(option) for option in options]
   hint = ""
+  shown = repr(value)
   if inspect.isclass(value):
-    hint = f" Write @{value.__name__}() in the gin file, with parentheses."
+    shown = f"@{value.__name__}"
+    hint = f" Write {shown}() in the gin file, with parentheses."
   elif isinstance(value, list) and tuple in origins:
     hint = f" Write {tuple(value)!r}, with round brackets."
   elif isinstance(value, str) and str not in options:
@@ -77,7 +79,7 @@ def _error(
       hint = f" Write [{value!r}], with square brackets."
   names = " or ".join(map(_name, options))
   return ExportError(
-    f"{type(instance).__name__}.{name} = {value!r} must be {names}.{hint}"
+    f"{type(instance).__name__}.{name} = {shown} must be {names}.{hint}"
   )
 
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 import contextlib
 import io
 import os
+import tokenize
 
 from absl import logging
 import gin
@@ -26,24 +27,30 @@ def parse(files: Sequence[str], bindings: Sequence[str]) -> None:
   Raises:
     ExportError: A file cannot be read, or a line is not right.
   """
+  lines = "\n".join(bindings)
   try:
     with _readers():
       for file in files:
         gin.parse_config_file(file)
-      gin.parse_config(_Text("\n".join(bindings), wording.BINDINGS))
+      with _text(lines, wording.BINDINGS) as text:
+        gin.parse_config(text)
   except ExportError as e:
     # Without what gin appends to the message.
     raise ExportError(e.message) from e
   except Exception as e:
-    raise wording.of_parsing(e) from e
+    raise wording.of_parsing(e, lines.splitlines()) from e
 
 
-class _Text(io.StringIO):
-  """A text with the name that gin has for it in errors."""
-
-  def __init__(self, text: str, name: str):
-    super().__init__(text)
-    self.name = name
+@contextlib.contextmanager
+def _text(text: str, name: str) -> Iterator[io.StringIO]:
+  """Yields a text as a file with the name that gin has for it in errors."""
+  file = io.StringIO(text)
+  file.name = name
+  try:
+    yield file
+  except tokenize.TokenError as e:
+    place = (name, e.args[1][0], 0, "")
+    raise SyntaxError(wording.NOT_CLOSED, place) from e
 
 
 @contextlib.contextmanager
@@ -61,7 +68,8 @@ def _readers() -> Iterator[None]:
       names = " -> ".join(f"'{p}'" for p in (*opened, path))
       raise ExportError(f"The gin files include each other: {names}.")
     opened.append(path)
-    yield _Text(_read(path), path)
+    with _text(_read(path), path) as text:
+      yield text
     opened.remove(path)
 
   def refuse(path: str) -> bool:

@@ -5,10 +5,10 @@ What is wrong, where, and what was probably meant.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 import importlib
 import inspect
 import re
-import tokenize
 
 import gin
 
@@ -18,12 +18,19 @@ from exporters.errors import first_line
 
 # The name of what stands on the command line.
 BINDINGS = "--gin_bindings"
+NOT_CLOSED = "A bracket or a quote is opened and not closed"
 
 
-def of_parsing(error: Exception) -> ExportError:
-  """Returns the error for what gin raised while it read files or bindings."""
+def of_parsing(error: Exception, bindings: Sequence[str]) -> ExportError:
+  """Returns the error for what gin raised while it read files or bindings.
+
+  Args:
+    error: What it raised.
+    bindings: The lines of the bindings.
+  """
   file, line, text = _place(error)
   if file == BINDINGS:
+    text = bindings[line - 1] if 0 < line <= len(bindings) else text
     where = f' ({BINDINGS}="{text}")'
   else:
     where = f" ({file}, line {line})" if file else ""
@@ -53,12 +60,12 @@ def _place(error: Exception) -> tuple[str, int, str]:
 
 def _of_line(text: str, error: Exception) -> str | None:
   """Returns what is wrong with a line that gin could not parse."""
-  if isinstance(error, tokenize.TokenError):
-    return "A bracket or a quote is opened and not closed."
   if not isinstance(error, SyntaxError):
     return None
+  if error.msg == NOT_CLOSED:
+    return f"{error.msg}."
   if re.search("[\u2018\u2019\u201c\u201d]", text):
-    return "Typographic quotes are not quotes: write '...' or \"...\"."
+    return "The quotes are typographic: write '...' or \"...\"."
   if text.count("'") % 2 or text.count('"') % 2:
     return "A quote is opened and not closed."
   if "expected ':' or '='" in str(error.msg):
