@@ -199,8 +199,8 @@ class TestSlots:
     more = renamed(tensors, r"layer\.1\.", "layer.2.")
     names = checkpoint_files.tf1_names(tensors | more)
     checkpoint_files.save_tf1(tmp_path / "model.ckpt", names)
+    checkpoint = checkpoints.open_checkpoint(str(tmp_path / "model.ckpt"))
     with pytest.raises(ExportError, match=r"\+ encoder/layer_2/"):
-      checkpoint = checkpoints.open_checkpoint(str(tmp_path / "model.ckpt"))
       checkpoints.restore(checkpoint, {"encoder": small_bert.encoder()})
 
   def test_an_optimizer_of_another_name(self, tmp_path):
