@@ -7,7 +7,10 @@ scale the result to length 1, so that a dot product is a cosine.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 import dataclasses
+import reprlib
+from typing import Any, ClassVar
 
 import tensorflow as tf
 
@@ -31,6 +34,41 @@ class SentenceEmbedding:
 
   pooling: str
   normalize: bool
+
+  # The attributes of a SavedModel that say it, and their types.
+  CONSTANTS: ClassVar[Mapping[str, tf.DType]] = {
+    "sentence_pooling": tf.string,
+    "sentence_normalize": tf.bool,
+  }
+
+  @property
+  def constants(self) -> dict[str, Any]:
+    """The values of `CONSTANTS`."""
+    return dict(
+      zip(self.CONSTANTS, (self.pooling, self.normalize), strict=True)
+    )
+
+  @classmethod
+  def from_constants(
+    cls, constants: Mapping[str, Any], *, path: str
+  ) -> SentenceEmbedding:
+    """Reads what `constants` says.
+
+    Args:
+      constants: The values, strings as bytes.
+      path: The SavedModel, for the error.
+
+    Raises:
+      ExportError: There is no such pooling.
+    """
+    pooling, normalize = (constants[name] for name in cls.CONSTANTS)
+    known = {pooling.encode(): pooling for pooling in _POOLING.values()}
+    if pooling not in known:
+      raise ExportError(
+        f"'{path}' says sentence_pooling = {reprlib.repr(pooling)}; supported "
+        f"are {', '.join(_POOLING.values())}."
+      )
+    return cls(pooling=known[pooling], normalize=normalize)
 
   @classmethod
   def from_pooling_mode(
