@@ -193,8 +193,8 @@ class TestSentences:
     reusable.write(published(folder), str(tmp_path / "first"))
     assert description.read(str(tmp_path / "first")).constants == {
       "do_lower_case": True,
-      "sentence_pooling": "first",
-      "sentence_normalize": True,
+      "sentence_mean_pooling": False,
+      "sentence_normalized": True,
     }
 
   def test_one_that_does_not_say_how_is_refused(self, tmp_path):
@@ -204,7 +204,7 @@ class TestSentences:
       published(folder), constants={"do_lower_case": True}
     )
     reusable.write(silent, str(tmp_path / "first"))
-    with pytest.raises(ExportError, match="has no .sentence_pooling"):
+    with pytest.raises(ExportError, match="has no .sentence_mean_pooling"):
       published(tmp_path / "first")
 
   def test_other_encoders_have_no_pooling(self, tmp_path):
@@ -228,24 +228,16 @@ class TestSentences:
     tf.saved_model.save(root, str(path))
     return checkpoints.open_checkpoint(str(path))
 
-  def test_unknown_pooling(self, tmp_path):
-    facts = {"sentence_pooling": "max", "sentence_normalize": True}
-    checkpoint = self.saved(tmp_path / "model", facts)
-    with pytest.raises(
-      ExportError, match="= b'max'; supported are mean, first"
-    ):
-      _ = checkpoint.sentence_embedding
-
   def test_two_models_that_differ(self, tmp_path):
-    facts = {"sentence_pooling": "mean", "sentence_normalize": True}
+    facts = {"sentence_mean_pooling": True, "sentence_normalized": True}
     checkpoint = self.saved(
-      tmp_path / "model", facts, facts | {"sentence_normalize": False}
+      tmp_path / "model", facts, facts | {"sentence_normalized": False}
     )
-    with pytest.raises(ExportError, match="different sentence_normalize"):
+    with pytest.raises(ExportError, match="different sentence_normalized"):
       _ = checkpoint.sentence_embedding
 
   def test_constants_of_another_type(self, tmp_path):
-    facts = {"sentence_pooling": 3, "do_lower_case": [True]}
+    facts = {"sentence_mean_pooling": "mean", "do_lower_case": [True]}
     checkpoint = self.saved(tmp_path / "model", facts)
     assert checkpoint.sentence_embedding is None
     assert checkpoint.declared == {}

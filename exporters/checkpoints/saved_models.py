@@ -10,7 +10,6 @@ import functools
 import os
 from typing import Any
 
-import numpy as np
 import tensorflow as tf
 from tensorflow.core.protobuf import saved_model_pb2
 from typing_extensions import override
@@ -21,6 +20,7 @@ from exporters.checkpoints.checkpoint import Match
 from exporters.checkpoints.checkpoint import Tensor
 from exporters.checkpoints.named import Named
 from exporters.checkpoints.named import variables
+from exporters.checkpoints.sentence_embedding import CONSTANTS
 from exporters.checkpoints.sentence_embedding import SentenceEmbedding
 from exporters.checkpoints.tensorflow_files import Files
 from exporters.checkpoints.tensorflow_files import damaged
@@ -134,7 +134,7 @@ class SavedModel(Named):
   @override
   def declared(self) -> dict[str, Any]:
     found = {
-      _LOWER_CASE: self._constant(_LOWER_CASE, tf.bool),
+      _LOWER_CASE: self._constant(_LOWER_CASE),
       "hidden_activation": saved_graph.activation(self._graph.graph_def),
     }
     return {name: value for name, value in found.items() if value is not None}
@@ -142,17 +142,14 @@ class SavedModel(Named):
   @property
   @override
   def sentence_embedding(self) -> SentenceEmbedding | None:
-    constants = {
-      name: self._constant(name, dtype)
-      for name, dtype in SentenceEmbedding.CONSTANTS.items()
-    }
-    if None not in constants.values():
-      return SentenceEmbedding.from_constants(constants, path=self.path)
+    mean, normalize = map(self._constant, CONSTANTS)
+    if mean is not None and normalize is not None:
+      return SentenceEmbedding.from_constants(mean, normalize)
     if self._is_pooled_output("default"):
       return None
     raise ExportError(
       f"The output 'default' of the SavedModel '{self.path}' is not its "
-      "pooled_output, and it has no .sentence_pooling, which says how to "
+      f"pooled_output, and it has no .{CONSTANTS[0]}, which says how to "
       "compute a sentence's vector. Use the checkpoint that it was made from."
     )
 
@@ -187,8 +184,8 @@ class SavedModel(Named):
     )
     return one == other
 
-  def _constant(self, attribute: str, dtype: tf.DType) -> Any:
-    """Returns the scalar that an attribute holds; None if there is none.
+  def _constant(self, attribute: str) -> bool | None:
+    """Returns the bool that an attribute holds; None if there is none.
 
     A consumer may have put the model into another object before saving it.
 
@@ -202,17 +199,18 @@ class SavedModel(Named):
       if child.local_name == attribute
       for value in self._keyed[child.node_id].attributes
     }
-    scalars = {
-      np.asarray(self._files.array(key)).item()
+    found = {
+      bool(self._files.array(key))
       for key in keys
-      if self._files.shapes.get(key) == [] and self._files.dtypes[key] == dtype
+      if self._files.shapes.get(key) == []
+      and self._files.dtypes[key] == tf.bool
     }
-    if len(scalars) > 1:
+    if len(found) > 1:
       raise ExportError(
         f"The SavedModel '{self.path}' has several models with different "
         f"{attribute}. Save the one to export alone."
       )
-    return scalars.pop() if scalars else None
+    return found.pop() if found else None
 
   def _meta_graph(self) -> Any:
     path = os.path.join(self.path, FILE)

@@ -7,20 +7,21 @@ scale the result to length 1, so that a dot product is a cosine.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 import dataclasses
-import reprlib
-from typing import Any, ClassVar
 
 import tensorflow as tf
 
 from exporters.errors import ExportError
 
+_MEAN, _FIRST = "mean", "first"
 # By sentence-transformers' name, ours.
 _POOLING = {
-  "pooling_mode_mean_tokens": "mean",
-  "pooling_mode_cls_token": "first",
+  "pooling_mode_mean_tokens": _MEAN,
+  "pooling_mode_cls_token": _FIRST,
 }
+# Whether the mean is taken, and not the first token; whether it is scaled. Not
+# words: Keras cannot write a variable of strings to an .h5 file.
+CONSTANTS = ("sentence_mean_pooling", "sentence_normalized")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -35,40 +36,16 @@ class SentenceEmbedding:
   pooling: str
   normalize: bool
 
-  # The attributes of a SavedModel that say it, and their types.
-  CONSTANTS: ClassVar[Mapping[str, tf.DType]] = {
-    "sentence_pooling": tf.string,
-    "sentence_normalize": tf.bool,
-  }
-
   @property
-  def constants(self) -> dict[str, Any]:
-    """The values of `CONSTANTS`."""
-    return dict(
-      zip(self.CONSTANTS, (self.pooling, self.normalize), strict=True)
-    )
+  def constants(self) -> dict[str, bool]:
+    """The attributes of a SavedModel that say it: `Published.constants`."""
+    values = (self.pooling == _MEAN, self.normalize)
+    return dict(zip(CONSTANTS, values, strict=True))
 
   @classmethod
-  def from_constants(
-    cls, constants: Mapping[str, Any], *, path: str
-  ) -> SentenceEmbedding:
-    """Reads what `constants` says.
-
-    Args:
-      constants: The values, strings as bytes.
-      path: The SavedModel, for the error.
-
-    Raises:
-      ExportError: There is no such pooling.
-    """
-    pooling, normalize = (constants[name] for name in cls.CONSTANTS)
-    known = {pooling.encode(): pooling for pooling in _POOLING.values()}
-    if pooling not in known:
-      raise ExportError(
-        f"'{path}' says sentence_pooling = {reprlib.repr(pooling)}; supported "
-        f"are {', '.join(_POOLING.values())}."
-      )
-    return cls(pooling=known[pooling], normalize=normalize)
+  def from_constants(cls, mean: bool, normalize: bool) -> SentenceEmbedding:
+    """Returns what the values of `CONSTANTS` say."""
+    return cls(pooling=_MEAN if mean else _FIRST, normalize=normalize)
 
   @classmethod
   def from_pooling_mode(
@@ -102,7 +79,7 @@ class SentenceEmbedding:
     Returns:
       float32 [batch, width].
     """
-    if self.pooling == "first":
+    if self.pooling == _FIRST:
       embedding = sequence_output[:, 0]
     else:
       mask = tf.cast(input_mask, sequence_output.dtype)[:, :, tf.newaxis]

@@ -137,9 +137,7 @@ def _constants(objects: Objects, path: str) -> Iterator[tuple[str, Any]]:
   for name, node in objects.children(0):
     if node.WhichOneof("kind") == "variable" and name != _COUNTER:
       reader = reader or tf.train.load_checkpoint(prefix)
-      value = reader.get_tensor(f"{name}{_VALUE}")
-      # A string comes as bytes, without an array around it.
-      yield name, value.decode() if isinstance(value, bytes) else value.item()
+      yield name, reader.get_tensor(f"{name}{_VALUE}").item()
 
 
 def _operations(graph: Any) -> set[str]:
