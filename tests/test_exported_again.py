@@ -22,6 +22,7 @@ from scripts.small_instances import sentencepiece_model
 from tests import checkpoint_files
 from tests import command
 from tests import numpy_bert
+from tests import releases
 from tests import small_bert
 from tests import test_checkpoint_kinds
 
@@ -292,3 +293,21 @@ class TestHostileGraphs:
     inner = function.node_def.add(name="b", op=operation, input=inputs)
     inner.attr["f"].func.name = "f"
     assert len(saved_graph.origin(graph, "a:0")) == 2
+
+
+def test_real_weights(minilm, tmp_path):
+  """all-MiniLM-L6-v2, a sentence encoder."""
+  contents = []
+  for checkpoint, name in ((minilm, "first"), (tmp_path / "first", "again")):
+    path = tmp_path / name
+    command.export(
+      "bert",
+      releases.MINILM,
+      path,
+      "--checks=none",
+      bindings=[f"CHECKPOINT = '{checkpoint}'"],
+    )
+    contents.append(
+      {f: (path / f).read_bytes() for f in files.listed(str(path))}
+    )
+  assert contents[1] == contents[0]
