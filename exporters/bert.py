@@ -125,6 +125,7 @@ class BertExporter(base.CheckpointExporter):
       hyperparameters=encoder.hyperparameters(),
       variables=model.variables,
       trainable_variables=model.trainable_variables,
+      api="text encoder",
       constants={"do_lower_case": self.do_lower_case},
       assets={tokens_name: tokens.asset()},
       sub_objects=sub_objects,

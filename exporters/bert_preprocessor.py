@@ -129,6 +129,7 @@ class BertPreprocessorExporter(base.Exporter):
         tokenizer,
       ),
       sub_objects=sub_objects,
+      api="text preprocessor",
     )
     return base.Build(published={"": published})
 

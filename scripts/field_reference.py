@@ -60,16 +60,17 @@ def main() -> None:
 def page() -> Iterator[str]:
   """Yields the lines of docs/fields.md."""
   shared = [_class(*names) for names in _SHARED]
+  exporters = [*_exporters()]
   yield _INTRODUCTION
   yield _SHARED_FIELDS
   for cls in shared:
-    yield from _section(cls, shared)
+    yield from _section(cls, shared, name="")
   yield "## Exporters\n"
-  for cls in _exporters():
-    yield from _section(cls, shared)
+  for cls in exporters:
+    yield from _section(cls, [*shared, *exporters])
   yield "## Recipe and page\n"
   for names in _OTHERS:
-    yield from _section(_class(*names), shared)
+    yield from _section(_class(*names), [])
 
 
 def _class(module: str, name: str) -> type:
@@ -91,13 +92,22 @@ def _exporters() -> Iterator[type]:
         yield cls
 
 
-def _section(cls: type, shared: list[type]) -> Iterator[str]:
+def _section(
+  cls: type, others: list[type], name: str | None = None
+) -> Iterator[str]:
+  """Yields the lines about a class.
+
+  Args:
+    cls: The class.
+    others: Classes whose fields have sections of their own.
+    name: What a gin file calls it. None: as it imports it.
+  """
   yield f"### {cls.__name__}\n"
   summary = (inspect.getdoc(cls) or "").partition("\n")[0]
-  module = cls.__module__.rpartition(".")[2]
-  called = "" if cls in shared else f"`{module}.{cls.__name__}`: "
-  yield f"{called}{summary}\n"
-  inherited = [s for s in shared if s is not cls and issubclass(cls, s)]
+  if name is None:
+    name = f"`{cls.__module__.rpartition('.')[2]}.{cls.__name__}`: "
+  yield f"{name}{summary}\n"
+  inherited = [c for c in others if c is not cls and issubclass(cls, c)]
   own = _own(cls, inherited)
   if own:
     descriptions = _descriptions(cls)
@@ -114,7 +124,7 @@ def _section(cls: type, shared: list[type]) -> Iterator[str]:
       yield f"| {' | '.join(cells)} |"
     yield ""
   if inherited:
-    *more, last = (f"[{s.__name__}](#{s.__name__.lower()})" for s in inherited)
+    *more, last = (f"[{c.__name__}](#{c.__name__.lower()})" for c in inherited)
     which = "Also" if own else "No fields of its own, but"
     above = f"{', '.join(more)} and {last}" if more else last
     yield f"{which} the fields of {above}.\n"
@@ -147,6 +157,8 @@ def _type(annotation: Any) -> str:
   if origin is Annotated:
     return "path"
   if origin in (typing.Union, types.UnionType):
+    # Whatever may be any object may be None too.
+    arguments = (object,) if object in arguments else arguments
     return " or ".join(map(_type, arguments))
   name = getattr(origin, "__name__", "")
   if name == "Sequence":

@@ -9,10 +9,11 @@ from hypothesis import strategies as st
 import pytest
 
 from exporters.errors import ExportError
-from exporters.release import cards
 from exporters.release import kaggle
 from exporters.release import page as page_lib
+from exporters.release import texts
 from exporters.release import tfhub
+from exporters.release import validation
 from exporters.saved_model import description
 from exporters.saved_model import object_graph
 
@@ -94,8 +95,10 @@ def test_a_page_that_breaks_a_rule_is_refused(old, new):
 
 
 def test_a_value_off_a_list_is_refused_with_the_nearest():
-  with pytest.raises(ExportError, match="knows no license.*'apache-2.0'"):
-    cards.refuse_invalid(dataclasses.replace(_PAGE, license="apache-2"))
+  with pytest.raises(
+    ExportError, match="does not know the license.*'apache-2.0'"
+  ):
+    validation.refuse_invalid(dataclasses.replace(_PAGE, license="apache-2"))
 
 
 @settings(max_examples=300, deadline=None)
@@ -129,7 +132,7 @@ def test_every_name_that_the_rules_allow_makes_a_page(
     language=language,
     changelog={version: "A release."},
   )
-  parsed = tfhub.read(cards.model_page(page, _described()))
+  parsed = tfhub.read(texts.rendered(page, _described()).page)
   assert parsed.handle == f"{publisher}/{name}/{version}"
   assert parsed.metadata.get("language", []) == language
 
@@ -159,29 +162,30 @@ def _described() -> description.Description:
 
 
 def test_what_stands_in_the_artifact_stands_on_the_page():
-  text = cards.model_page(_PAGE, _described())
-  assert "| parameters | 6, of which 6 can be trained |" in text
+  text = texts.rendered(_PAGE, _described()).page
+  assert "| parameters | 6 (all trainable) |" in text
   assert "| size | 1,234 bytes |" in text
   assert "| `rate` | 0.5 |" in text
   assert "| custom operations | TFText>RoundRobinTrim |" in text
-  assert "carries 2 regularization losses" in text
+  assert "has 2 regularization losses" in text
   assert "`[batch, 2]`, float32" in text
 
 
 def test_the_changelog_speaks_of_the_version():
-  with pytest.raises(ExportError, match="changelog says nothing of version 2"):
-    cards.refuse_invalid(dataclasses.replace(_PAGE, version=2))
+  with pytest.raises(ExportError, match="changelog does not mention version 2"):
+    validation.refuse_invalid(dataclasses.replace(_PAGE, version=2))
 
 
 def test_publisher_and_collection_pages_follow_the_rules():
   page = dataclasses.replace(_PAGE, collection="bert")
-  model = cards.model_page(page, _described())
+  model = texts.rendered(page, _described()).page
   other = dataclasses.replace(page, version=10, changelog={10: "Later."})
-  texts = [cards.model_page(other, _described()), model]
-  collection = cards.collection_page(page, texts)
+  models = [texts.rendered(other, _described()).page, model]
+  collection = texts.collection_page(page, models)
   assert collection.startswith("# Collection example/bert/1\n")
   assert collection.index("A-2/1]") < collection.index("A-2/10]")
-  assert cards.publisher_page(page).startswith("# Publisher example\n")
+  publisher = texts.rendered(page, _described()).publisher
+  assert publisher.startswith("# Publisher example\n")
 
 
 # ---------------------------------------------------------------------------
@@ -206,7 +210,8 @@ def test_kaggles_own_client_finds_what_it_requires(tmp_path, monkeypatch):
   monkeypatch.setenv("KAGGLE_KEY", "none")
   from kaggle.api import kaggle_api_extended
 
-  kaggle.write(_PAGE, _described(), str(tmp_path))
+  for name, text in texts.rendered(_PAGE, _described()).kaggle.items():
+    (tmp_path / name).write_text(text)
   client = kaggle_api_extended.KaggleApi()
   for file, required in (
     (
@@ -224,18 +229,18 @@ def test_kaggles_own_client_finds_what_it_requires(tmp_path, monkeypatch):
       assert client.get_or_fail(content, key) not in (None, "")
 
 
-def test_kaggles_metadata_say_what_the_page_says(tmp_path):
-  kaggle.write(_PAGE, _described(), str(tmp_path))
-  model = json.loads((tmp_path / kaggle.MODEL).read_text())
-  instance = json.loads((tmp_path / kaggle.INSTANCE).read_text())
+def test_kaggles_metadata_say_what_the_page_says():
+  rendered = texts.rendered(_PAGE, _described())
+  model = json.loads(rendered.kaggle[kaggle.MODEL])
+  instance = json.loads(rendered.kaggle[kaggle.INSTANCE])
   assert model["slug"] == "bert-en-uncased-l-2-h-128-a-2"
   assert model["isPrivate"] is True
   assert instance["modelSlug"] == model["slug"]
   assert instance["framework"] == "tensorFlow2"
   assert instance["licenseName"] == "Apache 2.0"
   assert instance["fineTunable"] is True
-  assert instance["usage"] in cards.model_page(_PAGE, _described())
-  assert kaggle.handle(_PAGE) == (
+  assert instance["usage"] in rendered.page
+  assert kaggle.address(_PAGE) == (
     "example/bert-en-uncased-l-2-h-128-a-2/tensorFlow2/default"
   )
 
@@ -244,7 +249,7 @@ def test_kaggles_metadata_say_what_the_page_says(tmp_path):
   ("changes", "reason"),
   [
     ({"license": "epl-2.0"}, "no name for the licence 'epl-2.0'"),
-    ({"kaggle": page_lib.Kaggle(owner="An Owner", title="T")}, "is no slug"),
+    ({"kaggle": page_lib.Kaggle(owner="An Owner", title="T")}, "is not a slug"),
     ({"kaggle": page_lib.Kaggle(owner="owner", title=" ")}, "title is empty"),
   ],
 )

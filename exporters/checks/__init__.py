@@ -21,6 +21,7 @@ from .nests import encode as encode
 from .results import ALL as ALL
 from .results import BASIC as BASIC
 from .results import BLOCKED as BLOCKED
+from .results import DEVIATES as DEVIATES
 from .results import FAILED as FAILED
 from .results import LEVELS as LEVELS
 from .results import NONE as NONE

@@ -100,7 +100,7 @@ def _results(checks, job) -> list:
     answered.set()
     for results in pending:
       made = results.result() | made
-  return checks.complete(job["level"], made)
+  return checks.complete(job["level"], made, candidate.stranger)
 
 
 @dataclasses.dataclass
@@ -157,6 +157,7 @@ def _candidate(checks, job, wait: Callable[[], object]):
     private=job["private"],
     level=job["level"],
     keras=job["keras"],
+    stranger=job["stranger"],
     ask=ask,
   )
 

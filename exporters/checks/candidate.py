@@ -27,6 +27,7 @@ class Candidate:
     private: Strings that must not be in the model, such as local paths.
     level: The level of checks.
     keras: Whether it was written for `tf_keras.models.load_model`.
+    stranger: Whether nothing is known of it but its files: no reference.
     ask: Waits for the reference; returns `reference` and `arrays`.
     memo: What a check leaves for later ones.
   """
@@ -36,6 +37,7 @@ class Candidate:
   private: Sequence[str]
   level: str
   keras: bool
+  stranger: bool
   ask: Callable[[], tuple[Mapping[str, Mapping[str, Any]] | None, list[Any]]]
   memo: dict[str, Any] = dataclasses.field(default_factory=dict)
 
@@ -67,6 +69,21 @@ class Candidate:
       return self_description.stated(model, self.arrays)
     return reference
 
+  def without(self, what: str) -> NotApplicableError:
+    """Returns an error for a model without something that a check looks at."""
+    if self.stranger:
+      return NotApplicableError("unknown without the reference")
+    return NotApplicableError(f"the model is without {what}")
+
+  def require_api(self, api: str) -> None:
+    """Raises `NotApplicableError` if the publisher claims another API, or none.
+
+    Of a stranger's model nobody knows what it claims.
+    """
+    reference = self.reference
+    if reference is not None and reference[""]["api"] != api:
+      raise NotApplicableError(f"nobody claims that it follows the {api} API")
+
   @property
   def speaks_for_itself(self) -> bool:
     """Whether `callables` is only the model's description of itself.
@@ -78,7 +95,7 @@ class Candidate:
   def require_reference(self) -> None:
     """Raises `NotApplicableError` unless there is an interface to compare."""
     if self.reference is None:
-      raise NotApplicableError("there is no reference to compare with")
+      raise self.without("a reference to compare with")
     if self.keras:
       raise NotApplicableError("a Keras SavedModel has Keras's interface")
 

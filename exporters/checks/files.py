@@ -20,7 +20,8 @@ def _operations(candidate: Candidate) -> Finding:
     for meta_graph in candidate.proto.meta_graphs
     for objection in operations.objections(meta_graph)
   ]
-  return Finding(len(found), 0, " ".join(found) or "that reach beyond a model")
+  detail = operations.told(found) or "that reach beyond a model"
+  return Finding(len(found), 0, detail)
 
 
 @check("no local path", level=BASIC, needs=None, unit=FILES)

@@ -21,9 +21,12 @@ def _loss(outputs: Any) -> tf.Tensor:
   """Returns a scalar that depends on every floating-point output."""
   return tf.add_n(
     [
-      tf.reduce_sum(tf.cast(t, tf.float32) ** 2) / 2.0 + tf.reduce_sum(t)
-      for t in flatten(outputs).values()
-      if t.dtype.is_floating
+      tf.reduce_sum(t**2) / 2.0 + tf.reduce_sum(t)
+      for t in (
+        tf.cast(t, tf.float32)
+        for t in flatten(outputs).values()
+        if t.dtype.is_floating
+      )
     ]
   )
 

@@ -9,6 +9,7 @@ import time
 from .candidate import Candidate
 from .results import ALL
 from .results import BLOCKED
+from .results import DEVIATES
 from .results import FAILED
 from .results import NOT_APPLICABLE
 from .results import PASSED
@@ -19,6 +20,7 @@ from .results import Result
 
 # The first check. Nothing is loaded before it has passed.
 OPERATIONS = "operations"
+LOADS = "loads"
 
 # The checks of one unit run in one process, because they share what they load
 # or compute. `OPERATIONS` is a unit of its own; `FILES` needs no loaded model.
@@ -35,6 +37,8 @@ class Check:
     level: BASIC, or ALL for one that is expensive.
     needs: A check without which this one means nothing.
     unit: The unit that it belongs to.
+    specification: Whether it asks for what a published specification says,
+      which is asked only of those who claim to follow it.
   """
 
   name: str
@@ -42,6 +46,7 @@ class Check:
   level: str
   needs: str | None
   unit: str
+  specification: bool
 
 
 CHECKS: list[Check] = []
@@ -53,11 +58,12 @@ def check(
   level: str = ALL,
   needs: str | None = SAME_NUMBERS,
   unit: str = CALLS,
+  specification: bool = False,
 ):
   """Registers the decorated function as a check."""
 
   def register(function):
-    CHECKS.append(Check(name, function, level, needs, unit))
+    CHECKS.append(Check(name, function, level, needs, unit, specification))
     return function
 
   return register
@@ -86,12 +92,14 @@ def run(
   results = dict(made)
   for entry in of_level(level):
     if entry.unit == unit:
-      blocked = _blocked(entry, results)
+      blocked = _blocked(entry, results, candidate.stranger)
       results[entry.name] = blocked or _run_one(entry, candidate)
   return results
 
 
-def complete(level: str, made: Mapping[str, Result]) -> list[Result]:
+def complete(
+  level: str, made: Mapping[str, Result], stranger: bool
+) -> list[Result]:
   """Returns the results of all checks of a level, in their order.
 
   A check is blocked if the one that it needs did not pass, even if it was run,
@@ -100,14 +108,23 @@ def complete(level: str, made: Mapping[str, Result]) -> list[Result]:
   """
   results: dict[str, Result] = {}
   for entry in of_level(level):
-    results[entry.name] = _blocked(entry, results) or made[entry.name]
+    blocked = _blocked(entry, results, stranger)
+    results[entry.name] = blocked or made[entry.name]
   return list(results.values())
 
 
-def _blocked(entry: Check, results: Mapping[str, Result]) -> Result | None:
-  """Returns the result of a check if the one that it needs did not pass."""
+def _blocked(
+  entry: Check, results: Mapping[str, Result], stranger: bool
+) -> Result | None:
+  """Returns the result of a check if the one that it needs did not pass.
+
+  Of a stranger's model, everything is tried that can be: what can't be is to
+  call one that does not load.
+  """
   before = results.get(entry.needs) if entry.needs else None
-  if before is None or before.status in (PASSED, NOT_APPLICABLE):
+  if before is None or before.status not in (FAILED, BLOCKED):
+    return None
+  if stranger and entry.needs not in (OPERATIONS, LOADS):
     return None
   return Result(
     check=entry.name,
@@ -122,6 +139,8 @@ def _run_one(entry: Check, candidate: Candidate) -> Result:
     finding = entry.function(candidate)
     # Not `figure > bound`: NaN fails.
     status = PASSED if finding.figure <= finding.bound else FAILED
+    if status == FAILED and entry.specification and candidate.stranger:
+      status = DEVIATES
     measured = dataclasses.asdict(finding)
   except NotApplicableError as e:
     status, measured = NOT_APPLICABLE, {"detail": str(e)}

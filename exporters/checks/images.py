@@ -10,9 +10,9 @@ import os
 import shutil
 from typing import Any
 
+import ml_dtypes
 import numpy as np
 import tensorflow as tf
-from tensorflow.core.framework import types_pb2
 from tensorflow.core.protobuf import saved_model_pb2
 
 from .candidate import Candidate
@@ -85,15 +85,10 @@ def _batch_norm_momentum(candidate: Candidate) -> Finding:
 
 def _images(candidate: Candidate) -> list[tf.Tensor]:
   """Returns the samples of an image model."""
-  samples = [inputs[0] for inputs, _ in candidate.cases("") if inputs]
-  shape = getattr(samples[0], "shape", []) if samples else []
-  if len(shape) != 4 or shape[-1] != 3:
-    raise NotApplicableError("the model takes no images")
-  if not _OUTPUTS & set(candidate.callables[""]["outputs"]):
-    raise NotApplicableError(
-      "the model has neither logits nor a feature vector"
-    )
-  return samples
+  if candidate.stranger:
+    raise NotApplicableError("nobody claims that it follows the image API")
+  candidate.require_api("image")
+  return [inputs[0] for inputs, _ in candidate.cases("") if inputs]
 
 
 def _batch_norms(candidate: Candidate) -> list[tuple[str, str, float]]:
@@ -104,7 +99,7 @@ def _batch_norms(candidate: Candidate) -> list[tuple[str, str, float]]:
     for key, default in candidate.hyperparameters(name, "momentum").items()
   ]
   if not found:
-    raise NotApplicableError("there is no momentum to override")
+    raise candidate.without("a momentum to override")
   return found
 
 
@@ -148,6 +143,13 @@ def _momentum_error(
   return largest, place
 
 
+def _largest_below_one(dtype: int) -> Any:
+  """Returns the largest number that a uniform random one of a type can be."""
+  numpy_dtype = tf.as_dtype(dtype).as_numpy_dtype
+  below = np.asarray(1.0 - float(ml_dtypes.finfo(numpy_dtype).epsneg))
+  return tf.make_tensor_proto(below.astype(numpy_dtype))
+
+
 def _copy_without_drops(candidate: Candidate, path: str) -> None:
   """Copies a SavedModel, with the largest possible number for random ones.
 
@@ -159,15 +161,14 @@ def _copy_without_drops(candidate: Candidate, path: str) -> None:
   for function in proto.meta_graphs[0].graph_def.library.function:
     for node in [n for n in function.node_def if n.op == "RandomUniform"]:
       one = function.node_def.add(name=f"{node.name}/largest", op="Const")
-      one.attr["dtype"].type = types_pb2.DT_FLOAT
-      one.attr["value"].tensor.dtype = types_pb2.DT_FLOAT
-      one.attr["value"].tensor.tensor_shape.SetInParent()
-      one.attr["value"].tensor.float_val.append(1 - 2**-24)
+      dtype = node.attr["dtype"].type
+      one.attr["dtype"].type = dtype
+      one.attr["value"].tensor.CopyFrom(_largest_below_one(dtype))
       index_type = node.attr["T"].type
       node.op = "Fill"
       node.input.insert(1, f"{one.name}:output:0")
       node.attr.clear()
-      node.attr["T"].type = types_pb2.DT_FLOAT
+      node.attr["T"].type = dtype
       node.attr["index_type"].type = index_type
   # Removed first, because it is a link to the original.
   os.remove(os.path.join(path, "saved_model.pb"))

@@ -80,7 +80,7 @@ def _same_numbers_for_keras(candidate: Candidate) -> Finding:
   import tf_keras
 
   if candidate.reference is None:
-    raise NotApplicableError("there is no reference to compare with")
+    raise candidate.without("a reference to compare with")
   model = tf_keras.models.load_model(candidate.path, compile=False)
   return worst(
     ("tf_keras.models.load_model", difference(model(*arguments), want))
@@ -94,7 +94,7 @@ def _signature(candidate: Candidate) -> Finding:
   if not cases or "serving_default" not in candidate.model.signatures:
     raise NotApplicableError("the model has no input, or no serving_default")
   if candidate.speaks_for_itself and not isinstance(cases[0][1], Mapping):
-    raise NotApplicableError("there is no reference with names for the outputs")
+    raise candidate.without("names for its outputs")
   signature = candidate.model.signatures["serving_default"]
   names = candidate.callables[""]["outputs"]
 
@@ -146,7 +146,7 @@ def _hyperparameters(candidate: Candidate) -> Finding:
         if difference(got, outputs)[0] <= TOLERANCE:
           bad.append(f"{name}({key}={default + 1}) equals the default")
   if not count:
-    raise NotApplicableError("the model has no hyperparameters")
+    raise candidate.without("hyperparameters")
   return Finding(len(bad), 0, "; ".join(bad) or f"wrong calls, of {count}")
 
 
@@ -154,7 +154,7 @@ def _hyperparameters(candidate: Candidate) -> Finding:
 def _regularization_losses(candidate: Candidate) -> Finding:
   candidate.require_reference()
   if not any(w["regularization_losses"] for w in candidate.callables.values()):
-    raise NotApplicableError("the reference has no regularization losses")
+    raise candidate.without("regularization losses")
 
   def differences():
     for name, want in candidate.callables.items():
@@ -215,7 +215,7 @@ def _dropout(candidate: Candidate) -> Finding:
     n for n in candidate.callables if candidate.hyperparameters(n, "rate")
   ]
   if not names:
-    raise NotApplicableError("there is no dropout rate to override")
+    raise candidate.without("a dropout rate to override")
   fixed = []
   for name in names:
     loaded = candidate.find(name)

@@ -1,7 +1,7 @@
 """Which operations a graph may have: one rule, and what it says of each.
 
 Both stand in `operations.toml`. What opens a file for good reason, the saver
-and the tables out of assets, `opened_files` looks at more closely.
+and the tables out of assets, `opened_files` and `loader_files` look at.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import pathlib
 import tomllib
 from typing import Any
 
+from . import loader_files
 from . import opened_files
 from .scopes import Scope
 from .scopes import scopes
@@ -22,6 +23,8 @@ from .scopes import scopes
 PASS, REFUSE = "pass", "refuse"
 VERDICTS = (PASS, opened_files.ASSET, opened_files.SAVER, REFUSE)
 CLASSIFICATION = "exporters/checks/operations.toml"
+# As many objections as a reader can make use of.
+_TOLD = 5
 
 
 @dataclasses.dataclass(frozen=True)
@@ -69,9 +72,15 @@ def objections(meta_graph: Any) -> list[str]:
   sentences = [
     *_reasons(_refused(found)),
     *_unknown_functions(found),
-    *opened_files.objections(meta_graph, found),
+    *loader_files.objections(meta_graph, found),
   ]
   return list(dict.fromkeys(sentences))
+
+
+def told(found: list[str]) -> str:
+  """Returns the first few objections as one text."""
+  more = [f"And {len(found) - _TOLD} more."] if len(found) > _TOLD else []
+  return " ".join(found[:_TOLD] + more)
 
 
 def _refused(found: list[Scope]) -> set[str]:

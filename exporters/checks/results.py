@@ -13,6 +13,8 @@ LEVELS = (ALL, BASIC, NONE)
 
 PASSED, FAILED = "passed", "failed"
 NOT_APPLICABLE, BLOCKED = "not applicable", "blocked"
+# Of a specification that nobody said the model would follow.
+DEVIATES = "does not follow"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -21,7 +23,7 @@ class Result:
 
   Attributes:
     check: The name of the check.
-    status: PASSED, FAILED, NOT_APPLICABLE or BLOCKED.
+    status: PASSED, FAILED, DEVIATES, NOT_APPLICABLE or BLOCKED.
     figure: What was measured. None: nothing was.
     bound: What the figure must not exceed.
     detail: What the figure counts, where it was found, or why there is none.

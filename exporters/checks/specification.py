@@ -34,7 +34,9 @@ def _finding(wrong: list[str], sentence: str, page: str) -> Finding:
   return Finding(len(wrong), 0, f'{"; ".join(wrong)}. "{sentence}" ({page})')
 
 
-@check("specification: attributes", level=BASIC, needs="loads")
+@check(
+  "specification: attributes", level=BASIC, needs="loads", specification=True
+)
 def _attributes(candidate: Candidate) -> Finding:
   model = candidate.model
   variables = {id(v) for v in getattr(model, "variables", [])}
@@ -55,7 +57,9 @@ def _attributes(candidate: Candidate) -> Finding:
   return _finding(wrong[:5], sentence, _REUSABLE)
 
 
-@check("specification: training", level=BASIC, needs="loads")
+@check(
+  "specification: training", level=BASIC, needs="loads", specification=True
+)
 def _training(candidate: Candidate) -> Finding:
   flags: dict[str, set[str]] = {}
   for keywords, inputs in candidate.traces(""):
@@ -74,8 +78,12 @@ def _training(candidate: Candidate) -> Finding:
   )
 
 
-@check("specification: batch size", level=BASIC, needs="loads")
+@check(
+  "specification: batch size", level=BASIC, needs="loads", specification=True
+)
 def _batch_size(candidate: Candidate) -> Finding:
+  if candidate.reference and candidate.reference[""]["fixed_batch"]:
+    raise NotApplicableError("the model itself takes one batch size only")
   wrong = [
     f"{name or 'the input'} has shape {spec.shape}"
     for _, inputs in candidate.traces("")
@@ -90,7 +98,9 @@ def _batch_size(candidate: Candidate) -> Finding:
   )
 
 
-@check("specification: signature", level=BASIC, needs="loads")
+@check(
+  "specification: signature", level=BASIC, needs="loads", specification=True
+)
 def _signature_names(candidate: Candidate) -> Finding:
   signatures = candidate.model.signatures
   if not candidate.callables.get("", {}).get("takes_inputs"):
@@ -99,10 +109,12 @@ def _signature_names(candidate: Candidate) -> Finding:
     wrong = ["there is no signature `serving_default`"]
   else:
     named = signatures["serving_default"].structured_outputs
+    # Without an API, the names are those that the published model gives.
+    own = candidate.reference and candidate.reference[""]["api"] is None
     wrong = [
       f"an output is called {name}"
       for name in named
-      if _AUTOMATIC.fullmatch(name)
+      if _AUTOMATIC.fullmatch(name) and not own
     ]
   return _finding(
     wrong,
@@ -111,8 +123,11 @@ def _signature_names(candidate: Candidate) -> Finding:
   )
 
 
-@check("specification: text encoder", level=BASIC, needs="loads")
+@check(
+  "specification: text encoder", level=BASIC, needs="loads", specification=True
+)
 def _text_encoder(candidate: Candidate) -> Finding:
+  candidate.require_api("text encoder")
   cases = candidate.calls()
   if not cases or not isinstance(cases[0][0][0], Mapping):
     raise NotApplicableError("the model is not a text encoder")
@@ -145,8 +160,14 @@ def _text_encoder(candidate: Candidate) -> Finding:
   )
 
 
-@check("specification: text preprocessor", level=BASIC, needs="loads")
+@check(
+  "specification: text preprocessor",
+  level=BASIC,
+  needs="loads",
+  specification=True,
+)
 def _text_preprocessor(candidate: Candidate) -> Finding:
+  candidate.require_api("text preprocessor")
   cases = candidate.calls()
   if not cases or not isinstance(cases[0][1], Mapping):
     raise NotApplicableError("the model is not a text preprocessor")
@@ -171,8 +192,9 @@ def _text_preprocessor(candidate: Candidate) -> Finding:
   )
 
 
-@check("specification: images", level=BASIC, needs="loads")
+@check("specification: images", level=BASIC, needs="loads", specification=True)
 def _images(candidate: Candidate) -> Finding:
+  candidate.require_api("image")
   cases = candidate.calls()
   shape = getattr(cases[0][0][0], "shape", ()) if cases else ()
   if len(shape) != 4:

@@ -272,7 +272,7 @@ def _refuse_failed(results: Sequence[checks.Result], name: str) -> None:
   if failed or blocked:
     lines = "".join(f"\n  {result}" for result in failed)
     if blocked:
-      lines += f"\n  {blocked} more checks need these to pass first"
+      lines += f"\n  (checks that need these to pass first: {blocked})"
     what = f"'{name}'" if name else "The model"
     raise ExportError(f"{what} failed its checks; nothing was written:{lines}")
 

@@ -1,4 +1,4 @@
-"""The code that a release is made by: the git commit of this checkout."""
+"""Finds out which code makes a release: the git commit of this checkout."""
 
 import dataclasses
 import os
@@ -13,22 +13,22 @@ ROOT = os.path.dirname(
 
 @dataclasses.dataclass(frozen=True)
 class Commit:
-  """The code that an export ran on.
+  """The state of a git checkout.
 
   Attributes:
-    commit: The git commit; None outside of a git checkout.
-    changed: Files that differ from it.
+    commit: The commit's hash. None: this is not a git checkout.
+    changed: Files that differ from the commit.
   """
 
   commit: str | None
   changed: tuple[str, ...]
 
   def refuse_dirty(self) -> None:
-    """Raises `ExportError` unless the commit alone says what the code was."""
+    """Raises `ExportError` unless the commit says what all of the code is."""
     if self.commit is None:
       raise ExportError(
-        "--strict: this is no git checkout, so that nobody could tell which "
-        "code made the release. Clone the repository."
+        "--strict: this is not a git checkout, so nobody could tell which code "
+        "made the release. Clone the repository."
       )
     if self.changed:
       shown = ", ".join(self.changed[:5])
@@ -47,7 +47,7 @@ def read_commit() -> Commit:
 
 
 def is_part(path: str) -> bool:
-  """Whether every clone of this repository has `path`, relative to its root."""
+  """Whether `path` is relative, and in every clone of this repository."""
   if os.path.isabs(path) or path.startswith(os.pardir):
     return False
   tracked = _git("ls-files", "--", path)

@@ -25,4 +25,4 @@ def refuse_hostile(content: bytes) -> None:
     )
   found = operations.objections(proto.meta_graphs[0])
   if found:
-    raise ExportError(" ".join(found))
+    raise ExportError(operations.told(found))

@@ -1,23 +1,20 @@
-"""The metadata of Kaggle Models, where tfhub.dev's models have moved.
+"""The metadata of Kaggle Models, which tfhub.dev's models moved to.
 
-Both files stand beside the SavedModel, as Kaggle's own client reads them.
+Both files are written beside the SavedModel, for Kaggle's own client.
 https://github.com/Kaggle/kaggle-api/blob/main/docs/models_metadata.md
 """
 
 import json
-import os
 import re
+from typing import Any
 
 from exporters.errors import ExportError
-from exporters.release import cards
 from exporters.release import page as page_lib
-from exporters.saved_model import description
 
 MODEL, INSTANCE = "model-metadata.json", "model-instance-metadata.json"
-FILES = (MODEL, INSTANCE)
 
 FRAMEWORK = "tensorFlow2"
-# tfhub.dev's names, Kaggle's. The others have none there.
+# Kaggle's names by tfhub.dev's. Kaggle has no others.
 _LICENSES = {
   "apache-2.0": "Apache 2.0",
   "bsd-3-clause": "BSD-3-Clause",
@@ -32,52 +29,53 @@ _SLUG = re.compile(r"[a-z0-9](?:[a-z0-9-]*[a-z0-9])?")
 
 
 def refuse_invalid(page: page_lib.Page) -> None:
-  """Raises `ExportError` where Kaggle would refuse a field."""
-  kaggle = page.kaggle
+  """Raises `ExportError` for a field that Kaggle would refuse."""
+  if page.kaggle is None:
+    return
   if page.license not in _LICENSES:
     raise ExportError(
-      f"Kaggle has no name for the licence '{page.license}'; it knows "
-      f"{', '.join(_LICENSES)}. Set page.Page.kaggle = None to go without."
+      f"Kaggle has no name for the licence '{page.license}'; it has "
+      f"{', '.join(_LICENSES)}. Without page.Page.kaggle, no metadata for "
+      "Kaggle is written."
     )
-  for name, slug in (
-    ("owner", kaggle.owner),
-    ("slug", model_slug(page)),
-    ("variation", variation_slug(page)),
-  ):
+  for name, slug in _slugs(page, page.kaggle).items():
     if not _SLUG.fullmatch(slug):
       raise ExportError(
-        f"page.Kaggle.{name} = '{slug}' is no slug: lower-case letters, digits "
-        "and hyphens between them."
+        f"page.Kaggle.{name} = '{slug}' is not a slug. Use lower-case letters, "
+        "digits, and hyphens between them."
       )
-  if not kaggle.title.strip():
+  if not page.kaggle.title.strip():
     raise ExportError("page.Kaggle.title is empty.")
 
 
-def model_slug(page: page_lib.Page) -> str:
-  return page.kaggle.slug or page_lib.slug(page.name)
-
-
-def variation_slug(page: page_lib.Page) -> str:
-  return page.kaggle.variation or "default"
-
-
-def handle(page: page_lib.Page) -> str:
-  """Returns what `kagglehub.model_upload` calls the model's variation."""
+def address(page: page_lib.Page) -> str | None:
+  """Returns what `kagglehub.model_upload` takes, if the model goes there."""
+  if page.kaggle is None:
+    return None
+  slugs = _slugs(page, page.kaggle)
   return "/".join(
-    (page.kaggle.owner, model_slug(page), FRAMEWORK, variation_slug(page))
+    (slugs["owner"], slugs["slug"], FRAMEWORK, slugs["variation"])
   )
 
 
-def write(
-  page: page_lib.Page, described: description.Description, directory: str
-) -> None:
-  """Writes both files."""
-  card = cards.card(page, described)
-  files = {
+def metadata(
+  page: page_lib.Page, card: str, *, fine_tunable: bool
+) -> dict[str, str]:
+  """Returns the texts of both files, by name; none if the page says nothing.
+
+  Args:
+    page: What the publisher says about the model.
+    card: The text for the model's readers.
+    fine_tunable: Whether it has variables to train.
+  """
+  if page.kaggle is None:
+    return {}
+  slugs = _slugs(page, page.kaggle)
+  files: dict[str, dict[str, Any]] = {
     MODEL: {
-      "ownerSlug": page.kaggle.owner,
+      "ownerSlug": slugs["owner"],
       "title": page.kaggle.title,
-      "slug": model_slug(page),
+      "slug": slugs["slug"],
       "subtitle": "",
       "isPrivate": page.kaggle.is_private,
       "description": f"{page.description}\n\n{card}",
@@ -85,21 +83,30 @@ def write(
       "provenanceSources": "",
     },
     INSTANCE: {
-      "ownerSlug": page.kaggle.owner,
-      "modelSlug": model_slug(page),
-      "instanceSlug": variation_slug(page),
+      "ownerSlug": slugs["owner"],
+      "modelSlug": slugs["slug"],
+      "instanceSlug": slugs["variation"],
       "framework": FRAMEWORK,
       "overview": page.description,
       "usage": card,
       "licenseName": _LICENSES[page.license],
-      "fineTunable": bool(described.trainable_parameters),
+      "fineTunable": fine_tunable,
       "trainingData": list(page.dataset),
       "modelInstanceType": "Unspecified",
       "baseModelInstance": "",
       "externalBaseModelUrl": "",
     },
   }
-  for name, content in files.items():
-    with open(os.path.join(directory, name), "w", encoding="utf-8") as f:
-      json.dump(content, f, indent=2, ensure_ascii=False)
-      f.write("\n")
+  return {
+    name: json.dumps(content, indent=2, ensure_ascii=False) + "\n"
+    for name, content in files.items()
+  }
+
+
+def _slugs(page: page_lib.Page, kaggle: page_lib.Kaggle) -> dict[str, str]:
+  """Returns the parts of the model's address, by the field that sets each."""
+  return {
+    "owner": kaggle.owner,
+    "slug": kaggle.slug or page_lib.slug(page.name),
+    "variation": kaggle.variation or "default",
+  }

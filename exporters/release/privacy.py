@@ -1,4 +1,4 @@
-"""Texts to be published tell nothing of the machine that they were made on."""
+"""Keeps what identifies this machine out of texts to be published."""
 
 from exporters.checks import privacy
 from exporters.errors import ExportError
@@ -6,9 +6,15 @@ from exporters.life_cycle import checker
 
 
 def refuse_private(text: str, what: str, advice: str) -> None:
-  """Raises `ExportError` if a text to be published tells of this machine."""
-  told = sorted(privacy.in_text(text, checker.private_strings()))
-  if told:
+  """Raises `ExportError` if a text identifies this machine.
+
+  Args:
+    text: What is to be published.
+    what: What the user calls it.
+    advice: What the user can do about it.
+  """
+  found = sorted(privacy.in_text(text, checker.private_strings()))
+  if found:
     raise ExportError(
-      f"The {what} would tell of this machine: it holds '{told[0]}'. {advice}"
+      f"The {what} would identify this machine: it has '{found[0]}'. {advice}"
     )

@@ -1,7 +1,7 @@
-"""The rules of tfhub.dev for pages, as its own validator has them.
+"""The rules of tfhub.dev for pages, as its own validator applies them.
 
-https://github.com/tensorflow/tfhub.dev says how a page is written; the lists
-are those of its `tags` directory.
+https://github.com/tensorflow/tfhub.dev explains how to write a page; the lists
+of values are those in its `tags` directory.
 """
 
 from collections.abc import Mapping, Sequence
@@ -17,7 +17,7 @@ FORMAT = "saved_model_2"
 _REQUIRED = ("asset-path", "task", "fine-tunable", "format")
 _REPEATABLE = ("dataset", "language", "task", "network-architecture")
 _OPTIONAL = ("license", "colab", "interactive-visualizer")
-# What a value must be one of, by key.
+# The values allowed, by key.
 _LISTS: Mapping[str, Sequence[str]] = {
   "task": values.TASKS,
   "dataset": values.DATASETS,
@@ -54,10 +54,10 @@ class Parsed:
 
   Attributes:
     kind: "Module", "Publisher" or "Collection".
-    handle: What follows it in the first line.
-    description: The line below.
+    handle: The rest of the first line.
+    description: The second line.
     metadata: Values by key.
-    body: From the first heading on.
+    body: Everything from the first heading on.
   """
 
   kind: str
@@ -68,10 +68,10 @@ class Parsed:
 
 
 def read(text: str) -> Parsed:
-  """Reads a page by all the rules.
+  """Parses a page.
 
   Raises:
-    ExportError: It breaks one.
+    ExportError: It breaks a rule.
   """
   if not text.endswith("\n"):
     raise _error("the last line must end in a newline")
@@ -80,7 +80,7 @@ def read(text: str) -> Parsed:
   description = lines[1]
   if not re.fullmatch(r"[^\s<#].*\.", description):
     raise _error(
-      f"line 2 must be a description, one sentence with a full stop, not "
+      "line 2 must be a description, one sentence with a full stop, not "
       f"{description!r}"
     )
   metadata: dict[str, list[str]] = {}
@@ -114,9 +114,9 @@ def _first_line(line: str) -> tuple[str, str]:
     if pattern.fullmatch(line):
       return kind, line.removeprefix(f"# {kind} ")
   raise _error(
-    "line 1 must be `# Module PUBLISHER/NAME/VERSION`, with a publisher of "
-    "lower-case letters, digits and '-', a name of letters, digits, '_', '.', "
-    f"'-' and '/', and a version from 1 on, not {line!r}"
+    "line 1 must be `# Module PUBLISHER/NAME/VERSION`, with lower-case "
+    "letters, digits and '-' in the publisher, letters, digits, '_', '.', '-' "
+    f"and '/' in the name, and a version of 1 or more, not {line!r}"
   )
 
 
@@ -124,14 +124,14 @@ def _refuse_metadata(kind: str, metadata: Mapping[str, Sequence[str]]) -> None:
   required = {"Module": _REQUIRED, "Collection": ("task",), "Publisher": ()}
   for key in required[kind]:
     if key not in metadata:
-      raise _error(f"it lacks `<!-- {key}: ... -->`")
+      raise _error(f"`<!-- {key}: ... -->` is missing")
   for key, found in metadata.items():
     if key not in (*_REQUIRED, *_REPEATABLE, *_OPTIONAL):
       raise _error(f"there is no key '{key}'")
     if len(found) > 1 and key not in _REPEATABLE:
-      raise _error(f"'{key}' may stand once, not {len(found)} times")
+      raise _error(f"'{key}' is allowed only once, not {len(found)} times")
     if len(set(found)) < len(found):
-      raise _error(f"'{key}' has a value twice")
+      raise _error(f"'{key}' has the same value twice")
     for value in found:
       _refuse_value(key, value)
 
@@ -140,26 +140,21 @@ def _refuse_value(key: str, value: str) -> None:
   known = _LISTS.get(key)
   if known is not None and value not in known:
     raise ExportError(
-      f"tfhub.dev knows no {key} '{value}'.{did_you_mean(value, known)} Its "
-      "list is in exporters/release/values.py."
+      f"tfhub.dev does not know the {key} '{value}'."
+      f"{did_you_mean(value, known)} exporters/release/values.py lists all."
     )
   if key == "asset-path":
     address = parse.urlsplit(value)
     if address.scheme not in ("https", "http", "gs") or not address.netloc:
-      raise _error(f"asset-path '{value}' is no address")
+      raise _error(f"asset-path '{value}' is not an address")
     if not value.endswith(".tar.gz"):
       raise _error(f"asset-path '{value}' must end in .tar.gz")
     if re.fullmatch(r"(.*\.)?github\.com", address.hostname or ""):
-      raise _error(f"asset-path '{value}' may not be on github.com")
+      raise _error(f"asset-path '{value}' must not be on github.com")
 
 
 def _error(what: str) -> ExportError:
   return ExportError(
-    f"The page breaks a rule of tfhub.dev: {what}. Mend the page's fields in "
+    f"The page breaks a rule of tfhub.dev: {what}. Fix the page's fields in "
     "the gin file."
   )
-
-
-def is_publisher_page(path: str) -> bool:
-  """Whether a path below a release directory is that of a publisher's page."""
-  return bool(re.fullmatch(rf"assets/docs/({_PUBLISHER})/\1\.md", path))

@@ -65,6 +65,8 @@ class Published:
       batch sizes and, where `inputs` leave them open, lengths or image sizes.
     reference: What the artifact is compared with, called like `function`: the
       model that the checkpoint was restored into. None: `function` itself.
+    api: The common SavedModel API of TF Hub that it claims to follow: "image",
+      "text encoder" or "text preprocessor". None: none but the interface above.
     remarks: Sentences for those who publish or use the model, about what it
       leaves out or does otherwise than they may expect.
   """
@@ -86,6 +88,7 @@ class Published:
   parent: str | None = None
   samples: Sequence[Any] = ()
   reference: Callable[..., Any] | None = None
+  api: str | None = None
   remarks: Sequence[str] = ()
 
   def callables(self, name: str = "") -> dict[str, Published]:

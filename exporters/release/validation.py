@@ -1,0 +1,58 @@
+"""Refuses, before the export, a page that tfhub.dev or Kaggle would refuse."""
+
+from collections.abc import Mapping
+
+from exporters.errors import ExportError
+from exporters.release import kaggle
+from exporters.release import page as page_lib
+from exporters.release import tfhub
+
+
+def validated(page: object) -> page_lib.Page:
+  """Returns a recipe's page; raises `ExportError` if it breaks a rule."""
+  if not isinstance(page, page_lib.Page):
+    raise ExportError(
+      "The gin file has no page. Bind recipe.Recipe.page = @page.Page() and "
+      "describe the model and its publisher there, as in "
+      "configs/low_level/multiply.gin."
+    )
+  # The names of the artifacts are only known after the export. Until then, use
+  # those that the page has.
+  names = [""]
+  for field in (page.description, page.task):
+    if isinstance(field, Mapping):
+      names = list(field)
+  for name in names:
+    refuse_invalid(page.of(name))
+  return page
+
+
+def refuse_invalid(page: page_lib.Page) -> None:
+  """Raises `ExportError` if the page of one artifact breaks a rule."""
+  tfhub.read(_start_of_page(page.handle, page))
+  if page.preprocessor:
+    tfhub.read(_start_of_page(page.preprocessor, page))
+  if page.version not in page.changelog:
+    raise ExportError(
+      f"The page's changelog does not mention version {page.version}. Add it: "
+      f"page.Page.changelog = {{{page.version}: '...'}}."
+    )
+  if page.activation not in ("softmax", "sigmoid"):
+    raise ExportError(
+      f"page.Page.activation = '{page.activation}' must be 'softmax' or "
+      "'sigmoid'."
+    )
+  kaggle.refuse_invalid(page)
+
+
+def _start_of_page(handle: str, page: page_lib.Page) -> str:
+  """Returns as much of a page as its fields decide, under some handle."""
+  metadata = page.metadata(fine_tunable=True)
+  lines = [
+    f"# Module {handle}",
+    f"{page.description}",
+    *(f"<!-- {key}: {value} -->" for key, value in metadata),
+    "## Overview",
+    "",
+  ]
+  return "\n".join(lines)
