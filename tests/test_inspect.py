@@ -198,9 +198,9 @@ def test_a_tf1_saved_model(tf1):
   # By hand, without Adam's two moments of each.
   assert said["parameters"] == "36"
   assert f"'{tf1}/saved_model/variables/variables'" in found.advice
-  assert identity_lib.identify(
-    f"{tf1}/saved_model/variables/variables"
-  ).kind.startswith("TF1")
+  weights = identity_lib.identify(f"{tf1}/saved_model/variables/variables")
+  assert weights.kind.startswith("TF1")
+  assert weights.parameters == 36
 
 
 _ONNX = b"\x08\x08\x12\x07pytorch\x3a\x04\x0a\x02\x0a\x00\x42\x02\x10\x11"

@@ -10,7 +10,6 @@ from typing import Any
 
 from google.protobuf.message import DecodeError
 import tensorflow as tf
-from tensorflow.core.framework import variable_pb2
 from tensorflow.core.protobuf import saved_model_pb2
 from tf_keras.protobuf import saved_metadata_pb2
 
@@ -88,9 +87,7 @@ def read(path: str) -> Graph | None:
       for name, signature in sorted(graph.signature_def.items())
       if signature.outputs and not name.startswith("__saved_model")
     },
-    variables=[
-      *(_of_collections(graph) if is_tf1 else _of_objects(path, graph))
-    ],
+    variables=[*(_of_graph(graph) if is_tf1 else _of_objects(path, graph))],
     keras=_keras(path, graph),
     is_tf1=is_tf1,
     is_keras=_is_keras(graph),
@@ -158,26 +155,27 @@ def _variable(variable: Any) -> Iterator[tuple[str, tuple[int, ...], str]]:
     yield variable.name.removesuffix(":0"), shape, dtype
 
 
-def _of_collections(graph: Any) -> Iterator[tuple[str, tuple[int, ...], str]]:
-  """Yields the variables of TF1, whose shapes stand at their nodes.
+def _of_graph(graph: Any) -> Iterator[tuple[str, tuple[int, ...], str]]:
+  """Yields TF1's variables, those of an optimizer and its counters left out.
 
-  Those of an optimizer are in the same collection; their names tell.
+  They are what the outputs of signatures depend on; all, without a signature.
   """
-  shapes = {
-    node.name: (node.attr["shape"].shape, node.attr["dtype"].type)
-    for node in graph.graph_def.node
-    if node.op in ("VariableV2", "Variable", "VarHandleOp")
-  }
-  names = set()
-  for key in ("trainable_variables", "variables"):
-    for content in graph.collection_def[key].bytes_list.value:
-      try:
-        names.add(variable_pb2.VariableDef.FromString(content).variable_name)
-      except DecodeError:
-        continue
-  for name in sorted(n.removesuffix(":0") for n in names):
-    if name in shapes:
-      shape, dtype = shapes[name]
+  found = {node.name: node for node in graph.graph_def.node}
+  pending = [
+    info.name
+    for signature in graph.signature_def.values()
+    for info in signature.outputs.values()
+  ] or list(found)
+  reached: set[str] = set()
+  while pending:
+    name = pending.pop().removeprefix("^").partition(":")[0]
+    if name in found and name not in reached:
+      reached.add(name)
+      pending += found[name].input
+  for name in sorted(reached):
+    node = found[name]
+    if node.op in ("VariableV2", "Variable", "VarHandleOp"):
+      shape, dtype = node.attr["shape"].shape, node.attr["dtype"].type
       yield from _variable(_Named(name, shape, dtype))
 
 

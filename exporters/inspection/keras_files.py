@@ -63,7 +63,7 @@ def read(path: str) -> KerasFile | None:
   with open(path, "rb") as f:
     magic = f.read(8)
   try:
-    if magic.startswith(b"PK\x03\x04"):
+    if magic.startswith(b"PK\x03\x04") and zipfile.is_zipfile(path):
       return _read_archive(path)
     if magic == b"\x89HDF\r\n\x1a\n":
       return _read_h5(path)

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+import re
 
 import numpy as np
 import tensorflow as tf
 
 from exporters.checkpoints.checkpoint import Checkpoint
 from exporters.checkpoints.checkpoint import Tensor
+
+
+# What TF1's Adam keeps beside its slots.
+_POWERS = re.compile(r"(?:.*/)?beta[12]_power(?:_\d+)?")
 
 
 def is_parameter(dtype: str) -> bool:
@@ -28,7 +33,9 @@ def of_checkpoint(checkpoint: Checkpoint) -> dict[str, Tensor]:
   return {
     name: tensor
     for name, tensor in checkpoint.tensors.items()
-    if name not in checkpoint.training and is_parameter(tensor.dtype)
+    if name not in checkpoint.training
+    and is_parameter(tensor.dtype)
+    and not _POWERS.fullmatch(name)
   }
 
 

@@ -83,9 +83,6 @@ def _of_graph(path: str, graph: graph_file.Graph) -> Report:
   )
   counted = [v for v in graph.variables if parameters.is_parameter(v[2])]
   number = parameters.count(shape for _, shape, _ in counted)
-  if identity and graph.is_tf1:
-    # The names in a checkpoint tell which are an optimizer's.
-    number = identity.parameters
   facts = [("kind", graph.kind), ("TensorFlow", graph.version or "unknown")]
   if set(graph.tags) != {"serve"}:
     facts.append(("tags", "; ".join(graph.tags)))
