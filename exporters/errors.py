@@ -26,6 +26,16 @@ class ExportError(Exception):
     self.message = message
 
 
+def refuse_all(mistakes: Iterable[str]) -> None:
+  """Raises one `ExportError` for all mistakes, a line for each, if any."""
+  found = list(dict.fromkeys(mistakes))
+  if len(found) == 1:
+    raise ExportError(found[0])
+  if found:
+    lines = "\n".join(f"  {mistake}" for mistake in found)
+    raise ExportError(f"There are {len(found)} mistakes:\n{lines}")
+
+
 def did_you_mean(name: str, names: Iterable[str]) -> str:
   """Returns a sentence with the nearest of `names`, or "" if none is near."""
   nearest = difflib.get_close_matches(name, list(names), n=1)

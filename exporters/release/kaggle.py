@@ -4,11 +4,11 @@ Both files are written beside the SavedModel, for Kaggle's own client.
 https://github.com/Kaggle/kaggle-api/blob/main/docs/models_metadata.md
 """
 
+from collections.abc import Iterator
 import json
 import re
 from typing import Any
 
-from exporters.errors import ExportError
 from exporters.release import page as page_lib
 
 MODEL, INSTANCE = "model-metadata.json", "model-instance-metadata.json"
@@ -28,24 +28,24 @@ _LICENSES = {
 _SLUG = re.compile(r"[a-z0-9](?:[a-z0-9-]*[a-z0-9])?")
 
 
-def refuse_invalid(page: page_lib.Page) -> None:
-  """Raises `ExportError` for a field that Kaggle would refuse."""
+def mistakes(page: page_lib.Page) -> Iterator[str]:
+  """Yields a sentence for each field that Kaggle would refuse."""
   if page.kaggle is None:
     return
   if page.license not in _LICENSES:
-    raise ExportError(
+    yield (
       f"Kaggle has no name for the licence '{page.license}'; it has "
       f"{', '.join(_LICENSES)}. Without page.Page.kaggle, no metadata for "
       "Kaggle is written."
     )
   for name, slug in _slugs(page, page.kaggle).items():
     if not _SLUG.fullmatch(slug):
-      raise ExportError(
+      yield (
         f"page.Kaggle.{name} = '{slug}' is not a slug. Use lower-case letters, "
         "digits, and hyphens between them."
       )
   if not page.kaggle.title.strip():
-    raise ExportError("page.Kaggle.title is empty.")
+    yield "page.Kaggle.title is empty."
 
 
 def address(page: page_lib.Page) -> str | None:
