@@ -12,4 +12,5 @@ ready
 .venv/bin/mypy --no-error-summary
 .venv/bin/lint-imports --no-logo >.cache/import-linter.log ||
   fail "$(cat .cache/import-linter.log)"
-.venv/bin/python -m pytest --numprocesses=2 --dist=loadscope "$@"
+.venv/bin/python -m pytest --numprocesses=2 --dist=loadscope \
+  --no-loadscope-reorder "$@"
