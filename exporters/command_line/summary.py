@@ -54,6 +54,7 @@ def _rows(
         trainable = "all"
       yield "parameters", f"{artifact.parameters:,} ({trainable} trainable)"
     yield from _checks(artifact.results, verbose)
+    yield from (("note", remark) for remark in artifact.remarks)
     yield from further
   if done.ignored:
     count = len(done.ignored)

@@ -45,6 +45,8 @@ class Artifact:
     parameters: How many numbers its variables hold.
     trainable: How many of these a consumer may train.
     results: The results of its checks.
+    remarks: Sentences of the exporter about what it leaves out or does
+      otherwise than expected.
   """
 
   path: str
@@ -52,6 +54,7 @@ class Artifact:
   parameters: int
   trainable: int
   results: Sequence[checks.Result]
+  remarks: Sequence[str] = ()
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -161,6 +164,7 @@ def export(
           parameters=_parameters(published.every("variables")),
           trainable=_parameters(published.every("trainable_variables")),
           results=results,
+          remarks=published.remarks,
         )
       )
   return Export(artifacts=artifacts, seconds=stages.seconds, ignored=ignored)
