@@ -11,7 +11,6 @@ import tensorflow as tf
 from exporters.checkpoints.checkpoint import Checkpoint
 from exporters.checkpoints.checkpoint import Tensor
 
-
 # What TF1's Adam keeps beside its slots.
 _POWERS = re.compile(r"(?:.*/)?beta[12]_power(?:_\d+)?")
 
