@@ -12,6 +12,8 @@ from exporters.fields import paths
 from exporters.saved_model import assets
 
 SPECIAL_TOKENS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
+# The largest multiple that tables are padded to.
+_PADDING = 128
 _NAME = "vocab.txt"
 
 
@@ -61,11 +63,11 @@ def require_size(
   """
   if size == embeddings:
     return []
-  if size > embeddings or embeddings % 8:
+  if not 0 < embeddings - size < _PADDING or embeddings % 8:
     raise ExportError(
       f"The {what} has {size} {pieces}, but the model has embeddings for "
-      f"{embeddings}, which is not {size} padded to a multiple of 8. Use the "
-      "one with which the model was trained."
+      f"{embeddings}, which is not {size} padded to a multiple of 8, 64 or "
+      f"{_PADDING}. Use the one with which the model was trained."
     )
   return [
     f"The model has embeddings for {embeddings:,} {pieces} and its vocabulary "
