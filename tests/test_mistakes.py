@@ -287,7 +287,7 @@ _MISTAKES = {
   ),
   "a text for a Keras model": (
     _keras("MODEL_FILE = '{folder}/text.keras'"),
-    "text.keras'",
+    "text.keras': it is a text file",
   ),
   "an export path that exists": (
     _low(export="{folder}/folder"),

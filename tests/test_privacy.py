@@ -7,6 +7,7 @@ import pytest
 import sentencepiece
 import tensorflow as tf
 
+from exporters import checks
 from exporters.checks import privacy
 
 
@@ -176,3 +177,21 @@ def test_requests_in_assets_extra(tmp_path):
   extra.mkdir()
   (extra / "requests").write_bytes(b"\x00\xff/home/alice/corpus\x00\x01")
   assert privacy.found(path, []) == ["'/home/alice/' in assets.extra/requests"]
+
+
+@pytest.mark.parametrize(
+  ("stranger", "status"), [(True, checks.DEVIATES), (False, checks.FAILED)]
+)
+def test_in_a_strangers_model_it_is_reported(tmp_path, stranger, status):
+  candidate = checks.Candidate(
+    path=_saved(tmp_path, "/home/alice/corpus.txt"),
+    scratch=str(tmp_path),
+    private=[],
+    level=checks.BASIC,
+    keras=False,
+    stranger=stranger,
+    ask=lambda: (None, []),
+  )
+  made = checks.run(candidate, checks.BASIC, checks.FILES, {})
+  assert made["no local path"].status == status
+  assert "'/home/alice/' in saved_model.pb" in made["no local path"].detail

@@ -17,6 +17,7 @@ import zlib
 
 import tensorflow as tf
 
+KERAS = "a Keras model"
 _HEAD = 1 << 12
 # Fields of a protocol buffer, and members of an archive, that are looked at.
 _MOST = 4096
@@ -112,7 +113,7 @@ def _archive(file: Any, head: bytes) -> FileKind | None:
   if names and all(name.endswith(".npy") for name in names):
     return FileKind("a NumPy .npz archive", _SOURCE)
   if {"config.json", "model.weights.h5"} <= set(names):
-    return FileKind("a Keras model", "Name it MODEL_FILE of keras_model.gin.")
+    return FileKind(KERAS, "Name it MODEL_FILE of keras_model.gin.")
   return FileKind("a zip archive", _UNPACK)
 
 

@@ -24,7 +24,8 @@ def _operations(candidate: Candidate) -> Finding:
   return Finding(len(found), 0, detail)
 
 
-@check("no local path", level=BASIC, needs=None, unit=FILES)
+# A path in a stranger's model harms nobody who uses it, so that is reported.
+@check("no local path", level=BASIC, needs=None, unit=FILES, specification=True)
 def _no_local_path(candidate: Candidate) -> Finding:
   found = privacy.found(candidate.path, candidate.private)
   return Finding(len(found), 0, "; ".join(found) or "local paths")
