@@ -54,6 +54,8 @@ def _rows(
         trainable = "all"
       yield "parameters", f"{artifact.parameters:,} ({trainable} trainable)"
     yield from _checks(artifact.results, verbose)
+    for i, remark in enumerate(artifact.remarks):
+      yield "" if i else "remarks", remark
     yield from further
   if done.ignored:
     count = len(done.ignored)
