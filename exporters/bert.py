@@ -72,7 +72,8 @@ class BertExporter(base.CheckpointExporter):
       a wrong guess gives a model that works, but less well.
     vocab_file: The WordPiece vocabulary. None: the one in the checkpoint's
       folder.
-    sp_model_file: The SentencePiece model, instead of a vocabulary.
+    sp_model_file: The SentencePiece model, instead of a vocabulary. None: the
+      one in the checkpoint's folder, if that has no vocabulary.
     with_mlm: Whether to publish `.mlm`; the checkpoint must have its head.
     copy_pooler_dense_to_encoder: Whether to publish the pooler of the next
       sentence head, which `BertPretrainerV2` trains, in place of the encoder's
@@ -98,7 +99,7 @@ class BertExporter(base.CheckpointExporter):
       do_lower_case=self.do_lower_case,
     )
     tokens_name, tokens = self._tokens()
-    tokens.require_size(encoder.vocab_size)
+    remarks = tokens.require_size(encoder.vocab_size)
     embed = checkpoint.sentence_embedding
 
     def core(inputs, training):
@@ -126,10 +127,12 @@ class BertExporter(base.CheckpointExporter):
       variables=model.variables,
       trainable_variables=model.trainable_variables,
       api="text encoder",
-      constants={"do_lower_case": self.do_lower_case},
+      constants={"do_lower_case": self.do_lower_case}
+      | (embed.constants if embed else {}),
       assets={tokens_name: tokens.asset()},
       sub_objects=sub_objects,
       samples=encoder.samples(),
+      remarks=remarks,
     )
     return base.Build(restores=restores, published={"": published})
 
@@ -147,11 +150,14 @@ class BertExporter(base.CheckpointExporter):
 
   def _tokens(self):
     """Returns the asset's name, and the vocabulary or SentencePiece model."""
-    if self.sp_model_file:
-      if self.vocab_file:
-        raise ExportError("Set only one of vocab_file and sp_model_file.")
-      return "sp_model_file", sentencepiece_model.read(self.sp_model_file)
+    if self.sp_model_file and self.vocab_file:
+      raise ExportError("Set only one of vocab_file and sp_model_file.")
     vocab_file = self.vocab_file or self.opened.vocab_file
+    sp_model_file = self.sp_model_file
+    if not vocab_file:
+      sp_model_file = sp_model_file or self.opened.sp_model_file
+    if sp_model_file:
+      return "sp_model_file", sentencepiece_model.read(sp_model_file)
     if not vocab_file:
       raise ExportError(
         f"The checkpoint '{self.checkpoint}' comes without a vocabulary. Name "

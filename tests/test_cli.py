@@ -119,14 +119,15 @@ def test_a_checkpoint_of_another_size(tmp_path):
 
 def test_a_vocabulary_of_another_size(tmp_path):
   bindings = INSTANCES["bert"].write_inputs(tmp_path)
-  small_bert.write_vocabulary(tmp_path / "vocab.txt", small_bert.TOKENS[:-1])
+  tokens = [*small_bert.TOKENS, "one more"]
+  small_bert.write_vocabulary(tmp_path / "vocab.txt", tokens)
   message = failure(
     "exporters.bert",
     f"--gin_file={small_bert.GIN_FILE}",
     *(f"--gin_bindings={binding}" for binding in bindings),
     f"--export_path={tmp_path / 'model'}",
   )
-  assert "has 39 tokens, but the model has embeddings for 40" in message
+  assert "has 41 tokens, but the model has embeddings for 40" in message
 
 
 def test_traceback_when_asked(tmp_path):
@@ -198,3 +199,19 @@ def test_what_cannot_be_is_one_error(tmp_path, flag, message):
   )
   assert f"error: {message}" in stderr
   assert os.listdir(tmp_path) == []
+
+
+def test_the_summary_says_what_an_exporter_remarks(tmp_path):
+  """A table of embeddings that was padded from 38 rows to 40."""
+  bindings = INSTANCES["bert"].write_inputs(tmp_path)
+  small_bert.write_vocabulary(tmp_path / "vocab.txt", small_bert.TOKENS[:-2])
+  done = command.export(
+    "bert",
+    small_bert.GIN_FILE,
+    tmp_path / "model",
+    "--checks=none",
+    bindings=bindings,
+  )
+  assert re.search(
+    r"^note +The model has .* the last 2 are padding", done.stdout, re.M
+  )

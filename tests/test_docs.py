@@ -2,11 +2,11 @@
 
 import ast
 import dataclasses
-import difflib
 import functools
 import importlib.util
 import pathlib
 import re
+import tomllib
 
 import pytest
 import yaml
@@ -146,8 +146,14 @@ def _messages() -> list[str]:
 def test_quotes_what_the_code_says(message):
   pattern = ".*?".join(map(re.escape, message.split("…")))
   assert any(re.search(pattern, text, re.S) for text in _texts()), (
-    f"perhaps {difflib.get_close_matches(message, _texts(), 1, 0.1)}"
+    f"perhaps {max(_texts(), key=lambda text: _alike(text, message))!r}"
   )
+
+
+def _alike(text: str, message: str) -> float:
+  """Returns how many words two texts share, of all that they have."""
+  one, other = set(text.split()), set(message.split())
+  return len(one & other) / max(len(one | other), 1)
 
 
 @functools.cache
@@ -178,6 +184,17 @@ def test_says_the_direction_of_packages():
   settings = (documentation.ROOT / "pyproject.toml").read_text()
   comment = " ".join(settings.replace("\n#", "\n").split())
   assert words in comment
+
+
+def test_every_package_has_its_layer():
+  settings = tomllib.loads((documentation.ROOT / "pyproject.toml").read_text())
+  layers = settings["tool"]["importlinter"]["contracts"][0]["layers"]
+  named = {name for layer in layers for name in layer.split(" | ")}
+  packages = {
+    path.parent.name
+    for path in (documentation.ROOT / "exporters").glob("*/__init__.py")
+  }
+  assert packages <= named
 
 
 def test_changelog_names_modules_that_are_there():

@@ -255,7 +255,8 @@ def test_losses_that_depend_on_inputs_are_left_out_aloud(tmp_path):
   assert [float(loss()) for loss in loaded.regularization_losses] == [
     pytest.approx(0.01 * float(np.sum(np.square(kernel))), rel=1e-5)
   ]
-  assert done.artifacts
+  ((remark,),) = (artifact.remarks for artifact in done.artifacts)
+  assert "(2 of them)" in remark
 
 
 def test_a_composite_layer_keeps_its_own_regularizer(tmp_path):

@@ -117,6 +117,37 @@ def test_a_value_off_a_list_is_refused_with_the_nearest():
     validation.refuse_invalid(dataclasses.replace(_PAGE, license="apache-2"))
 
 
+def test_all_mistakes_at_once():
+  page = dataclasses.replace(
+    _PAGE,
+    publisher="No One",
+    description="No full stop",
+    license="apache-2",
+    task="multiplying",
+    asset_root="nowhere",
+    version=2,
+    activation="tanh",
+    kaggle=page_lib.Kaggle(owner="An Owner", title=" "),
+  )
+  with pytest.raises(ExportError) as error:
+    validation.refuse_invalid(page)
+  first, *lines = str(error.value).splitlines()
+  assert first == f"There are {len(lines)} mistakes:"
+  for mistake in (
+    "line 1 must be `# Module PUBLISHER/NAME/VERSION`",
+    "line 2 must be a description",
+    "does not know the license 'apache-2'",
+    "does not know the task 'multiplying'",
+    "is not an address",
+    "does not mention version 2",
+    "activation = 'tanh' must be",
+    "Kaggle has no name for the licence 'apache-2'",
+    "page.Kaggle.owner = 'An Owner' is not a slug",
+    "page.Kaggle.title is empty",
+  ):
+    assert sum(mistake in line for line in lines) == 1, mistake
+
+
 @settings(max_examples=300, deadline=None)
 @given(st.text())
 def test_no_text_makes_the_reader_fail_in_another_way(text):
@@ -392,7 +423,7 @@ def test_another_handle_than_that_of_the_released_preprocessor_is_refused(
 
 def test_an_owner_may_have_an_underscore():
   stated = page_lib.Kaggle(owner="an_owner-1", title="T")
-  kaggle.refuse_invalid(dataclasses.replace(_PAGE, kaggle=stated))
+  assert not [*kaggle.mistakes(dataclasses.replace(_PAGE, kaggle=stated))]
 
 
 @pytest.mark.parametrize(
@@ -418,4 +449,4 @@ def test_an_owner_may_have_an_underscore():
 )
 def test_what_kaggle_would_refuse_is_refused(changes, reason):
   with pytest.raises(ExportError, match=reason):
-    kaggle.refuse_invalid(dataclasses.replace(_PAGE, **changes))
+    validation.refuse_invalid(dataclasses.replace(_PAGE, **changes))

@@ -53,9 +53,18 @@ def test_without_a_special_token(tmp_path, token):
 def test_of_another_size_than_the_model(tmp_path):
   path = small_bert.write_vocabulary(tmp_path / "vocab.txt")
   read = vocabulary.read_vocabulary(str(path))
-  read.require_size(40)
-  with pytest.raises(ExportError, match="40 tokens.*embeddings for 41"):
-    read.require_size(41)
+  assert read.require_size(40) == []
+  for size in (39, 32, 300):
+    with pytest.raises(ExportError, match=f"40 tokens.*embeddings for {size}"):
+      read.require_size(size)
+
+
+@pytest.mark.parametrize("size", [41, 48, 64, 128])
+def test_of_a_padded_table(tmp_path, size):
+  path = small_bert.write_vocabulary(tmp_path / "vocab.txt")
+  (remark,) = vocabulary.read_vocabulary(str(path)).require_size(size)
+  assert f"for {size} tokens and its vocabulary has 40: the last" in remark
+  assert f"the last {size - 40} are padding" in remark
 
 
 def test_folder_that_holds_it(tmp_path):

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import os
-import re
-
 from . import operations
+from . import privacy
 from .candidate import Candidate
 from .harness import FILES
 from .harness import OPERATIONS
@@ -28,32 +26,8 @@ def _operations(candidate: Candidate) -> Finding:
 
 @check("no local path", level=BASIC, needs=None, unit=FILES)
 def _no_local_path(candidate: Candidate) -> Finding:
-  # As a whole word, because a machine may well be called "bert". A path may be
-  # followed by anything.
-  patterns = {
-    text: re.compile(
-      rb"(?<![\w-])"
-      + re.escape(text.encode())
-      + (b"" if os.sep in text else rb"(?![\w-])")
-    )
-    for text in candidate.private
-  }
-  found = set()
-  for folder, _, names in os.walk(candidate.path):
-    for name in names:
-      path = os.path.join(folder, name)
-      relative = os.path.relpath(path, candidate.path)
-      # A vocabulary may hold any word; weights hold none.
-      if relative.startswith(("assets" + os.sep, "variables" + os.sep)):
-        continue
-      with open(path, "rb") as f:
-        content = f.read()
-      found |= {
-        f"{text!r} in {relative}"
-        for text, pattern in patterns.items()
-        if pattern.search(content)
-      }
-  return Finding(len(found), 0, "; ".join(sorted(found)) or "local paths")
+  found = privacy.found(candidate.path, candidate.private)
+  return Finding(len(found), 0, "; ".join(found) or "local paths")
 
 
 @check("no weight in the graph", level=BASIC, needs=None, unit=FILES)

@@ -10,6 +10,7 @@ import os
 import shutil
 from typing import Any
 
+import ml_dtypes
 import numpy as np
 import tensorflow as tf
 from tensorflow.core.protobuf import saved_model_pb2
@@ -145,7 +146,7 @@ def _momentum_error(
 def _largest_below_one(dtype: int) -> Any:
   """Returns the largest number that a uniform random one of a type can be."""
   numpy_dtype = tf.as_dtype(dtype).as_numpy_dtype
-  below = np.asarray(1 - tf.experimental.numpy.finfo(numpy_dtype).epsneg)
+  below = np.asarray(1.0 - float(ml_dtypes.finfo(numpy_dtype).epsneg))
   return tf.make_tensor_proto(below.astype(numpy_dtype))
 
 

@@ -54,8 +54,7 @@ def _rows(
         trainable = "all"
       yield "parameters", f"{artifact.parameters:,} ({trainable} trainable)"
     yield from _checks(artifact.results, verbose)
-    for i, remark in enumerate(artifact.remarks):
-      yield "" if i else "remarks", remark
+    yield from (("note", remark) for remark in artifact.remarks)
     yield from further
   if done.ignored:
     count = len(done.ignored)

@@ -18,6 +18,8 @@ from typing import Annotated, Any
 import tensorflow as tf
 
 from exporters.errors import ExportError
+from exporters.errors import first_line
+from exporters.errors import unexpanded
 
 
 @dataclasses.dataclass(frozen=True)
@@ -84,11 +86,18 @@ def declared(exporter: Any) -> Iterator[Path]:
 def refuse_missing(exporter: Any) -> None:
   """Raises `ExportError` for a field whose path does not exist."""
   for found in declared(exporter):
-    if found.reads.checked and not tf.io.gfile.exists(found.path):
+    name = f"{type(exporter).__name__}.{found.field}"
+    try:
+      exists = tf.io.gfile.exists(found.path)
+    except tf.errors.OpError as e:
       raise ExportError(
-        f"{type(exporter).__name__}.{found.field} = '{found.path}' does not "
-        "exist. A relative path starts at the working directory, "
-        f"'{os.getcwd()}'."
+        f"{name} = '{found.path}' cannot be read: {first_line(e)}. Copy it to "
+        "this machine."
+      ) from e
+    if found.reads.checked and not exists:
+      raise ExportError(
+        f"{name} = '{found.path}' does not exist. A relative path starts at "
+        f"the working directory, '{os.getcwd()}'.{unexpanded(found.path)}"
       )
 
 

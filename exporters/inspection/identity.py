@@ -15,7 +15,9 @@ import re
 import tensorflow as tf
 
 from exporters import checkpoints
+from exporters.checkpoints.checkpoint import Checkpoint
 from exporters.checkpoints.checkpoint import Tensor
+from exporters.inspection import parameters
 from exporters.text import encoder_file
 
 # All of these are for names with "/" between their parts, without training's.
@@ -23,10 +25,6 @@ _LAYER = re.compile(r"(?:.*/)?(?:transformer[/_]|encoder/)layer[_/](\d+)/.*")
 _TABLE = r"(?:.*/)?{}_embeddings?(?:/embeddings|/weight)?"
 _QUERY = r".*(?:query|q_lin)/bias"
 _INNER = r".*/(?:intermediate|intermediate/dense|ffn|lin1)/bias"
-# Tensors that are not weights of a model.
-_TRAINING = re.compile(
-  r"optimizer/.*|(?:.*/)?(?:adam_[mv]|save_counter|global_step|position_ids)"
-)
 # The first pattern that is found in any name decides.
 _ARCHITECTURES = (
   ("mobilebert", r"embedding_transformation|kq_shared_bottleneck"),
@@ -39,6 +37,7 @@ _ARCHITECTURES = (
   ("efficientnet or mobilenet", r"^inverted_bottleneck_block"),
   ("vit", r"encoderblock|posembed_input"),
 )
+UNKNOWN = "unknown"
 _HEADS = (
   ("masked language model", r"cls/predictions|^predictions/|vocab_transform"),
   ("next sentence", r"seq_relationship|next_sentence"),
@@ -71,6 +70,7 @@ class Identity:
     training: The number of tensors that only training needs.
     vocab_file: The path of the vocabulary that comes with it, if any.
     do_lower_case: Whether text was lower-cased; None if it does not say.
+    checkpoint: The checkpoint, opened.
   """
 
   path: str
@@ -85,6 +85,7 @@ class Identity:
   training: int
   vocab_file: str | None
   do_lower_case: bool | None
+  checkpoint: Checkpoint
 
 
 def identify(path: str) -> Identity:
@@ -96,16 +97,17 @@ def identify(path: str) -> Identity:
   checkpoint = checkpoints.open_checkpoint(path)
   weights = {
     name.replace(".", "/"): tensor
-    for name, tensor in checkpoint.tensors.items()
-    if not _TRAINING.fullmatch(name.replace(".", "/"))
+    for name, tensor in parameters.of_checkpoint(checkpoint).items()
   }
+  words = _named(weights, _TABLE.format("word"))
+  once = weights.keys() - (parameters.tied(weights, words) if words else set())
   architecture = next(
     (
       kind
       for kind, pattern in _ARCHITECTURES
       if any(re.search(pattern, name) for name in weights)
     ),
-    "unknown",
+    UNKNOWN,
   )
   known = dict(checkpoint.declared)
   lower_case = known.pop("do_lower_case", None)
@@ -122,9 +124,10 @@ def identify(path: str) -> Identity:
       if any(re.search(pattern, name) for name in weights)
     ],
     tensors=checkpoint.tensors,
-    parameters=sum(math.prod(tensor.shape) for tensor in weights.values()),
+    parameters=parameters.count(weights[name].shape for name in once),
     dtypes=sorted({tensor.dtype for tensor in weights.values()}),
     training=len(checkpoint.tensors) - len(weights),
+    checkpoint=checkpoint,
     vocab_file=checkpoint.vocab_file,
     do_lower_case=lower_case,
   )
@@ -183,6 +186,9 @@ def _sizes(
 
 def _shape(weights: Mapping[str, Tensor], pattern: str) -> tuple[int, ...]:
   """Returns the shape of the first weight of such a name; () without one."""
-  return next(
-    (t.shape for name, t in weights.items() if re.fullmatch(pattern, name)), ()
-  )
+  name = _named(weights, pattern)
+  return weights[name].shape if name else ()
+
+
+def _named(weights: Mapping[str, Tensor], pattern: str) -> str | None:
+  return next((name for name in weights if re.fullmatch(pattern, name)), None)

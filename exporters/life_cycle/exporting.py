@@ -46,7 +46,8 @@ class Artifact:
     parameters: How many numbers its variables hold.
     trainable: How many of these a consumer may train.
     results: The results of its checks.
-    remarks: What those who publish or use it should know, in sentences.
+    remarks: Sentences of the exporter about what it leaves out or does
+      otherwise than expected.
     api: The API that it claims to follow, as `Published` has it.
     image_size: The size of the images that it was trained on, as there.
     sample: An input that it is checked with, a nest of arrays. None: it takes
@@ -286,7 +287,7 @@ def _refuse_failed(results: Sequence[checks.Result], name: str) -> None:
   if failed or blocked:
     lines = "".join(f"\n  {result}" for result in failed)
     if blocked:
-      lines += f"\n  {blocked} more checks need these to pass first"
+      lines += f"\n  (checks that need these to pass first: {blocked})"
     what = f"'{name}'" if name else "The model"
     raise ExportError(f"{what} failed its checks; nothing was written:{lines}")
 

@@ -10,7 +10,6 @@ import os
 import re
 from typing import Any
 
-from exporters.errors import ExportError
 from exporters.release import page as page_lib
 
 MODEL, INSTANCE = "model-metadata.json", "model-instance-metadata.json"
@@ -35,14 +34,8 @@ _HANDLE = re.compile(
 )
 
 
-def refuse_invalid(page: page_lib.Page) -> None:
-  """Raises `ExportError` for a field that Kaggle would refuse."""
-  for mistake in mistakes(page):
-    raise ExportError(mistake)
-
-
 def mistakes(page: page_lib.Page) -> Iterator[str]:
-  """Yields what Kaggle would refuse, a sentence or two for each field."""
+  """Yields a sentence for each field that Kaggle would refuse."""
   kaggle = page.kaggle
   if kaggle is None:
     return

@@ -8,6 +8,7 @@ from collections.abc import Collection, Mapping, Sequence
 import dataclasses
 import re
 
+from exporters.errors import ExportError
 from exporters.release import tfhub
 
 
@@ -100,7 +101,9 @@ class Page:
   def of(self, artifact: str) -> "Page":
     """Returns the page of one of the recipe's artifacts, by its name."""
     if not artifact:
-      return self
+      return dataclasses.replace(
+        self, description=_only(self.description), task=_only(self.task)
+      )
     return dataclasses.replace(
       self,
       name=f"{self.name}/{artifact}",
@@ -150,6 +153,23 @@ def slug(name: str) -> str:
   Letters become lower case; `/`, `.` and `_` become hyphens.
   """
   return re.sub("[^a-z0-9]+", "-", name.lower()).strip("-")
+
+
+def _only(value):
+  """Returns what is said about the one artifact of a recipe.
+
+  Raises:
+    ExportError: It is said about several.
+  """
+  if not isinstance(value, Mapping):
+    return value
+  if len(value) != 1:
+    raise ExportError(
+      f"page.Page says '{next(iter(value), '')}: ...' by the name of an "
+      "artifact, but the recipe writes one artifact only. Bind a text, or a "
+      "dict with one entry."
+    )
+  return next(iter(value.values()))
 
 
 def _of(value, artifact: str):

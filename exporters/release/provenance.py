@@ -20,6 +20,7 @@ import tensorflow as tf
 from tensorflow.core.protobuf import saved_model_pb2
 
 from exporters import base
+from exporters.fields import paths
 from exporters.life_cycle import version
 from exporters.release import bound_paths
 from exporters.release import digests
@@ -52,7 +53,7 @@ def materials(exporter: base.Exporter) -> dict[str, dict[str, str]]:
   found: dict[str, dict[str, str]] = {}
   for read in bound_paths.read(exporter):
     if read.path.startswith(statement.DIGEST):
-      continue  # Whoever reproduces it has not said where the file is.
+      continue  # Of a recipe whose files nobody has named yet.
     path = os.path.expanduser(read.path)
     folder = path if tf.io.gfile.isdir(path) else os.path.dirname(path)
     found.setdefault(read.field, {}).update(
@@ -100,6 +101,7 @@ class Recorder:
   """Writes the provenance of what is released from one recipe."""
 
   def __init__(self, exporter: base.Exporter, commit: Commit):
+    paths.refuse_missing(exporter)
     self._started = _now()
     self._commit = commit
     self._materials = materials(exporter)

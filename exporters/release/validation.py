@@ -1,8 +1,9 @@
 """Refuses, before the export, a page that tfhub.dev or Kaggle would refuse."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 from exporters.errors import ExportError
+from exporters.errors import refuse_all
 from exporters.release import kaggle
 from exporters.release import page as page_lib
 from exporters.release import tfhub
@@ -22,27 +23,31 @@ def validated(page: object) -> page_lib.Page:
   for field in (page.description, page.task):
     if isinstance(field, Mapping):
       names = list(field)
-  for name in names:
-    refuse_invalid(page.of(name))
+  refuse_all(m for name in names for m in _mistakes(page.of(name)))
   return page
 
 
 def refuse_invalid(page: page_lib.Page) -> None:
-  """Raises `ExportError` if the page of one artifact breaks a rule."""
-  tfhub.read(_start_of_page(page.handle, page))
+  """Raises `ExportError` if the page of one artifact breaks rules."""
+  refuse_all(_mistakes(page))
+
+
+def _mistakes(page: page_lib.Page) -> Iterator[str]:
+  """Yields all mistakes, so that they can be fixed at once."""
+  yield from tfhub.mistakes(_start_of_page(page.handle, page))
   if page.preprocessor:
-    tfhub.read(_start_of_page(page.preprocessor, page))
+    yield from tfhub.mistakes(_start_of_page(page.preprocessor, page))
   if page.version not in page.changelog:
-    raise ExportError(
+    yield (
       f"The page's changelog does not mention version {page.version}. Add it: "
       f"page.Page.changelog = {{{page.version}: '...'}}."
     )
   if page.activation not in ("softmax", "sigmoid"):
-    raise ExportError(
+    yield (
       f"page.Page.activation = '{page.activation}' must be 'softmax' or "
       "'sigmoid'."
     )
-  kaggle.refuse_invalid(page)
+  yield from kaggle.mistakes(page)
 
 
 def _start_of_page(handle: str, page: page_lib.Page) -> str:

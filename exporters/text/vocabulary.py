@@ -12,6 +12,8 @@ from exporters.fields import paths
 from exporters.saved_model import assets
 
 SPECIAL_TOKENS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
+# The largest multiple that tables are padded to.
+_PADDING = 128
 _NAME = "vocab.txt"
 
 
@@ -29,18 +31,49 @@ class Vocabulary:
   content: bytes
   tokens: tuple[str, ...]
 
-  def require_size(self, embeddings: int) -> None:
-    """Raises `ExportError` unless there is an embedding for each token."""
-    if len(self.tokens) != embeddings:
-      raise ExportError(
-        f"The vocabulary '{self.path}' has {len(self.tokens)} tokens, but the "
-        f"model has embeddings for {embeddings}. Use the vocabulary with which "
-        "the model was trained."
-      )
+  def require_size(self, embeddings: int) -> list[str]:
+    """Returns what to say of embeddings without tokens; see `require_size`."""
+    what = f"vocabulary '{self.path}'"
+    return require_size(what, len(self.tokens), "tokens", embeddings)
 
   def asset(self) -> str:
     """Returns a path to the content that depends only on the content."""
     return assets.asset(self.content, "vocabulary", _NAME)
+
+
+def require_size(
+  what: str, size: int, pieces: str, embeddings: int
+) -> list[str]:
+  """Returns what to say of a vocabulary for a table of embeddings.
+
+  Trainings pad tables to a multiple of 8, 64 or 128, which processors prefer.
+
+  Args:
+    what: The vocabulary, for the error.
+    size: How many tokens it has.
+    pieces: What it calls them.
+    embeddings: How many rows the table has.
+
+  Returns:
+    A sentence about the padding; nothing if there is none.
+
+  Raises:
+    ExportError: There is no embedding for some token, or there are more
+      embeddings than tokens without being padding.
+  """
+  if size == embeddings:
+    return []
+  if not 0 < embeddings - size < _PADDING:
+    raise ExportError(
+      f"The {what} has {size} {pieces}, but the model has embeddings for "
+      f"{embeddings}, which is not {size} with some padding. Use the one with "
+      "which the model was trained."
+    )
+  return [
+    f"The model has embeddings for {embeddings:,} {pieces} and its vocabulary "
+    f"has {size:,}: the last {embeddings - size:,} are padding, and no text "
+    "uses them."
+  ]
 
 
 def _located(path: str) -> str:

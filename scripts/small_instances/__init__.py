@@ -276,4 +276,18 @@ INSTANCES = {
     trainable=4,
     write=_keras_model,
   ),
+  # A convolution and its batch norm are 3; squeeze and excite is 4. The stem;
+  # 19 blocks, of which all but the first expand; the dense layer.
+  "mobiledet": Instance(
+    module="exporters.mobiledet",
+    leaf="configs/mobiledet/mobiledet_cpu.gin",
+    bindings=(
+      *sizes.IMAGES,
+      "backbones.MobileDet.filter_size_scale = 0.125",
+      "mobiledet.MobileDetExporter.artifacts = ['classification']",
+    ),
+    kind=Kind.IMAGE_CLASSIFIER,
+    has=_OF_CONVOLUTIONS,
+    trainable=3 + 10 + 18 * 13 + 2,
+  ),
 }
