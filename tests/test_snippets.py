@@ -109,7 +109,7 @@ def test_the_snippets_of_every_exporter_run(instances, tmp_path):
 
 
 def test_the_snippets_of_a_card_on_kaggle_run(instances, tmp_path):
-  names = ("bert_preprocessor", "bert", "albert", "vit")
+  names = ("bert_preprocessor", "bert", "low_level")
   assert _run(instances, tmp_path, names, "card").keys() == set(names)
 
 
