@@ -369,13 +369,19 @@ def report(release_dir, tmp_path):
     check="dropout", status=checks.NOT_APPLICABLE, detail="<script>"
   )
   described = description.read(str(root / page.handle))
+  artifact = exporting.Artifact(
+    path="",
+    size=0,
+    parameters=0,
+    trainable=0,
+    results=results,
+    sample=np.zeros([1, 28, 28, 3], np.float32),
+  )
   one = released.Released(
     page=page,
-    artifact=exporting.Artifact(
-      path="", size=0, parameters=0, trainable=0, results=results
-    ),
+    artifact=artifact,
     description=described,
-    texts=texts.rendered(page, described),
+    texts=texts.rendered(page, described, artifact),
     root=str(root),
     digests={},
     byproducts={},

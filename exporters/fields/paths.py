@@ -78,7 +78,7 @@ def declared(exporter: Any) -> Iterator[Path]:
   hints = typing.get_type_hints(type(exporter), include_extras=True)
   for field in dataclasses.fields(exporter):
     value = getattr(exporter, field.name)
-    for reads in _declarations(hints[field.name]):
+    for reads in declarations(hints[field.name]):
       if value:
         yield Path(field=field.name, path=value, reads=reads)
 
@@ -101,9 +101,10 @@ def refuse_missing(exporter: Any) -> None:
       )
 
 
-def _declarations(annotation: Any) -> Iterator[Reads]:
+def declarations(annotation: Any) -> Iterator[Reads]:
+  """Yields what an annotation declares of paths."""
   if typing.get_origin(annotation) is Annotated:
     yield from (m for m in annotation.__metadata__ if isinstance(m, Reads))
   else:
     for argument in typing.get_args(annotation):
-      yield from _declarations(argument)
+      yield from declarations(argument)

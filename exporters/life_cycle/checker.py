@@ -185,7 +185,7 @@ def _reference_calls(published: Published) -> Iterator[tuple[list[Any], Any]]:
     for specs in published.inputs
   ]
   for sample in published.samples:
-    inputs = _tensors(sample)
+    inputs = tensors(sample)
     function = next(
       function
       for specs, function in zip(published.inputs, traced, strict=True)
@@ -206,7 +206,8 @@ def _reference_calls(published: Published) -> Iterator[tuple[list[Any], Any]]:
     yield [inputs], outputs
 
 
-def _tensors(nest: Any) -> Any:
+def tensors(nest: Any) -> Any:
+  """Returns a nest of arrays as one of tensors."""
   return tf.nest.map_structure(
     tf.convert_to_tensor, nest, expand_composites=True
   )

@@ -6,6 +6,7 @@ https://github.com/Kaggle/kaggle-api/blob/main/docs/models_metadata.md
 
 from collections.abc import Iterator
 import json
+import os
 import re
 from typing import Any
 
@@ -14,6 +15,7 @@ from exporters.release import page as page_lib
 MODEL, INSTANCE = "model-metadata.json", "model-instance-metadata.json"
 
 FRAMEWORK = "tensorFlow2"
+_VARIATION = "default"
 # Kaggle's names by tfhub.dev's. Kaggle has no others.
 _LICENSES = {
   "apache-2.0": "Apache 2.0",
@@ -25,12 +27,17 @@ _LICENSES = {
   "lgpl-3.0": "GNU Lesser General Public License 3.0",
   "mit": "MIT",
 }
-_SLUG = re.compile(r"[a-z0-9](?:[a-z0-9-]*[a-z0-9])?")
+_SLUG = re.compile(r"[a-z0-9]+(?:-[a-z0-9]+)*")
+_OWNER = re.compile(r"[a-z0-9]+(?:[_-][a-z0-9]+)*")
+_HANDLE = re.compile(
+  rf"{_OWNER.pattern}/{_SLUG.pattern}/[A-Za-z0-9]+/{_SLUG.pattern}"
+)
 
 
 def mistakes(page: page_lib.Page) -> Iterator[str]:
   """Yields a sentence for each field that Kaggle would refuse."""
-  if page.kaggle is None:
+  kaggle = page.kaggle
+  if kaggle is None:
     return
   if page.license not in _LICENSES:
     yield (
@@ -38,23 +45,70 @@ def mistakes(page: page_lib.Page) -> Iterator[str]:
       f"{', '.join(_LICENSES)}. Without page.Page.kaggle, no metadata for "
       "Kaggle is written."
     )
-  for name, slug in _slugs(page, page.kaggle).items():
-    if not _SLUG.fullmatch(slug):
+  for name, slug in _slugs(page, kaggle).items():
+    if not (_OWNER if name == "owner" else _SLUG).fullmatch(slug):
       yield (
-        f"page.Kaggle.{name} = '{slug}' is not a slug. Use lower-case letters, "
-        "digits, and hyphens between them."
+        f"page.Kaggle.{name} = '{slug}' is not a slug. Use lower-case letters "
+        "and digits, with single hyphens between them."
       )
-  if not page.kaggle.title.strip():
+  if not kaggle.title.strip():
     yield "page.Kaggle.title is empty."
+  if kaggle.preprocessor and not _HANDLE.fullmatch(kaggle.preprocessor):
+    yield (
+      f"page.Kaggle.preprocessor = '{kaggle.preprocessor}' is not a handle "
+      "of Kaggle's: OWNER/MODEL/tensorFlow2/VARIATION."
+    )
+  base = kaggle.base_model
+  if base and not _is_address(base) and not _HANDLE.fullmatch(base):
+    yield (
+      f"page.Kaggle.base_model = '{base}' is neither a handle of Kaggle's, "
+      "OWNER/MODEL/FRAMEWORK/VARIATION, nor an address, https://..."
+    )
 
 
 def address(page: page_lib.Page) -> str | None:
-  """Returns what `kagglehub.model_upload` takes, if the model goes there."""
+  """Returns the handle that kagglehub takes, if the model goes to Kaggle."""
   if page.kaggle is None:
     return None
   slugs = _slugs(page, page.kaggle)
   return "/".join(
     (slugs["owner"], slugs["slug"], FRAMEWORK, slugs["variation"])
+  )
+
+
+def preprocessor(page: page_lib.Page) -> str | None:
+  """Returns the handle of a model's preprocessor, if it is on Kaggle.
+
+  Unless it is stated, the publisher's other models have handles like those that
+  `address` derives.
+  """
+  if page.kaggle is None or not page.preprocessor:
+    return None
+  if page.kaggle.preprocessor:
+    return page.kaggle.preprocessor
+  publisher, _, name = page.preprocessor.rpartition("/")[0].partition("/")
+  if publisher != page.publisher:
+    return None
+  return f"{page.kaggle.owner}/{page_lib.slug(name)}/{FRAMEWORK}/{_VARIATION}"
+
+
+def released_handle(folder: str) -> str | None:
+  """Returns the handle of a released model, if its folder has metadata."""
+  try:
+    with open(os.path.join(folder, INSTANCE), encoding="utf-8") as f:
+      found = json.load(f)
+  except FileNotFoundError:
+    return None
+  names = ("ownerSlug", "modelSlug", "framework", "instanceSlug")
+  return "/".join(found[name] for name in names)
+
+
+def url(handle: str, version: str | int) -> str:
+  """Returns the address of a version, which `hub.load` takes too."""
+  owner, model, _, variation = handle.split("/")
+  return (
+    f"https://www.kaggle.com/models/{owner}/{model}/TensorFlow2/{variation}/"
+    f"{version}"
   )
 
 
@@ -71,16 +125,18 @@ def metadata(
   if page.kaggle is None:
     return {}
   slugs = _slugs(page, page.kaggle)
+  base = page.kaggle.base_model
+  elsewhere = _is_address(base)
   files: dict[str, dict[str, Any]] = {
     MODEL: {
       "ownerSlug": slugs["owner"],
       "title": page.kaggle.title,
       "slug": slugs["slug"],
-      "subtitle": "",
+      "subtitle": page.kaggle.subtitle,
       "isPrivate": page.kaggle.is_private,
       "description": f"{page.description}\n\n{card}",
       "publishTime": "",
-      "provenanceSources": "",
+      "provenanceSources": page.kaggle.provenance_sources,
     },
     INSTANCE: {
       "ownerSlug": slugs["owner"],
@@ -92,9 +148,15 @@ def metadata(
       "licenseName": _LICENSES[page.license],
       "fineTunable": fine_tunable,
       "trainingData": list(page.dataset),
-      "modelInstanceType": "Unspecified",
-      "baseModelInstance": "",
-      "externalBaseModelUrl": "",
+      "modelInstanceType": (
+        "ExternalVariant"
+        if elsewhere
+        else "KaggleVariant"
+        if base
+        else "Unspecified"
+      ),
+      "baseModelInstance": "" if elsewhere else base,
+      "externalBaseModelUrl": base if elsewhere else "",
     },
   }
   return {
@@ -108,5 +170,9 @@ def _slugs(page: page_lib.Page, kaggle: page_lib.Kaggle) -> dict[str, str]:
   return {
     "owner": kaggle.owner,
     "slug": kaggle.slug or page_lib.slug(page.name),
-    "variation": kaggle.variation or "default",
+    "variation": kaggle.variation or _VARIATION,
   }
+
+
+def _is_address(text: str) -> bool:
+  return text.startswith(("https://", "http://"))

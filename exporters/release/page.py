@@ -23,6 +23,13 @@ class Kaggle:
     variation: The slug of the model's variation. None: "default", or derived
       from the artifact's name if the recipe has several.
     is_private: Whether only the owner sees it.
+    subtitle: A line below the title.
+    base_model: What the model was made from: `OWNER/MODEL/FRAMEWORK/VARIATION`
+      on Kaggle, or an address elsewhere.
+    provenance_sources: Where its weights and data come from, in sentences.
+    preprocessor: The handle `OWNER/MODEL/tensorFlow2/VARIATION` on Kaggle of
+      `Page.preprocessor`. None: derived from its name, if it has the same
+      publisher.
   """
 
   owner: str
@@ -30,6 +37,10 @@ class Kaggle:
   slug: str | None = None
   variation: str | None = None
   is_private: bool = True
+  subtitle: str = ""
+  base_model: str = ""
+  provenance_sources: str = ""
+  preprocessor: str | None = None
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -22,7 +22,9 @@ from tensorflow.core.protobuf import saved_model_pb2
 from exporters import base
 from exporters.fields import paths
 from exporters.life_cycle import version
+from exporters.release import bound_paths
 from exporters.release import digests
+from exporters.release import modules
 from exporters.release import privacy
 from exporters.release import statement
 from exporters.release.git_commit import ROOT
@@ -45,19 +47,19 @@ def materials(exporter: base.Exporter) -> dict[str, dict[str, str]]:
   """Returns sha256 of the files that a recipe reads.
 
   Returns:
-    By the exporter's field, then by the file's path below the folder that the
-    field names, or that its file is in.
+    By the exporter's field or the function's parameter, then by the file's path
+    below the folder that it names, or that its file is in.
   """
-  found = {}
-  for read in paths.declared(exporter):
-    path = read.path
-    if path.startswith(statement.DIGEST):
+  found: dict[str, dict[str, str]] = {}
+  for read in bound_paths.read(exporter):
+    if read.path.startswith(statement.DIGEST):
       continue  # Of a recipe whose files nobody has named yet.
+    path = os.path.expanduser(read.path)
     folder = path if tf.io.gfile.isdir(path) else os.path.dirname(path)
-    found[read.field] = {
-      os.path.relpath(file, folder or os.curdir): _remote_digest(file)
+    found.setdefault(read.field, {}).update(
+      (os.path.relpath(file, folder or os.curdir), _remote_digest(file))
       for file in read.files(exporter)
-    }
+    )
   return found
 
 
@@ -81,7 +83,7 @@ def recipe_text(
   repository.
   """
   text = gin.config_str()
-  for read in paths.declared(exporter):
+  for read in bound_paths.read(exporter):
     if not is_part(read.path):
       digest = statement.DIGEST + _joint_digest(found[read.field])
       text = _literal(read.path).sub(repr(digest), text)
@@ -154,6 +156,8 @@ class Recorder:
   def _dependencies(self) -> Iterator[dict[str, Any]]:
     for field, files in self._materials.items():
       yield from _resources({f"{field}/{n}": d for n, d in files.items()})
+    # At the end of the export, which may have imported some.
+    yield from _resources(modules.loaded())
     requirements = os.path.join(ROOT, "requirements.txt")
     yield from _resources(
       {"requirements.txt": digests.file_digest(requirements)}

@@ -23,6 +23,7 @@ from exporters.life_cycle import staging
 from exporters.release import archive
 from exporters.release import digests
 from exporters.release import directory
+from exporters.release import kaggle
 from exporters.release import page as page_lib
 from exporters.release import privacy
 from exporters.release import texts as texts_lib
@@ -70,7 +71,8 @@ def release(
       with stages("render", page.handle):
         described = description.read(artifact.path)
         refuse_other_vocabulary(page, artifact.path, release_dir)
-        texts = texts_lib.rendered(page, described)
+        refuse_other_handle(page, release_dir)
+        texts = texts_lib.rendered(page, described, artifact)
         privacy.refuse_private(
           texts.page, "page", "Fix the page's fields in the gin file."
         )
@@ -109,6 +111,24 @@ def refuse_other_vocabulary(
       f"The preprocessor '{page.preprocessor}' in '{release_dir}' has another "
       "vocabulary than this encoder. Set page.Page.preprocessor to one with "
       "the same vocabulary."
+    )
+
+
+def refuse_other_handle(page: page_lib.Page, release_dir: str) -> None:
+  """Raises `ExportError` if the preprocessor has another handle on Kaggle.
+
+  Args:
+    page: The encoder's page.
+    release_dir: Where its preprocessor is, if it was released there.
+  """
+  stated = kaggle.preprocessor(page)
+  folder = os.path.join(release_dir, page.preprocessor or "")
+  released = stated and kaggle.released_handle(folder)
+  if released and released != stated:
+    raise ExportError(
+      f"The preprocessor '{page.preprocessor}' in '{release_dir}' goes to "
+      f"Kaggle as '{released}', but the encoder's card would name '{stated}'. "
+      f"Set page.Kaggle.preprocessor = '{released}'."
     )
 
 

@@ -12,6 +12,7 @@ from exporters import recipe as recipe_lib
 from exporters.errors import ExportError
 from exporters.life_cycle import exporting
 from exporters.release import git_commit
+from exporters.release import modules
 from exporters.release import provenance
 from exporters.release import publish
 from exporters.release import statement as statement_lib
@@ -50,13 +51,15 @@ def reproduce(
   statement = statement_lib.read(path)
   build = statement["predicate"]["buildDefinition"]
   text = build["externalParameters"]["recipe"]
+  recorded = statement_lib.digests(build["resolvedDependencies"])
+  modules.refuse_others(recorded)
   with tempfile.TemporaryDirectory() as scratch:
     gin_file = os.path.join(scratch, "recipe.gin")
     with open(gin_file, "w", encoding="utf-8") as f:
       f.write(text)
     recipe = recipe_lib.load([gin_file], gin_bindings)
     with stages("compare the files"):
-      _refuse_other_files(recipe.exporter, build, text)
+      _refuse_other_files(recipe.exporter, recorded, text)
     _, released = publish.release(
       recipe,
       release_dir=os.path.join(scratch, "release"),
@@ -68,10 +71,8 @@ def reproduce(
 
 
 def _refuse_other_files(
-  exporter: base.Exporter, build: Mapping[str, Any], recipe: str
+  exporter: base.Exporter, recorded: Mapping[str, str], recipe: str
 ) -> None:
-  recorded = statement_lib.digests(build["resolvedDependencies"])
-  recorded.pop("requirements.txt")
   given = {
     f"{field}/{name}": digest
     for field, files in provenance.materials(exporter).items()
@@ -80,7 +81,7 @@ def _refuse_other_files(
   lines = [
     f"  {name}: sha256 {given.get(name, '(missing)')}, it was {digest}"
     for name, digest in recorded.items()
-    if given.get(name) != digest
+    if given.get(name) != digest and not _is_of_code(name)
   ]
   if lines:
     flags = [
@@ -92,6 +93,10 @@ def _refuse_other_files(
     raise ExportError(
       "The release was made from other files than these:\n" + "\n".join(lines)
     )
+
+
+def _is_of_code(name: str) -> bool:
+  return name == "requirements.txt" or name.startswith(modules.PREFIX)
 
 
 def _notes(build: Mapping[str, Any]) -> list[str]:

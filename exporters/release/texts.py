@@ -11,17 +11,27 @@ import re
 from typing import Any
 
 import jinja2
+import tensorflow as tf
 
+from exporters.life_cycle import exporting
 from exporters.release import kaggle
 from exporters.release import page as page_lib
+from exporters.release import samples
 from exporters.release import tfhub
 from exporters.saved_model import description
+from exporters.saved_model.object_graph import Tensor
 
 PREPROCESSOR, ENCODER = "preprocessor", "encoder"
-CLASSIFIER, FEATURE_VECTOR = "classifier", "feature vector"
+CLASSIFIER, FEATURE_VECTOR = _IMAGES = "classifier", "feature vector"
 OTHER = "model"
+# By the API of TF Hub that a model claims to follow.
+_KINDS = {"text preprocessor": PREPROCESSOR, "text encoder": ENCODER}
+# What a SavedModel for `tf_keras.models.load_model` has.
+_KERAS_FILE = "keras_metadata.pb"
 
 _TEMPLATES = os.path.join(os.path.dirname(__file__), "templates")
+# What a preprocessor fills or cuts texts to, unless it says otherwise.
+_USUAL_LENGTH = 128
 _POSITIONS = re.compile(r"position_embeddings?/embeddings$")
 
 
@@ -42,27 +52,38 @@ class Texts:
   kaggle: dict[str, str]
 
 
-def rendered(page: page_lib.Page, described: description.Description) -> Texts:
+def rendered(
+  page: page_lib.Page,
+  described: description.Description,
+  artifact: exporting.Artifact,
+) -> Texts:
   """Returns the texts about an artifact.
 
   Args:
     page: What the publisher says about it.
     described: What is in it.
+    artifact: What the export knows of it.
 
   Raises:
     ExportError: A page would break a rule of tfhub.dev.
   """
-  model = _render("model.md.jinja", **_values(page, described))
-  card = tfhub.read(model).body
+  values = _values(page, described, artifact)
+  model = _render("model.md.jinja", **values, **_on_tfhub(page))
   publisher = _render("publisher.md.jinja", page=page)
   tfhub.read(publisher)
+  on_kaggle = {}
+  if page.kaggle:
+    card = _render("model.md.jinja", **values, **_on_kaggle(page))
+    on_kaggle = kaggle.metadata(
+      page,
+      tfhub.read(card).body,
+      fine_tunable=bool(described.trainable_parameters),
+    )
   return Texts(
     page=model,
-    card=card,
+    card=tfhub.read(model).body,
     publisher=publisher,
-    kaggle=kaggle.metadata(
-      page, card, fine_tunable=bool(described.trainable_parameters)
-    ),
+    kaggle=on_kaggle,
   )
 
 
@@ -92,55 +113,124 @@ def environment(**options: Any) -> jinja2.Environment:
   )
 
 
-def kind(described: description.Description) -> str:
-  """Returns the kind of model, judged by its inputs and outputs."""
-  if not described.model.inputs:
-    return OTHER
-  inputs = described.model.inputs[0]
-  if inputs[0].dtype == "string":
-    return PREPROCESSOR
-  if any(tensor.name == "input_word_ids" for tensor in inputs):
-    return ENCODER
-  shape = inputs[0].shape or ()
-  if len(shape) == 4 and shape[-1] == 3:
+def kind(
+  described: description.Description, artifact: exporting.Artifact
+) -> str:
+  """Returns the kind of model: which API it follows, and which part of it."""
+  if artifact.api == "image":
     _, outputs = described.signatures["serving_default"]
     logits = any(tensor.name == "logits" for tensor in outputs)
     return CLASSIFIER if logits else FEATURE_VECTOR
-  return OTHER
+  return _KINDS.get(artifact.api or "", OTHER)
 
 
 def _values(
-  page: page_lib.Page, described: description.Description
+  page: page_lib.Page,
+  described: description.Description,
+  artifact: exporting.Artifact,
 ) -> dict[str, Any]:
-  """Returns the values of the names in a model's template."""
-  kind_ = kind(described)
-  lengths = [
-    variable.shape[0]
-    for variable in described.variables
-    if _POSITIONS.search(variable.name)
-  ]
+  """Returns what a model's template says wherever the model is published."""
+  kind_ = kind(described, artifact)
+  model, sample = described.model, artifact.sample
+  is_encoder = kind_ == ENCODER
+  lengths = _lengths(described) if is_encoder else []
+  longest = _longest(described) if is_encoder else None
   return {
     "page": page,
-    "url": f"https://tfhub.dev/{page.handle}",
-    "preprocessor_url": f"https://tfhub.dev/{page.preprocessor}",
     "described": described,
-    "model": described.model,
+    "artifact": artifact,
+    "model": model,
     "kind": kind_,
     "metadata": page.metadata(
       fine_tunable=bool(described.trainable_parameters)
     ),
-    "signature": described.signatures.get("serving_default"),
-    "longest": min(lengths, default=None),
-    "image_size": (
-      _image_size(described) if kind_ in (CLASSIFIER, FEATURE_VECTOR) else None
+    "inputs": model.inputs[0] if model.inputs else (),
+    "outputs": _outputs(described),
+    "float_outputs": [
+      tensor
+      for tensor in model.outputs
+      if tf.as_dtype(tensor.dtype).is_floating
+    ],
+    "sample": None if sample is None else samples.code(sample),
+    "autocast": not samples.has_other_floats(sample),
+    "is_keras_model": _KERAS_FILE in described.files,
+    "from_text": is_encoder and bool(page.preprocessor),
+    "lengths": lengths,
+    "longest": longest,
+    "packed_length": _packed_length(lengths, longest),
+    "in_words": any(
+      len(tensor.shape or ()) == 3
+      for name in described.callables
+      if name == "tokenize"
+      for tensor in described.callables[name].outputs
+    ),
+    "fixed_size": (
+      kind_ in _IMAGES and None not in (model.inputs[0][0].shape or ())[1:3]
     ),
   }
 
 
-def _image_size(described: description.Description) -> tuple[int, int] | None:
-  """Returns the only size that an image model takes; None for any."""
-  height, width = (described.model.inputs[0][0].shape or ())[1:3]
-  return (height, width) if height and width else None
+def _lengths(described: description.Description) -> list[int]:
+  """Returns the only lengths that an encoder takes; none for any."""
+  shapes = [inputs[0].shape or (None,) for inputs in described.model.inputs]
+  lengths = {shape[-1] for shape in shapes}
+  return [] if None in lengths else sorted(filter(None, lengths))
+
+
+def _longest(described: description.Description) -> int | None:
+  """Returns for how many tokens an encoder has positions; None for any."""
+  positions = (
+    variable.shape[0]
+    for variable in described.variables
+    if _POSITIONS.search(variable.name)
+  )
+  return min(positions, default=None)
+
+
+def _packed_length(lengths: Sequence[int], longest: int | None) -> int | None:
+  """Returns the length to ask a preprocessor for; None for its own."""
+  if lengths:
+    return lengths[-1]
+  return longest if longest and longest < _USUAL_LENGTH else None
+
+
+def _on_tfhub(page: page_lib.Page) -> dict[str, Any]:
+  """Returns what a model's template says on tfhub.dev: where models are."""
+  url = "https://tfhub.dev/{}".format
+  return {
+    "download": None,
+    "preprocessor_download": None,
+    "url": url(page.handle),
+    "preprocessor": page.preprocessor,
+    "preprocessor_url": url(page.preprocessor),
+  }
+
+
+def _on_kaggle(page: page_lib.Page) -> dict[str, Any]:
+  """Returns the same for Kaggle."""
+  values = _on_tfhub(page)
+  handle, preprocessor = kaggle.address(page), kaggle.preprocessor(page)
+  assert handle  # It goes to Kaggle.
+  values |= {
+    "download": handle,
+    "url": kaggle.url(handle, page.version),
+    "preprocessor_download": preprocessor,
+  }
+  if preprocessor and page.preprocessor:
+    version = page.preprocessor.rpartition("/")[-1]
+    values["preprocessor"] = preprocessor
+    values["preprocessor_url"] = kaggle.url(preprocessor, version)
+  return values
+
+
+def _outputs(described: description.Description) -> Sequence[Tensor]:
+  """Returns the outputs by the names that the signature has for them.
+
+  A signature has several tensors for one that is ragged or sparse.
+  """
+  composite = any(tensor.form for tensor in described.model.outputs)
+  _, outputs = described.signatures.get("serving_default", ((), ()))
+  return described.model.outputs if composite else outputs
 
 
 def _render(template: str, **values: Any) -> str:

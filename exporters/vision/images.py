@@ -116,6 +116,7 @@ class ImageExporter(base.CheckpointExporter):
       inputs=[tf.TensorSpec([None, height, width, 3], tf.float32, "images")],
       outputs=(_OUTPUTS[name], "default"),
       api="image",
+      image_size=classifier.image_size,
       hyperparameters=functional.hyperparameters(model),
       variables=model.variables,
       trainable_variables=model.trainable_variables,
