@@ -192,7 +192,12 @@ def test_reproduces_with_the_same_modules_alone(home, tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("relative", [True, False])
-def test_has_every_file_of_a_keras_saved_model(relative, tmp_path, monkeypatch):
+@pytest.mark.parametrize("length", [1, 100])
+def test_has_every_file_of_a_keras_saved_model(
+  relative, length, tmp_path, monkeypatch
+):
+  tmp_path = tmp_path / ("d" * length)
+  tmp_path.mkdir()
   monkeypatch.chdir(tmp_path)
   tf_keras.Sequential([tf_keras.Input([3]), tf_keras.layers.Dense(2)]).save(
     "model"

@@ -91,10 +91,13 @@ def recipe_text(
 
 
 def _literal(value: str) -> re.Pattern:
-  """Matches a string as gin writes it: whole, or cut in two after a space."""
+  """Matches a string as gin writes it.
+
+  Whole, or cut in two after a space; a long one is on a line of its own.
+  """
   whole = re.escape(repr(value))
   cut = re.sub(r"(\\ )", r"\1(?:'\\s+')?", whole)
-  return re.compile(rf"\({cut}\)|{whole}")
+  return re.compile(rf"(?:(?<== )\\\n\s+)?(?:\({cut}\)|{whole})")
 
 
 class Recorder:
