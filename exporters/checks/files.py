@@ -39,7 +39,8 @@ ALLOWED_OPERATIONS = frozenset(
   VarIsInitializedOp Where While ZerosLike
   CaseFoldUTF8 NormalizeUTF8 NormalizeUTF8WithOffsetsMap RegexSplitWithOffsets
   SentencepieceOp SentencepieceTokenizeOp SentencepieceTokenizeWithOffsetsOp
-  StaticRegexReplace StringLower StringStrip TFText>RoundRobinTrim
+  StaticRegexFullMatch StaticRegexReplace StringLength StringLower StringStrip
+  TFText>RoundRobinTrim UnicodeTranscode
   UnicodeScriptTokenizeWithOffsets WordpieceTokenizeWithOffsets
   """.split()
 )
