@@ -40,26 +40,25 @@ class _Words(garden.BasicTokenizer):
 
   @override
   def tokenize(self, text):
-    if self._wanted.rust:
-      text = "".join(c for c in text if unicodedata.category(c) != "Co")
-      if self._wanted.lower_case:
-        text = "".join(c.lower() for c in text)
+    text = "".join(filter(self._is_kept, text))
+    if self._wanted.rust and self._wanted.lower_case:
+      text = "".join(c.lower() for c in text)
     if self._wanted.strip_accents and not self._wanted.lower_case:
       text = self._run_strip_accents(text)
     return super().tokenize(text)
 
   def normalized(self, text: str) -> str:
     """Returns the text in which words lie one after another."""
-    visible = (c for c in text if garden._is_whitespace(c) or self.is_kept(c))
-    text = "".join(visible)
+    text = "".join(filter(self._is_kept, text))
     if self._wanted.lower_case:
-      text = text.lower()
+      letters = text if self._wanted.rust else [text]
+      text = "".join(letter.lower() for letter in letters)
     return self._run_strip_accents(text)
 
-  def is_kept(self, char: str) -> bool:
-    """Whether a character other than a space is left in a text."""
+  def _is_kept(self, char: str) -> bool:
+    """Whether a character is left in a text."""
     private = self._wanted.rust and unicodedata.category(char) == "Co"
-    return bool(super()._clean_text(char)) and not private
+    return bool(self._clean_text(char)) and not private
 
   @override
   def _run_strip_accents(self, text):
@@ -90,7 +89,7 @@ def of_wordpieces(wanted: Tokenization) -> InPython:
       end = start + _bytes(piece.removeprefix("##"))
       if piece in (word, wanted.unknown):
         end = limit
-      yield Piece(ids[piece], start, end)
+      yield Piece(ids.get(piece, -1), start, end)
       start = end
 
   def split(text):

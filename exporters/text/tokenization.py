@@ -56,8 +56,9 @@ class Tokenization:
 
   def special_ids(self) -> dict[str, int]:
     """Returns the scalars of `get_special_tokens_dict`."""
-    ids = {
-      name: self.vocabulary.index(self.special_tokens[role])
-      for name, role in _IDS.items()
-    }
-    return {"vocab_size": len(self.vocabulary)} | ids
+    ids = {"vocab_size": len(self.vocabulary)}
+    for name, role in _IDS.items():
+      token = self.special_tokens[role]
+      if token in self.vocabulary:
+        ids[name] = self.vocabulary.index(token)
+    return ids

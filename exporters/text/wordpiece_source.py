@@ -27,6 +27,12 @@ from exporters.text.tokenizer_files import TokenizerFiles
 from exporters.text.vocabulary import Vocabulary
 from exporters.text.wordpiece import WordPieceTokenizer
 
+# The fields of `Tokenization`, by the names that gin files and `facts` use.
+_FIELDS = {
+  "strip_accents": "strip_accents",
+  "tokenize_chinese_chars": "split_chinese",
+  "max_letters_per_word": "max_letters",
+}
 # How many letters of a word google-research's tokenizers look at.
 MAX_LETTERS = 200
 
@@ -120,6 +126,26 @@ class WordPieceSource:
     )
 
 
+def of_google_research(
+  vocabulary: Vocabulary, *, lower_case: bool
+) -> WordPieceSource:
+  """Returns a vocabulary with the tokenizer that BERT was published with."""
+  return WordPieceSource(
+    vocabulary=vocabulary,
+    tokenization=Tokenization(
+      vocabulary=vocabulary.tokens,
+      lower_case=lower_case,
+      strip_accents=lower_case,
+      split_chinese=True,
+      max_letters=MAX_LETTERS,
+      special_tokens=SPECIAL_TOKENS,
+      kept_whole=(),
+      rust=False,
+    ),
+    lengths={},
+  )
+
+
 def read(
   *,
   vocab_file: str | None,
@@ -145,10 +171,13 @@ def read(
     TokenizerFiles(path)
     for path in {tokenizer_files.folder_of(p): p for p in paths}.values()
   ]
-  known = facts.agreed(
+  of_hugging_face = any(f.is_of_hugging_face for f in folders)
+  usual = {"max_letters_per_word": tokenizer_files.MAX_LETTERS}
+  known = (usual if of_hugging_face else {}) | facts.agreed(
     {facts.GIN: stated}
     | {where: said for f in folders for where, said in f.declared.items()}
   )
+  _refuse_no_limit(known)
   special_tokens = {
     role: known.get(role, token) for role, token in SPECIAL_TOKENS.items()
   }
@@ -160,7 +189,6 @@ def read(
   if vocabulary is None:
     return None
   vocabulary = vocabulary.with_added(tokenizer_files.tokens_by_id(known))
-  of_hugging_face = any(f.is_of_hugging_face for f in folders)
   kept = {token for f in folders for token in f.kept_whole}
   if of_hugging_face:
     kept |= set(special_tokens.values())
@@ -171,20 +199,17 @@ def read(
       "the files beside it name as special tokens. Use the files with which "
       "the model was trained."
     )
-  lower_case = known["do_lower_case"]
-  usual = tokenizer_files.MAX_LETTERS if of_hugging_face else MAX_LETTERS
-  return WordPieceSource(
-    vocabulary=vocabulary,
-    tokenization=Tokenization(
-      vocabulary=vocabulary.tokens,
-      lower_case=lower_case,
-      strip_accents=known.get("strip_accents", lower_case),
-      split_chinese=known.get("tokenize_chinese_chars", True),
-      max_letters=known.get("max_letters_per_word", usual),
-      special_tokens=special_tokens,
-      kept_whole=tuple(sorted(kept)),
-      rust=of_hugging_face,
-    ),
+  plain = of_google_research(vocabulary, lower_case=known["do_lower_case"])
+  wanted = dataclasses.replace(
+    plain.tokenization,
+    special_tokens=special_tokens,
+    kept_whole=tuple(sorted(kept)),
+    rust=of_hugging_face,
+    **{field: known[name] for name, field in _FIELDS.items() if name in known},
+  )
+  return dataclasses.replace(
+    plain,
+    tokenization=wanted,
     lengths={where: n for f in folders for where, n in f.lengths()},
   )
 
@@ -208,3 +233,12 @@ def _vocabulary(
   for other in found[1:]:
     vocabulary_lib.refuse_different(found[0], other)
   return found[0] if found else None
+
+
+def _refuse_no_limit(known: Mapping[str, Any]) -> None:
+  limit = known.get("max_letters_per_word", 1)
+  if type(limit) is not int or limit < 1:
+    raise ExportError(
+      f"max_letters_per_word = {limit!r} is not a number of letters. Set it to "
+      "the longest word that the model's training split."
+    )
