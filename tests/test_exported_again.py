@@ -273,6 +273,23 @@ class TestActivation:
       again.build()
 
 
+  def test_a_head_has_another(self, tmp_path):
+    folder = sentence_encoder(tmp_path / "folder")
+    reusable.write(published(folder), str(tmp_path / "first"))
+    model = tf.Module()
+    model.encoder = tf.saved_model.load(str(tmp_path / "first"))
+
+    @tf.function(input_signature=[tf.TensorSpec([None, 16])])
+    def head(x):
+      with tf.name_scope("head/activation"):
+        return tf.nn.relu(x)
+
+    model.head = head
+    tf.saved_model.save(model, str(tmp_path / "second"))
+    declared = checkpoints.open_checkpoint(str(tmp_path / "second")).declared
+    assert declared["hidden_activation"] == "exporters>exact_gelu"
+
+
 class TestHostileGraphs:
   """Graphs that lead nowhere end the search, and nothing else."""
 

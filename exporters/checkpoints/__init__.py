@@ -38,8 +38,8 @@ def open_checkpoint(path: str, *, averages: bool | None = None) -> Checkpoint:
   Args:
     path: A local or remote path, as `tf.io.gfile` reads it: the prefix of a TF2
       or TF1 checkpoint's files, a directory of such checkpoints (the newest is
-      opened), a Keras `.h5` or `.weights.h5` file, a Hugging Face folder, or
-      the SavedModel of an earlier export.
+      opened), a Keras `.h5`, `.weights.h5` or `.keras` file, a Hugging Face
+      folder, or the SavedModel of an earlier export.
     averages: Whether to restore averages of weights, as module `averages` finds
       them. None: if the checkpoint has them.
 
@@ -129,8 +129,8 @@ def _step(prefix: str) -> tuple[int, str]:
 def _looked_for(path: str) -> str:
   return (
     f"Looked for '{path}.index' (TF2 or TF1 checkpoint), '{path}/checkpoint' "
-    f"and '{path}/*.index' (directory of checkpoints), '{path}' as a Keras .h5 "
-    f"or .weights.h5 file, '{path}/{saved_models.FILE}' (SavedModel), "
+    f"and '{path}/*.index' (directory of checkpoints), '{path}' as a Keras "
+    f".h5, .weights.h5 or .keras file, '{path}/{saved_models.FILE}' (SavedModel), "
     f"'{path}/config.json' with {' or '.join(hugging_face.WEIGHTS)} (Hugging "
     "Face)."
   )

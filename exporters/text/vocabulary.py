@@ -44,7 +44,8 @@ def require_size(
 ) -> list[str]:
   """Returns what to say of a vocabulary for a table of embeddings.
 
-  Trainings pad tables to a multiple of 8, 64 or 128, which processors prefer.
+  A table may be longer: trainings pad it to a multiple of 8, 64 or 128, which
+  processors prefer, or leave the size of another model.
 
   Args:
     what: The vocabulary, for the error.
@@ -53,24 +54,22 @@ def require_size(
     embeddings: How many rows the table has.
 
   Returns:
-    A sentence about the padding; nothing if there is none.
+    A sentence about the rows without tokens; nothing if there are none.
 
   Raises:
-    ExportError: There is no embedding for some token, or there are more
-      embeddings than tokens without being padding.
+    ExportError: There is no embedding for some token.
   """
-  if size == embeddings:
-    return []
-  if size > embeddings or embeddings % 8:
+  if size > embeddings:
     raise ExportError(
       f"The {what} has {size} {pieces}, but the model has embeddings for "
-      f"{embeddings}, which is not {size} padded to a multiple of 8. Use the "
-      "one with which the model was trained."
+      f"{embeddings}. Use the one with which the model was trained."
     )
+  if size == embeddings:
+    return []
   return [
-    f"The model has embeddings for {embeddings:,} {pieces} and its vocabulary "
-    f"has {size:,}: the last {embeddings - size:,} are padding, and no text "
-    "uses them."
+    f"The vocabulary has {size:,} {pieces}, and the table of embeddings "
+    f"{embeddings:,} rows. No text uses the other {embeddings - size:,}, which "
+    "are usually padding."
   ]
 
 
