@@ -72,8 +72,7 @@ class BertExporter(base.CheckpointExporter):
       a wrong guess gives a model that works, but less well.
     vocab_file: The WordPiece vocabulary. None: the one in the checkpoint's
       folder.
-    sp_model_file: The SentencePiece model, instead of a vocabulary. None: the
-      one in the checkpoint's folder, if that has no vocabulary.
+    sp_model_file: The SentencePiece model, instead of a vocabulary.
     with_mlm: Whether to publish `.mlm`; the checkpoint must have its head.
     copy_pooler_dense_to_encoder: Whether to publish the pooler of the next
       sentence head, which `BertPretrainerV2` trains, in place of the encoder's
@@ -149,14 +148,11 @@ class BertExporter(base.CheckpointExporter):
 
   def _tokens(self):
     """Returns the asset's name, and the vocabulary or SentencePiece model."""
-    if self.sp_model_file and self.vocab_file:
-      raise ExportError("Set only one of vocab_file and sp_model_file.")
+    if self.sp_model_file:
+      if self.vocab_file:
+        raise ExportError("Set only one of vocab_file and sp_model_file.")
+      return "sp_model_file", sentencepiece_model.read(self.sp_model_file)
     vocab_file = self.vocab_file or self.opened.vocab_file
-    sp_model_file = self.sp_model_file
-    if not vocab_file:
-      sp_model_file = sp_model_file or self.opened.sp_model_file
-    if sp_model_file:
-      return "sp_model_file", sentencepiece_model.read(sp_model_file)
     if not vocab_file:
       raise ExportError(
         f"The checkpoint '{self.checkpoint}' comes without a vocabulary. Name "

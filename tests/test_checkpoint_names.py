@@ -199,9 +199,10 @@ class TestSlots:
     more = renamed(tensors, r"layer\.1\.", "layer.2.")
     names = checkpoint_files.tf1_names(tensors | more)
     checkpoint_files.save_tf1(tmp_path / "model.ckpt", names)
+    checkpoint = checkpoints.open_checkpoint(str(tmp_path / "model.ckpt"))
+    model = small_bert.encoder()
     with pytest.raises(ExportError, match=r"\+ encoder/layer_2/"):
-      checkpoint = checkpoints.open_checkpoint(str(tmp_path / "model.ckpt"))
-      checkpoints.restore(checkpoint, {"encoder": small_bert.encoder()})
+      checkpoints.restore(checkpoint, {"encoder": model})
 
   def test_an_optimizer_of_another_name(self, tmp_path):
     """In a TF2 checkpoint, where its attribute can have any."""

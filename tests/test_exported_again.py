@@ -5,9 +5,7 @@ import json
 import pathlib
 
 import numpy as np
-from official.nlp.configs import encoders
 import pytest
-import sentencepiece
 import tensorflow as tf
 
 from exporters import bert
@@ -17,8 +15,6 @@ from exporters.errors import ExportError
 from exporters.saved_model import description
 from exporters.saved_model import files
 from exporters.saved_model import reusable
-from scripts.small_instances import encoders as small_encoders
-from scripts.small_instances import sentencepiece_model
 from tests import checkpoint_files
 from tests import command
 from tests import numpy_bert
@@ -110,29 +106,6 @@ class TestSameBytes:
     }
     assert found["folder again"] == found["folder"]
     assert found["tf2 again"] == found["tf2"] == found["folder"]
-
-  def test_of_sentencepiece(self, tmp_path):
-    path = sentencepiece_model.write(tmp_path / "sp.model")
-    size = sentencepiece.SentencePieceProcessor(str(path)).GetPieceSize()
-    config = small_encoders.config("albert", vocab_size=size)
-    model = encoders.build_encoder(config)
-    small_bert.randomize(model, seed=1)
-    tf.train.Checkpoint(encoder=model).write(str(tmp_path / "ckpt"))
-    for checkpoint, name, sp_model_file in (
-      ("ckpt", "first", str(path)),
-      ("first", "again", None),
-    ):
-      exporter = bert.BertExporter(
-        checkpoint=str(tmp_path / checkpoint),
-        encoder=config,
-        sp_model_file=sp_model_file,
-        do_lower_case=True,
-      )
-      build = exporter.build()
-      checkpoints.restore(exporter.opened, build.restores[0])
-      reusable.write(build.published[""], str(tmp_path / name))
-      asset = tmp_path / name / "assets/sp.model"
-      assert asset.read_bytes() == path.read_bytes()
 
 
 def published(path, **fields):

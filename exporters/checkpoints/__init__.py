@@ -129,8 +129,8 @@ def _step(prefix: str) -> tuple[int, str]:
 def _looked_for(path: str) -> str:
   return (
     f"Looked for '{path}.index' (TF2 or TF1 checkpoint), '{path}/checkpoint' "
-    f"and '{path}/*.index' (directory of checkpoints), '{path}' as a Keras "
-    f".h5, .weights.h5 or .keras file, '{path}/{saved_models.FILE}' (SavedModel), "
+    f"and '{path}/*.index' (directory of checkpoints), '{path}' as a Keras .h5 "
+    f"or .weights.h5 file, '{path}/{saved_models.FILE}' (SavedModel), "
     f"'{path}/config.json' with {' or '.join(hugging_face.WEIGHTS)} (Hugging "
     "Face)."
   )
