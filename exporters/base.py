@@ -79,7 +79,7 @@ class CheckpointExporter(Exporter):
     checkpoint: The checkpoint's path; see `checkpoints.open_checkpoint`.
     average_weights: Whether to restore the averages of the weights that an
       optimizer kept. None: if the checkpoint has them; see
-      `checkpoints.object_based`.
+      `checkpoints.averages`.
   """
 
   checkpoint: CheckpointPath

@@ -108,7 +108,7 @@ class BertExporter(base.CheckpointExporter):
       declared | {"the checkpoint": checkpoint.declared},
       do_lower_case=self.do_lower_case,
     )
-    tokens.require_size(encoder.vocab_size)
+    remarks = tokens.require_size(encoder.vocab_size)
     embed = checkpoint.sentence_embedding
 
     def core(inputs, training):
@@ -138,11 +138,13 @@ class BertExporter(base.CheckpointExporter):
       hyperparameters=encoder.hyperparameters(),
       variables=model.variables,
       trainable_variables=model.trainable_variables,
-      constants={"do_lower_case": self.do_lower_case},
+      constants={"do_lower_case": self.do_lower_case}
+      | (embed.constants if embed else {}),
       assets=_assets(tokens_name, tokens),
       sub_objects=sub_objects,
       samples=encoder.samples(),
       reference=reference,
+      remarks=remarks,
     )
     return base.Build(restores=restores, published={"": published})
 

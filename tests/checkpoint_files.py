@@ -23,7 +23,17 @@ def hugging_face(folder: pathlib.Path, kind: str, config, tensors) -> None:
 def tf1(
   prefix: pathlib.Path, tensors: Mapping[str, np.ndarray], renames=()
 ) -> None:
-  """Writes names such as `bert/encoder/layer_0/output/dense/kernel`."""
+  """Writes a checkpoint of google-research/bert, as a training leaves it."""
+  found = tf1_names(tensors, renames)
+  found["global_step"] = np.int64(1000)
+  found["bert/pooler/dense/bias/adam_m"] = np.zeros([4], np.float32)
+  save_tf1(prefix, found)
+
+
+def tf1_names(
+  tensors: Mapping[str, np.ndarray], renames=()
+) -> dict[str, np.ndarray]:
+  """Names them such as `bert/encoder/layer_0/output/dense/kernel`."""
   found = {}
   for name, value in tensors.items():
     # PyTorch's layers by their TF1 parameters.
@@ -37,9 +47,10 @@ def tf1(
     for old, new in renames:
       name = name.replace(old, new)
     found[name.replace("layer.", "layer_").replace(".", "/")] = value
-  # As a training leaves them.
-  found["global_step"] = np.int64(1000)
-  found["bert/pooler/dense/bias/adam_m"] = np.zeros([4], np.float32)
+  return found
+
+
+def save_tf1(prefix: pathlib.Path, found: Mapping[str, np.ndarray]) -> None:
   names = sorted(found)
   tf.raw_ops.SaveV2(
     prefix=str(prefix),

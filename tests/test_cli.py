@@ -83,14 +83,15 @@ def test_a_checkpoint_of_another_size(tmp_path):
 
 def test_a_vocabulary_of_another_size(tmp_path):
   bindings = INSTANCES["bert"].write_inputs(tmp_path)
-  small_bert.write_vocabulary(tmp_path / "vocab.txt", small_bert.TOKENS[:-1])
+  tokens = [*small_bert.TOKENS, "one more"]
+  small_bert.write_vocabulary(tmp_path / "vocab.txt", tokens)
   message = failure(
     "exporters.bert",
     f"--gin_file={small_bert.GIN_FILE}",
     *(f"--gin_bindings={binding}" for binding in bindings),
     f"--export_path={tmp_path / 'model'}",
   )
-  assert "has 39 tokens, but the model has embeddings for 40" in message
+  assert "has 41 tokens, but the model has embeddings for 40" in message
 
 
 def test_traceback_when_asked(tmp_path):

@@ -15,7 +15,7 @@ import re
 import tensorflow as tf
 
 from exporters.checkpoints import hugging_face
-from exporters.checkpoints import hugging_face_config
+from exporters.checkpoints import keras_archive
 from exporters.checkpoints import keras_h5
 from exporters.checkpoints import saved_models
 from exporters.checkpoints import weights_h5
@@ -38,20 +38,21 @@ def open_checkpoint(path: str, *, averages: bool | None = None) -> Checkpoint:
   Args:
     path: A local or remote path, as `tf.io.gfile` reads it: the prefix of a TF2
       or TF1 checkpoint's files, a directory of such checkpoints (the newest is
-      opened), a Keras `.h5` or `.weights.h5` file, a Hugging Face folder, or
-      the SavedModel of an earlier export.
-    averages: Whether to restore a TF2 checkpoint's averaged weights; see
-      `ObjectBased`.
+      opened), a Keras `.h5`, `.weights.h5` or `.keras` file, a Hugging Face
+      folder, or the SavedModel of an earlier export.
+    averages: Whether to restore averages of weights, as module `averages` finds
+      them. None: if the checkpoint has them.
 
   Raises:
     ExportError: There is no checkpoint of a known kind, it is damaged, or it
       lacks the averaged weights that are asked for.
   """
   checkpoint = _opened(path, averages)
-  if averages and not isinstance(checkpoint, ObjectBased):
+  if averages and not checkpoint.averages:
     raise ExportError(
-      f"The checkpoint '{path}' is a {checkpoint.kind}, which has no averaged "
-      "weights that an export can find. Leave average_weights out."
+      f"The checkpoint '{path}' ({checkpoint.kind}) has no averaged weights "
+      "that an export can find: no optimizer keeps them. Leave average_weights "
+      "out."
     )
   return checkpoint
 
@@ -59,25 +60,27 @@ def open_checkpoint(path: str, *, averages: bool | None = None) -> Checkpoint:
 def _opened(path: str, averages: bool | None) -> Checkpoint:
   if tf.io.gfile.exists(os.path.join(path, saved_models.FILE)):
     with readable(path):
-      return saved_models.SavedModel(path)
+      return saved_models.SavedModel(path, averages=averages)
   folder, name = os.path.split(path)
-  weights = None
-  if name in hugging_face.WEIGHTS:
+  if hugging_face.is_weights(path):
     # The architecture is in the folder's config.json, not in this file.
-    path, weights = folder or ".", name
-  if tf.io.gfile.exists(os.path.join(path, hugging_face_config.CONFIG)):
     with readable(path):
-      return hugging_face.HuggingFace(path, weights=weights)
+      return hugging_face.HuggingFace(folder or ".", weights=name)
+  if hugging_face.is_folder(path):
+    with readable(path):
+      return hugging_face.HuggingFace(path)
+  if keras_archive.is_archive(path):
+    return keras_archive.KerasArchive(path, averages=averages)
   if keras_h5.is_h5(path):
-    by_attributes = weights_h5.WeightsH5(path)
+    by_attributes = weights_h5.WeightsH5(path, averages=averages)
     if by_attributes.is_of_this_kind:
       return by_attributes
-    return keras_h5.KerasH5(path)
+    return keras_h5.KerasH5(path, averages=averages)
   prefix = _prefix(path)
   files = Files(path, prefix)
   if files.is_object_based:
     return ObjectBased(path, prefix, files, averages=averages)
-  return Tf1(path, prefix, files)
+  return Tf1(path, prefix, files, averages=averages)
 
 
 def _prefix(path: str) -> str:
@@ -128,6 +131,6 @@ def _looked_for(path: str) -> str:
     f"Looked for '{path}.index' (TF2 or TF1 checkpoint), '{path}/checkpoint' "
     f"and '{path}/*.index' (directory of checkpoints), '{path}' as a Keras .h5 "
     f"or .weights.h5 file, '{path}/{saved_models.FILE}' (SavedModel), "
-    f"'{path}/{hugging_face_config.CONFIG}' with "
-    f"{' or '.join(hugging_face.WEIGHTS)} (Hugging Face)."
+    f"'{path}/config.json' with {' or '.join(hugging_face.WEIGHTS)} (Hugging "
+    "Face)."
   )

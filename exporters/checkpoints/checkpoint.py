@@ -6,7 +6,9 @@ import abc
 from collections.abc import Callable, Iterator, Mapping, Sequence
 import contextlib
 import dataclasses
+import functools
 import os
+import re
 import tempfile
 from typing import Any
 
@@ -18,6 +20,8 @@ from exporters.errors import ExportError
 from exporters.errors import first_line
 from exporters.saved_model.variables import variable_name
 
+# What stands between the parts of a tensor's name.
+_PART = re.compile(r"[/.]")
 # What `declared` calls the GELU by the error function; see
 # `exporters.text.encoders.exact_gelu`. "gelu" is the tanh approximation, as in
 # Model Garden.
@@ -116,6 +120,21 @@ class Checkpoint(abc.ABC):
   def tensors(self) -> Mapping[str, Tensor]:
     """All tensors, by name; an optimizer's names begin with `optimizer/`."""
 
+  @functools.cached_property
+  def training(self) -> frozenset[str]:
+    """The names of tensors that only the training needs.
+
+    An optimizer names its slots after a weight: `dense/kernel/adam_m` belongs
+    to `dense/kernel`.
+    """
+    names = self.tensors.keys()
+    return frozenset(
+      name
+      for name in names
+      if name.startswith("optimizer/")
+      or any(name[: end.start()] in names for end in _PART.finditer(name))
+    )
+
   def _local(self, path: str) -> str:
     """Returns `path`, or a local copy for libraries that read only such."""
     if "://" not in path:
@@ -124,6 +143,14 @@ class Checkpoint(abc.ABC):
     local = os.path.join(folder, os.path.basename(path))
     tf.io.gfile.copy(path, local)
     return local
+
+  @property
+  def averages(self) -> bool:
+    """Whether averages are restored in place of weights.
+
+    Also true where only `match` can tell, or raises an `ExportError` to ask.
+    """
+    return False
 
   @property
   def parts(self) -> frozenset[str]:

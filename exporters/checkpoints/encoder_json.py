@@ -79,6 +79,23 @@ _WANTED = {
 }
 
 
+def kind(content: Mapping[str, Any]) -> str | None:
+  """Returns the architecture that a JSON's keys show; None if it is no encoder.
+
+  By the name that `transformers` gives it. What has no keys of another is a
+  BERT, or an ELECTRA, whose keys are the same.
+  """
+  for name, key in (
+    ("albert", "num_hidden_groups"),
+    ("mobilebert", "intra_bottleneck_size"),
+    ("distilbert", "n_layers"),
+    ("bert", "num_hidden_layers"),
+  ):
+    if key in content:
+      return name
+  return None
+
+
 def refuse_unfit(
   content: Mapping[str, Any],
   keys: Iterable[str],

@@ -1,8 +1,8 @@
 """Hugging Face folders: `config.json` beside the weights.
 
 The weights are `model.safetensors` or the older `pytorch_model.bin`, either in
-one file or in several with an index. `weight_maps` says which tensor is which
-variable.
+one file or in several with an index, or `tf_model.h5`. `weight_maps` says which
+tensor is which variable.
 """
 
 from collections.abc import Mapping, Sequence
@@ -14,11 +14,13 @@ import tensorflow as tf
 from typing_extensions import override
 
 from exporters.checkpoints import safetensors_file
+from exporters.checkpoints import tf_model_h5
 from exporters.checkpoints import torch_file
 from exporters.checkpoints import weight_maps
 from exporters.checkpoints.checkpoint import Tensor
 from exporters.checkpoints.hugging_face_config import CONFIG
 from exporters.checkpoints.hugging_face_config import MODULES
+from exporters.checkpoints.hugging_face_config import OLD_CONFIG
 from exporters.checkpoints.hugging_face_config import TOKENIZER_CONFIG
 from exporters.checkpoints.hugging_face_config import HuggingFaceConfig
 from exporters.checkpoints.hugging_face_config import is_plain_name
@@ -29,6 +31,7 @@ from exporters.errors import ExportError
 
 _SAFETENSORS = "model.safetensors"
 _PICKLE = "pytorch_model.bin"
+_H5 = "tf_model.h5"
 # In the order in which they are looked for. An index names files and says which
 # tensor is in which.
 WEIGHTS = (
@@ -36,7 +39,16 @@ WEIGHTS = (
   f"{_SAFETENSORS}.index.json",
   _PICKLE,
   f"{_PICKLE}.index.json",
+  _H5,
 )
+# What reads a file, by the end of its name.
+_READERS = {
+  ".safetensors": safetensors_file.read,
+  ".bin": torch_file.read,
+  ".pt": torch_file.read,
+  ".pth": torch_file.read,
+  _H5: tf_model_h5.read,
+}
 _VOCABULARY = "vocab.txt"
 # The output bias, which is one tensor under two names.
 _BIAS = "predictions.bias"
@@ -53,14 +65,21 @@ class HuggingFace(Mapped):
 
     Args:
       path: The folder.
-      weights: The file of weights, one of `WEIGHTS`. None: the first of these
-        that the folder has.
+      weights: The name of the file of weights; see `is_weights`. None: the
+        first of `WEIGHTS` that the folder has.
 
     Raises:
       ExportError: A file is missing or damaged, or the model is not supported.
     """
     super().__init__(path)
     self._wanted = WEIGHTS if weights is None else (weights,)
+    if not self._exists(CONFIG) and not self._exists(OLD_CONFIG):
+      raise ExportError(
+        f"The weights in '{path}' lie there without their {CONFIG}. Names and "
+        "shapes of tensors don't tell the activation or the number of heads, "
+        f"so get the {CONFIG} from where the weights come from "
+        "(`save_pretrained` writes both)."
+      )
     self._config = HuggingFaceConfig(path)
     self.weight_map = weight_maps.HUGGING_FACE[self._config.model_type]
     self._tensors = self._open()
@@ -73,7 +92,13 @@ class HuggingFace(Mapped):
   @property
   @override
   def files(self) -> Sequence[str]:
-    names = (CONFIG, *self._weights, _VOCABULARY, TOKENIZER_CONFIG, MODULES)
+    names = (
+      self._config.name,
+      *self._weights,
+      _VOCABULARY,
+      TOKENIZER_CONFIG,
+      MODULES,
+    )
     poolings = [
       os.path.join(name, CONFIG)
       for name in sorted(tf.io.gfile.listdir(self.path))
@@ -106,7 +131,8 @@ class HuggingFace(Mapped):
     found = [n for n in self._wanted if self._exists(n)]
     if not found:
       raise ExportError(
-        f"'{self.path}' has a {CONFIG}, but no {' or '.join(self._wanted)}. "
+        f"'{self.path}' has a {self._config.name}, but no "
+        f"{' or '.join(self._wanted)}. "
         "Save the model with `save_pretrained(folder)`."
       )
     self._weights = [found[0]]
@@ -116,19 +142,21 @@ class HuggingFace(Mapped):
     for file in self._weights:
       if not file.endswith(".json"):
         _add(tensors, self._read(file), self.path)
+    scope = self._scope(tensors)
+    self._refuse_untyped(scope)
     plain: dict[str, Tensor] = {}
     for name, tensor in tensors.items():
       # Of the output bias under both names, one is enough.
       if name.replace(_DECODER_BIAS, _BIAS) in tensors.keys() - {name}:
         continue
-      _add(plain, {self._plain(name): tensor}, self.path)
+      _add(plain, {self._plain(name, scope): tensor}, self.path)
     return plain
 
   def _read(self, file: str) -> dict[str, Tensor]:
     path = os.path.join(self.path, file)
     if tf.io.gfile.isdir(path):
       raise ExportError(f"'{path}' is a folder, not a file of weights.")
-    read = torch_file.read if file.endswith(".bin") else safetensors_file.read
+    (read,) = (read for end, read in _READERS.items() if file.endswith(end))
     try:
       return read(self._local(path), path)
     except OSError as e:
@@ -161,17 +189,50 @@ class HuggingFace(Mapped):
   def _exists(self, name: str) -> bool:
     return tf.io.gfile.exists(os.path.join(self.path, name))
 
-  def _plain(self, name: str) -> str:
+  def _refuse_untyped(self, scope: str) -> None:
+    """Refuses names that may be of an architecture that no file names.
+
+    Args:
+      scope: What stands before the names of the encoder's tensors.
+    """
+    wrapper = scope.removesuffix(self.weight_map.prefix)
+    if wrapper == scope and not self._config.is_typed:
+      raise ExportError(
+        f"'{os.path.join(self.path, self._config.name)}' has no model_type, "
+        f"and the names of the tensors begin with '{scope}', so this may be "
+        f"another architecture than {self._config.model_type}. If it is that, "
+        f'add "model_type": "{self._config.model_type}" to the file.'
+      )
+
+  def _plain(self, name: str, scope: str) -> str:
     """Returns a tensor's name in the one spelling that the tables have.
 
     Without the prefix of models with heads, without TF1's names of LayerNorm's
     parameters, and with the first of the output bias's two names, of which
     `transformers` keeps one.
     """
-    name = self.weight_map.plain(name)
+    name = self.weight_map.plain(name, scope)
     name = name.replace(_DECODER_BIAS, _BIAS)
     name = re.sub(r"LayerNorm\.gamma$", "LayerNorm.weight", name)
     return re.sub(r"LayerNorm\.beta$", "LayerNorm.bias", name)
+
+
+def is_weights(path: str) -> bool:
+  """Tells by a file's name whether its `config.json` says what is in it."""
+  if os.path.basename(path) in WEIGHTS:
+    return tf.io.gfile.exists(path)
+  is_file = tf.io.gfile.exists(path) and not tf.io.gfile.isdir(path)
+  return is_file and path.endswith(tuple(_READERS))
+
+
+def is_folder(path: str) -> bool:
+  """Tells whether a folder is one of these, not one of TF checkpoints."""
+  if not tf.io.gfile.isdir(path):
+    return False
+  names = tf.io.gfile.listdir(path)
+  found = [CONFIG in names, any(name in WEIGHTS for name in names)]
+  of_tensorflow = any(name.endswith(".index") for name in names)
+  return all(found) if of_tensorflow else any(found)
 
 
 def _add(

@@ -9,6 +9,7 @@ say how a sentence's vector is made.
 from collections.abc import Sequence
 import json
 import os
+import re
 import reprlib
 from typing import Any
 
@@ -21,6 +22,8 @@ from exporters.checkpoints.sentence_embedding import SentenceEmbedding
 from exporters.errors import ExportError
 
 CONFIG = "config.json"
+# Of pytorch-pretrained-bert, the ancestor of `transformers`.
+OLD_CONFIG = "bert_config.json"
 TOKENIZER_CONFIG = "tokenizer_config.json"
 MODULES = "modules.json"
 
@@ -52,11 +55,20 @@ _ACTIVATIONS = {
 }
 
 
+# The architecture in the name of a class, such as "TFBertForMaskedLM".
+_CLASS = re.compile(r"(?:TF|Flax)?([A-Za-z]+?)(?:For\w+|LMHeadModel|Model)")
+
+
 class HuggingFaceConfig:
-  """The JSON files of a folder."""
+  """The JSON files of a folder.
+
+  Attributes:
+    name: The name of the file that describes the model.
+    model_type: What `transformers` calls the architecture, such as "bert".
+  """
 
   def __init__(self, folder: str):
-    """Reads `config.json`.
+    """Reads `config.json`, or the `bert_config.json` of older folders.
 
     Args:
       folder: The folder, local or remote.
@@ -66,13 +78,16 @@ class HuggingFaceConfig:
         that can't be read or can't be built.
     """
     self._folder = folder
-    self._config = read_json(folder, CONFIG)
+    exists = tf.io.gfile.exists(os.path.join(folder, CONFIG))
+    self.name = CONFIG if exists else OLD_CONFIG
+    self._config = read_json(folder, self.name)
+    self.model_type = self._model_type()
     self._refuse_unsupported()
 
   @property
-  def model_type(self) -> str:
-    """What `transformers` calls the architecture, such as "bert"."""
-    return self._config["model_type"]
+  def is_typed(self) -> bool:
+    """Whether it names the architecture, not only its sizes."""
+    return bool({"model_type", "architectures"} & self._config.keys())
 
   @property
   def declared(self) -> dict[str, Any]:
@@ -149,16 +164,34 @@ class HuggingFaceConfig:
       )
     return kind.rpartition(".")[2], folder
 
+  def _model_type(self) -> str:
+    """Returns the architecture, which files of before 2020 do not name."""
+    file = os.path.join(self._folder, self.name)
+    key = "model_type" if "model_type" in self._config else "architectures"
+    value = self._config.get(key)
+    if key == "model_type":
+      found = value
+    elif value is None:
+      found = encoder_json.kind(self._config)
+    else:
+      first = value[0] if isinstance(value, list) and value else None
+      names = _CLASS.fullmatch(first) if isinstance(first, str) else None
+      found = names[1].lower() if names else None
+    supported = sorted(weight_maps.HUGGING_FACE)
+    if found not in supported:
+      said = f"says {key} = {reprlib.repr(value)}"
+      if key not in self._config:
+        said = "has no model_type"
+      raise ExportError(
+        f"'{file}' {said}; supported are {', '.join(supported)}. If the model "
+        'is one of these, add its name to the file, such as "model_type": '
+        '"bert".'
+      )
+    return found
+
   def _refuse_unsupported(self) -> None:
     """Raises `ExportError` for a model that can't be read or can't be built."""
-    file = os.path.join(self._folder, CONFIG)
-    kind = self._config.get("model_type")
-    supported = sorted(weight_maps.HUGGING_FACE)
-    if kind not in supported:
-      raise ExportError(
-        f"'{file}' says model_type = {reprlib.repr(kind)}; supported are "
-        f"{', '.join(supported)}."
-      )
+    file = os.path.join(self._folder, self.name)
     keys = [key for _, key in self._fields]
     if self._config.get("embedding_size") is not None:
       keys.append("embedding_size")

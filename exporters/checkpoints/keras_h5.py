@@ -5,7 +5,7 @@ order, as Keras itself pairs them, because many have generated names. Nothing is
 restored unless everything fits.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 import contextlib
 import functools
 from typing import Any
@@ -15,6 +15,7 @@ import numpy as np
 import tensorflow as tf
 from typing_extensions import override
 
+from exporters.checkpoints import averages as averages_lib
 from exporters.checkpoints.checkpoint import Checkpoint
 from exporters.checkpoints.checkpoint import Match
 from exporters.checkpoints.checkpoint import Tensor
@@ -25,6 +26,7 @@ from exporters.saved_model.variables import variable_name
 _SIGNATURE = b"\x89HDF\r\n\x1a\n"
 _SUFFIXES = (".h5", ".hdf5")
 _WHOLE_MODEL = "model_weights"
+_OPTIMIZER = "optimizer_weights/"
 # How deep groups may be nested; Keras needs only a few.
 _DEEPEST = 64
 
@@ -40,15 +42,19 @@ def is_h5(path: str) -> bool:
 class H5File(Checkpoint):
   """An HDF5 file of any of Keras's kinds.
 
+  Args:
+    path: The path that the user gave.
+    local: The file on the local disk. None: as `path` says.
+
   Attributes:
     file: The file, open.
   """
 
   kind = "Keras .h5 file"
 
-  def __init__(self, path: str):
+  def __init__(self, path: str, *, local: str | None = None):
     super().__init__(path)
-    local = self._local(path)
+    local = local or self._local(path)
     with self.readable():
       self.file = h5py.File(local, "r")
 
@@ -56,12 +62,7 @@ class H5File(Checkpoint):
   @override
   def tensors(self) -> Mapping[str, Tensor]:
     with self.readable():
-      return {
-        name: Tensor(
-          shape=item.shape, dtype=item.dtype.name, read=self.reader(item)
-        )
-        for name, item in _datasets(self.file)
-      }
+      return {name: self.tensor(item) for name, item in _datasets(self.file)}
 
   def require_one_model(self, items: Mapping[str, Any]) -> None:
     """Raises `ExportError` unless one model alone is to be restored."""
@@ -72,14 +73,14 @@ class H5File(Checkpoint):
         "apart. Use a TF2 checkpoint from the training instead."
       )
 
-  def reader(self, dataset: h5py.Dataset) -> Callable[[], np.ndarray]:
-    """Returns a function that reads a dataset."""
+  def tensor(self, dataset: h5py.Dataset) -> Tensor:
+    """Returns a dataset as a tensor."""
 
     def read() -> np.ndarray:
       with self.readable():
         return dataset[()]
 
-    return read
+    return Tensor(shape=dataset.shape, dtype=dataset.dtype.name, read=read)
 
   @contextlib.contextmanager
   def readable(self) -> Iterator[None]:
@@ -100,13 +101,38 @@ class H5File(Checkpoint):
 
 
 class KerasH5(H5File):
-  """A file of weights, or of a whole model with its weights."""
+  """A file of weights, or of a whole model with its weights.
 
-  def __init__(self, path: str):
-    super().__init__(path)
+  Attributes:
+    layers: By the name of each layer, its weights by name, in the order of the
+      file.
+  """
+
+  def __init__(
+    self,
+    path: str,
+    *,
+    local: str | None = None,
+    averages: bool | None = None,
+  ):
+    super().__init__(path, local=local)
     with self.readable():
-      self._layers = self._read_layers()
+      self.layers = self._read_layers()
       self._others = self._names_of_others()
+    # The average of each weight that has one, by the weight's path.
+    self._averages: Mapping[str, Tensor | None] = {}
+    if averages is not False:
+      self._averages = self._found_averages()
+
+  @property
+  @override
+  def averages(self) -> bool:
+    return bool(self._averages)
+
+  @functools.cached_property
+  @override
+  def training(self) -> frozenset[str]:
+    return frozenset(self._others)
 
   @override
   def match(self, items: Mapping[str, Any]) -> Match:
@@ -118,26 +144,28 @@ class KerasH5(H5File):
       if layer.weights
     }
     pairs, missing, unexpected, shapes = [], [], [], []
-    if len(ours) == len(self._layers):
-      couples = list(zip(ours.values(), self._layers.values(), strict=True))
+    if len(ours) == len(self.layers):
+      couples = list(zip(ours.values(), self.layers.values(), strict=True))
     else:
-      names = [*ours, *(n for n in self._layers if n not in ours)]
-      couples = [(ours.get(n, []), self._layers.get(n, {})) for n in names]
+      names = [*ours, *(n for n in self.layers if n not in ours)]
+      couples = [(ours.get(n, []), self.layers.get(n, {})) for n in names]
     for variables, tensors in couples:
       names = list(tensors)
       missing += [variable_name(v) for v in variables[len(names) :]]
       unexpected += names[len(variables) :]
       for variable, name in zip(variables, names, strict=False):
-        shape = tensors[name].shape
+        source = self._source(tensors[name])
         if _parameter(name) != _parameter(variable.name):
           # Keras keeps the weights of a frozen layer in another order.
           missing.append(variable_name(variable))
           unexpected.append(name)
-        elif shape == tuple(variable.shape):
-          pairs.append((variable, self.reader(tensors[name])))
+        elif source.shape == tuple(variable.shape):
+          pairs.append((variable, source.read))
         else:
           shapes.append(
-            shape_difference(variable_name(variable), shape, variable.shape)
+            shape_difference(
+              variable_name(variable), source.shape, variable.shape
+            )
           )
     return Match.of(
       pairs,
@@ -148,7 +176,6 @@ class KerasH5(H5File):
     )
 
   def _read_layers(self) -> dict[str, dict[str, h5py.Dataset]]:
-    """Returns each layer's weights by name, in the order of the file."""
     root = self.file
     if "layer_names" not in root.attrs:
       root = item_within(root, _WHOLE_MODEL)
@@ -165,11 +192,33 @@ class KerasH5(H5File):
         layers[layer] = tensors
     return layers
 
+  def _source(self, weight: h5py.Dataset) -> Tensor:
+    """Returns what to restore for a weight: its average, if it has one."""
+    path = weight.name.lstrip("/")
+    source = self._averages.get(path, self.tensor(weight))
+    if source is None:
+      raise averages_lib.ambiguous(self.path, path)
+    return source
+
+  def _found_averages(self) -> dict[str, Tensor | None]:
+    weights: dict[str, list[str]] = {}
+    for tensors in self.layers.values():
+      for name, dataset in tensors.items():
+        weights.setdefault(name, []).append(dataset.name.lstrip("/"))
+    return averages_lib.of_names(
+      [
+        (name, tensor)
+        for name, tensor in self.tensors.items()
+        if name.startswith(_OPTIMIZER)
+      ],
+      weights,
+    )
+
   def _names_of_others(self) -> list[str]:
     """Returns the tensors that belong to no layer, mostly an optimizer's."""
     of_layers = {
       dataset.name.lstrip("/")
-      for tensors in self._layers.values()
+      for tensors in self.layers.values()
       for dataset in tensors.values()
     }
     return sorted(self.tensors.keys() - of_layers)

@@ -1,7 +1,7 @@
 """Checkpoints that hold tensors by name, without a graph of objects."""
 
 import abc
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 import functools
 from typing import Any
 
@@ -9,12 +9,14 @@ import numpy as np
 import tensorflow as tf
 from typing_extensions import override
 
+from exporters.checkpoints import averages
 from exporters.checkpoints.checkpoint import Checkpoint
 from exporters.checkpoints.checkpoint import Match
 from exporters.checkpoints.checkpoint import Tensor
 from exporters.checkpoints.mismatch import shape_difference
 from exporters.checkpoints.weight_map import Constant
 from exporters.checkpoints.weight_map import WeightMap
+from exporters.errors import ExportError
 from exporters.saved_model.variables import each_once
 from exporters.saved_model.variables import variable_name
 
@@ -25,6 +27,14 @@ _WHOLE = frozenset({"encoder", "model"})
 
 class Named(Checkpoint):
   """Tensors by name; a subclass says which one is which variable."""
+
+  # The name of each average to restore, by its weight's; None if that is open.
+  _averages: Mapping[str, str | None] = {}
+
+  @property
+  @override
+  def averages(self) -> bool:
+    return bool(self._averages)
 
   @abc.abstractmethod
   def tensor(self, variable: str) -> str | None:
@@ -53,8 +63,11 @@ class Named(Checkpoint):
         else:
           missing.append(name.removeprefix("bert/"))
         continue
-      used.add(key)
-      tensor = self._laid_out(self.tensors[key], name)
+      source = self._averages.get(key, key)
+      if source is None:
+        raise averages.ambiguous(self.path, key)
+      used |= {key, source}
+      tensor = self._laid_out(self.tensors[source], name)
       if _fits(tensor.shape, shape):
         pairs.append((variable, _reshaped(tensor, shape)))
       else:
@@ -82,13 +95,34 @@ class Mapped(Named):
 
   weight_map: WeightMap
 
+  def _scope(self, tensors: Iterable[str]) -> str:
+    """Returns what stands before the names of the encoder's tensors.
+
+    Raises:
+      ExportError: There are several encoders.
+    """
+    scopes = self.weight_map.scopes(tensors)
+    if len(scopes) > 1:
+      raise ExportError(
+        f"The checkpoint '{self.path}' has several encoders, below "
+        f"'{scopes[0]}' and '{scopes[1]}'. Save the one to export alone."
+      )
+    return scopes[0]
+
   @override
   def tensor(self, variable: str) -> str | None:
     return self.weight_map.tensor(variable)
 
+  @functools.cached_property
+  @override
+  def training(self) -> frozenset[str]:
+    slots = filter(self.weight_map.is_slot, self.tensors)
+    return super().training.union(slots)
+
   @override
   def must_be_used(self, tensor: str) -> bool:
-    return self.weight_map.is_of_encoder(tensor)
+    of_encoder = self.weight_map.is_of_encoder(tensor)
+    return of_encoder and tensor not in self.training
 
   @override
   def constant(self, variable: str) -> Constant | None:

@@ -6,11 +6,9 @@ are followed before Keras's numbered ones (`layer-7`); otherwise the layers of a
 checkpoint with another depth would be paired with the wrong ones, instead of
 being reported. And nothing is restored unless everything fits.
 
-Averaged weights: Model Garden's `ExponentialMovingAverage` keeps the average of
-a variable in its slot `average`. If a checkpoint has such slots, they are
-restored, because the average is the better model and the one that the training
-evaluates. The exception is a checkpoint named `average_weights-*`, which Model
-Garden's `EMACheckpointing` writes with the two swapped.
+Averages of weights are restored as `averages` says, except from a checkpoint
+named `average_weights-*`: Model Garden's `EMACheckpointing` writes it with
+weights and averages swapped.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -24,13 +22,14 @@ from typing import Any
 import tensorflow as tf
 from typing_extensions import override
 
+from exporters.checkpoints import averages as averages_lib
 from exporters.checkpoints.checkpoint import Checkpoint
 from exporters.checkpoints.checkpoint import Match
 from exporters.checkpoints.checkpoint import Tensor
 from exporters.checkpoints.mismatch import shape_difference
 from exporters.checkpoints.tensorflow_files import OBJECT_GRAPH_KEY
 from exporters.checkpoints.tensorflow_files import Files
-from exporters.errors import ExportError
+from exporters.checkpoints.tensorflow_files import of_model
 from exporters.saved_model.variables import variable_name
 
 # Keras's numbered attributes, the more reliable first: layers without weights
@@ -39,11 +38,7 @@ _NUMBERED = (
   re.compile(r"layer_with_weights-\d+"),
   re.compile(r"layer-\d+"),
 )
-# What Keras keeps below a compiled model, but does not compute with.
-_TRAINING = ("optimizer", "keras_api")
-# The slot in which an optimizer keeps an average, and the checkpoints in which
-# the model's own variables hold it.
-_AVERAGE = "average"
+# Checkpoints in which the model's own variables hold the averages.
 _SWAPPED = "average_weights-"
 
 
@@ -61,31 +56,25 @@ class ObjectBased(Checkpoint):
       path: The path that the user gave.
       prefix: The prefix of the checkpoint's files.
       files: These files, opened.
-      averages: Whether to restore the slots `average` instead of the model's
-        own variables. None: if the checkpoint has such slots, not swapped.
+      averages: Whether to restore averages in place of the model's own
+        variables. None: if the checkpoint has them, not swapped.
 
     Raises:
-      ExportError: The files are damaged, or `averages` is true and there are no
-        such slots.
+      ExportError: The files are damaged.
     """
     super().__init__(path)
     self._files = files
     self._shapes = files.shapes
     self._nodes = files.nodes()
-    self._averages = {
-      slot.original_variable_node_id: slot.slot_variable_node_id
-      for node in self._nodes
-      for slot in node.slot_variables
-      if slot.slot_name == _AVERAGE
-    }
-    if averages and not self._averages:
-      raise ExportError(
-        f"The checkpoint '{path}' has no averaged weights (no slots "
-        f"'{_AVERAGE}'). Leave average_weights out."
-      )
+    self._averages: Mapping[int, int | None] = {}
     swapped = os.path.basename(prefix).startswith(_SWAPPED)
-    if averages is False or averages is None and swapped:
-      self._averages = {}
+    if averages or averages is None and not swapped:
+      self._averages = averages_lib.of_objects(self._nodes)
+
+  @property
+  @override
+  def averages(self) -> bool:
+    return bool(self._averages)
 
   @property
   @override
@@ -96,11 +85,12 @@ class ObjectBased(Checkpoint):
   @override
   def tensors(self) -> Mapping[str, Tensor]:
     found = {}
+    weights = of_model(self._nodes, {0})
     for node_id in range(len(self._nodes)):
       for attribute in self._values(node_id):
         key = attribute.checkpoint_key
         name = attribute.full_name or key.partition("/.ATTRIBUTES")[0]
-        if key.startswith("optimizer/") or ".OPTIMIZER_SLOT" in key:
+        if node_id not in weights:
           name = f"optimizer/{name}"
         found[name] = Tensor(
           shape=tuple(self._shapes[key]),
@@ -121,7 +111,10 @@ class ObjectBased(Checkpoint):
     for node_id, trackable in bound.items():
       if not isinstance(trackable, tf.Variable):
         continue
-      for attribute in self._values(self._averages.get(node_id, node_id)):
+      source = self._averages.get(node_id, node_id)
+      if source is None:
+        raise averages_lib.ambiguous(self.path, variable_name(trackable))
+      for attribute in self._values(source):
         found.add(trackable.ref())
         key = attribute.checkpoint_key
         if trackable.shape == self._shapes[key]:
@@ -134,7 +127,7 @@ class ObjectBased(Checkpoint):
           )
     attributes = {
       node_id: attribute
-      for node_id in self._descendants(roots)
+      for node_id in of_model(self._nodes, roots)
       for attribute in self._values(node_id)
     }
     below = {
@@ -189,20 +182,6 @@ class ObjectBased(Checkpoint):
     for attribute in self._nodes[node_id].attributes:
       if attribute.checkpoint_key in self._shapes:
         yield attribute
-
-  def _descendants(self, roots: set[int]) -> set[int]:
-    """Returns the ids of `roots` and of all below them but training's."""
-    seen, pending = set(), list(roots)
-    while pending:
-      node_id = pending.pop()
-      if node_id not in seen:
-        seen.add(node_id)
-        pending += [
-          child.node_id
-          for child in self._nodes[node_id].children
-          if child.local_name not in _TRAINING
-        ]
-    return seen
 
 
 def _priority(attribute: str) -> int:

@@ -14,28 +14,24 @@ import tensorflow as tf
 from tensorflow.core.protobuf import saved_model_pb2
 from typing_extensions import override
 
-from exporters.checkpoints.checkpoint import EXACT_GELU
+from exporters.checkpoints import averages as averages_lib
+from exporters.checkpoints import saved_graph
 from exporters.checkpoints.checkpoint import Match
 from exporters.checkpoints.checkpoint import Tensor
 from exporters.checkpoints.named import Named
 from exporters.checkpoints.named import variables
+from exporters.checkpoints.sentence_embedding import CONSTANTS
+from exporters.checkpoints.sentence_embedding import SentenceEmbedding
 from exporters.checkpoints.tensorflow_files import Files
 from exporters.checkpoints.tensorflow_files import damaged
 from exporters.checkpoints.tensorflow_files import nodes
+from exporters.checkpoints.tensorflow_files import of_model
 from exporters.checkpoints.tensorflow_files import parsed
 from exporters.errors import ExportError
 from exporters.saved_model.variables import variable_name
 
 FILE = "saved_model.pb"
-_VOCABULARY = "vocab.txt"
 _LOWER_CASE = "do_lower_case"
-# With which GELU an encoder was traced shows only in the operations of
-# `tf.nn.gelu`.
-_GELUS = {
-  "Gelu/Erf": EXACT_GELU,
-  "Gelu/Erfc": EXACT_GELU,
-  "Gelu/Tanh": "gelu",
-}
 
 
 class SavedModel(Named):
@@ -43,24 +39,44 @@ class SavedModel(Named):
 
   kind = "SavedModel"
 
-  def __init__(self, path: str):
+  def __init__(self, path: str, *, averages: bool | None = None):
     super().__init__(path)
     self._files = Files(path, os.path.join(path, "variables", "variables"))
     self._graph = self._meta_graph()
+    self._keyed = self._files.nodes()
+    self._named = nodes(
+      path, os.path.join(path, FILE), self._graph.object_graph_def
+    )
+    self._averages_of: Mapping[int, int | None] = {}
+    if averages is not False:
+      self._averages_of = averages_lib.of_objects(self._keyed)
     found = list(self._variables())
     counts = Counter(name for name, _ in found)
     self._ambiguous = {name for name, count in counts.items() if count > 1}
-    self._tensors = {
-      name: Tensor(
-        shape=tuple(self._files.shapes[key]),
-        dtype=self._files.dtypes[key].name,
-        read=functools.partial(self._files.array, key),
-      )
-      for name, key in found
-      if key in self._files.shapes and counts[name] == 1
-    }
+    self._tensors: dict[str, Tensor] = {}
+    self._training = set()
+    weights = of_model(self._keyed, {0})
+    for name, node_id in found:
+      source = self._averages_of.get(node_id, node_id)
+      if source is None:
+        self._ambiguous.add(name)
+      elif counts[name] == 1:
+        for tensor in self._tensors_of(self._keyed[source]):
+          self._tensors[name] = tensor
+      if node_id not in weights:
+        self._training.add(name)
     # The name of each variable's tensor, for the items that are matched.
     self._names: Mapping[str, str] = {}
+
+  @property
+  @override
+  def averages(self) -> bool:
+    return bool(self._averages_of)
+
+  @functools.cached_property
+  @override
+  def training(self) -> frozenset[str]:
+    return super().training | self._training
 
   @property
   @override
@@ -107,20 +123,89 @@ class SavedModel(Named):
   @property
   @override
   def vocab_file(self) -> str | None:
-    path = os.path.join(self.path, "assets", _VOCABULARY)
-    return path if tf.io.gfile.exists(path) else None
+    return self._asset("vocab_file")
 
   @functools.cached_property
   @override
   def declared(self) -> dict[str, Any]:
-    found: dict[str, Any] = {}
-    key = f"{_LOWER_CASE}/.ATTRIBUTES/VARIABLE_VALUE"
-    if self._files.shapes.get(key) == [] and self._files.dtypes[key] == tf.bool:
-      found[_LOWER_CASE] = bool(self._files.array(key))
-    kinds = {_GELUS[name] for name in self._operations() if name in _GELUS}
-    if len(kinds) == 1:
-      (found["hidden_activation"],) = kinds
-    return found
+    found = {
+      _LOWER_CASE: self._constant(_LOWER_CASE),
+      "hidden_activation": saved_graph.activation(self._graph.graph_def),
+    }
+    return {name: value for name, value in found.items() if value is not None}
+
+  @property
+  @override
+  def sentence_embedding(self) -> SentenceEmbedding | None:
+    mean, normalize = map(self._constant, CONSTANTS)
+    if mean is not None and normalize is not None:
+      return SentenceEmbedding.from_constants(mean, normalize)
+    if self._is_pooled_output("default"):
+      return None
+    raise ExportError(
+      f"The output 'default' of the SavedModel '{self.path}' is not its "
+      f"pooled_output, and it has no .{CONSTANTS[0]}, which says how to "
+      "compute a sentence's vector. Use the checkpoint that it was made from."
+    )
+
+  def _asset(self, attribute: str) -> str | None:
+    """Returns the path of the file that an attribute holds, if it is one."""
+    assets = dict(enumerate(self._graph.asset_file_def))
+    found = {
+      assets[held.asset.asset_file_def_index].filename
+      for node in self._named
+      for child in node.children
+      for held in [self._named[child.node_id]]
+      if child.local_name == attribute
+      and held.WhichOneof("kind") == "asset"
+      and held.asset.asset_file_def_index in assets
+    }
+    if len(found) != 1:
+      return None
+    # Only its name: what lies elsewhere is not the SavedModel's.
+    name = os.path.basename(found.pop())
+    path = os.path.join(self.path, "assets", name)
+    return path if name and tf.io.gfile.exists(path) else None
+
+  def _is_pooled_output(self, name: str) -> bool:
+    """Whether an output of the signature, if it has that, is pooled_output."""
+    signature = self._graph.signature_def.get("serving_default")
+    outputs = signature.outputs if signature else {}
+    if not {name, "pooled_output"} <= outputs.keys():
+      return True
+    one, other = (
+      saved_graph.origin(self._graph.graph_def, outputs[output].name)
+      for output in (name, "pooled_output")
+    )
+    return one == other
+
+  def _constant(self, attribute: str) -> bool | None:
+    """Returns the bool that an attribute holds; None if there is none.
+
+    A consumer may have put the model into another object before saving it.
+
+    Raises:
+      ExportError: There are several, which differ.
+    """
+    keys = {
+      value.checkpoint_key
+      for node in self._keyed
+      for child in node.children
+      if child.local_name == attribute
+      for value in self._keyed[child.node_id].attributes
+    }
+    found = {
+      bool(self._files.array(key))
+      for key in keys
+      if self._files.shapes.get(key) == []
+      and self._files.dtypes[key] == tf.bool
+    }
+    if len(found) > 1:
+      raise ExportError(
+        f"The SavedModel '{self.path}' has several models with different "
+        f"{attribute}. Save the one to export alone."
+      )
+    return found.pop() if found else None
 
   def _meta_graph(self) -> Any:
     path = os.path.join(self.path, FILE)
@@ -131,31 +216,31 @@ class SavedModel(Named):
       raise damaged(self.path, path, "it has no graph")
     return proto.meta_graphs[0]
 
-  def _operations(self) -> Iterator[str]:
-    """Yields the last two parts of each operation's name in the functions."""
-    for function in self._graph.graph_def.library.function:
-      for node in function.node_def:
-        yield "/".join(node.name.rsplit("/", 2)[1:])
+  def _tensors_of(self, node: Any) -> Iterator[Tensor]:
+    """Yields the tensor of a node in the files of weights, if it has one."""
+    for attribute in node.attributes:
+      key = attribute.checkpoint_key
+      if key in self._files.shapes:
+        yield Tensor(
+          shape=tuple(self._files.shapes[key]),
+          dtype=self._files.dtypes[key].name,
+          read=functools.partial(self._files.array, key),
+        )
 
-  def _variables(self) -> Iterator[tuple[str, str]]:
-    """Yields each variable's name and its key in the files of weights.
+  def _variables(self) -> Iterator[tuple[str, int]]:
+    """Yields each variable's name and its node in the files of weights.
 
     The graph in `saved_model.pb` has the names, the graph in the files of
     weights has the keys; the same attributes lead through both.
     """
-    named = nodes(
-      self.path,
-      os.path.join(self.path, FILE),
-      self._graph.object_graph_def,
-    )
-    keyed = self._files.nodes()
+    named, keyed = self._named, self._keyed
     seen, pending = {0}, [(0, 0)]
     while pending:
       name_id, key_id = pending.pop()
-      if named[name_id].WhichOneof("kind") == "variable":
-        for attribute in keyed[key_id].attributes:
-          name = named[name_id].variable.name.removesuffix(":0")
-          yield _plain(name), attribute.checkpoint_key
+      is_variable = named[name_id].WhichOneof("kind") == "variable"
+      if is_variable and keyed[key_id].attributes:
+        name = named[name_id].variable.name.removesuffix(":0")
+        yield _plain(name), key_id
       keys = {c.local_name: c.node_id for c in keyed[key_id].children}
       for child in named[name_id].children:
         if child.local_name in keys and child.node_id not in seen:

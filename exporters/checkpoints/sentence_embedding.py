@@ -13,11 +13,15 @@ import tensorflow as tf
 
 from exporters.errors import ExportError
 
+_MEAN, _FIRST = "mean", "first"
 # By sentence-transformers' name, ours.
 _POOLING = {
-  "pooling_mode_mean_tokens": "mean",
-  "pooling_mode_cls_token": "first",
+  "pooling_mode_mean_tokens": _MEAN,
+  "pooling_mode_cls_token": _FIRST,
 }
+# Whether the mean is taken, and not the first token; whether it is scaled. Not
+# words: Keras cannot write a variable of strings to an .h5 file.
+CONSTANTS = ("sentence_mean_pooling", "sentence_normalized")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -31,6 +35,17 @@ class SentenceEmbedding:
 
   pooling: str
   normalize: bool
+
+  @property
+  def constants(self) -> dict[str, bool]:
+    """The attributes of a SavedModel that say it: `Published.constants`."""
+    values = (self.pooling == _MEAN, self.normalize)
+    return dict(zip(CONSTANTS, values, strict=True))
+
+  @classmethod
+  def from_constants(cls, mean: bool, normalize: bool) -> SentenceEmbedding:
+    """Returns what the values of `CONSTANTS` say."""
+    return cls(pooling=_MEAN if mean else _FIRST, normalize=normalize)
 
   @classmethod
   def from_pooling_mode(
@@ -64,7 +79,7 @@ class SentenceEmbedding:
     Returns:
       float32 [batch, width].
     """
-    if self.pooling == "first":
+    if self.pooling == _FIRST:
       embedding = sequence_output[:, 0]
     else:
       mask = tf.cast(input_mask, sequence_output.dtype)[:, :, tf.newaxis]

@@ -4,7 +4,7 @@ A TF2 checkpoint and a SavedModel also hold a graph of objects, which says which
 tensor is which attribute of which object.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 import fnmatch
 import os
 import re
@@ -19,6 +19,8 @@ from exporters.checkpoints.checkpoint import readable
 from exporters.errors import ExportError
 
 OBJECT_GRAPH_KEY = "_CHECKPOINTABLE_OBJECT_GRAPH"
+# The steps that an optimizer has taken: of tf_keras, and of its legacy ones.
+_COUNTERS = ("_iterations", "iter")
 
 
 class Files:
@@ -137,6 +139,30 @@ def nodes(path: str, file: str, graph: Any) -> Sequence[Any]:
       if node_id not in known:
         raise damaged(path, file, f"it has no object {node_id}")
   return graph.nodes
+
+
+def of_model(nodes: Sequence[Any], roots: Iterable[int]) -> set[int]:
+  """Returns the ids of the objects at and below `roots` but training's.
+
+  Those are an optimizer, by its attribute's name or by its counter of steps,
+  and what Keras keeps below a compiled model, but does not compute with.
+  """
+  seen: set[int] = set()
+  pending = list(roots)
+  while pending:
+    node_id = pending.pop()
+    if node_id not in seen:
+      seen.add(node_id)
+      pending += [
+        child.node_id
+        for child in nodes[node_id].children
+        if child.local_name not in ("optimizer", "keras_api")
+        and not any(
+          attribute.local_name in _COUNTERS
+          for attribute in nodes[child.node_id].children
+        )
+      ]
+  return seen
 
 
 def damaged(path: str, file: str, reason: Any) -> ExportError:

@@ -13,6 +13,7 @@ import os
 import tensorflow as tf
 from typing_extensions import override
 
+from exporters.checkpoints import averages as averages_lib
 from exporters.checkpoints import weight_maps
 from exporters.checkpoints.checkpoint import Tensor
 from exporters.checkpoints.named import Mapped
@@ -21,16 +22,23 @@ from exporters.errors import ExportError
 
 
 class Tf1(Mapped):
-  """A TF1 checkpoint, given by the prefix of its files."""
+  """A TF1 checkpoint, given by the prefix of its files.
+
+  Args are those of `ObjectBased`.
+  """
 
   kind = "TF1 name-based checkpoint"
 
-  def __init__(self, path: str, prefix: str, files: Files):
+  def __init__(
+    self, path: str, prefix: str, files: Files, *, averages: bool | None = None
+  ):
     super().__init__(path)
     self._prefix = prefix
     self._files = files
     self.weight_map = weight_maps.of_tf1(files.shapes)
-    counts = Counter(map(self.weight_map.plain, files.shapes))
+    scope = self._scope(files.shapes)
+    plain = {n: self.weight_map.plain(n, scope) for n in files.shapes}
+    counts = Counter(plain.values())
     twice = sorted(name for name, count in counts.items() if count > 1)
     if twice:
       raise ExportError(
@@ -38,13 +46,19 @@ class Tf1(Mapped):
         "an encoder's prefix and once without. Use a checkpoint of one model."
       )
     self._tensors = {
-      self.weight_map.plain(name): Tensor(
+      plain[name]: Tensor(
         shape=tuple(shape),
         dtype=files.dtypes[name].name,
         read=functools.partial(files.array, name),
       )
       for name, shape in files.shapes.items()
     }
+
+    if averages is not False:
+      self._averages = averages_lib.of_names(
+        [(n, n) for n in self._tensors if n.endswith(averages_lib.TF1_SUFFIX)],
+        {name: [name] for name in self._tensors},
+      )
 
   @property
   @override

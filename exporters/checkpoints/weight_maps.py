@@ -207,13 +207,13 @@ _PYTORCH_BERT_ROWS = (
 TF1_BERT = WeightMap(
   rows=_TF1_BERT_ROWS,
   parameters=_SAME,
-  prefixes=("bert/",),
+  prefix="bert/",
   transposed=False,
 )
 TF1_ELECTRA = WeightMap(
   rows=(*_TF1_BERT_ROWS, ("embedding_projection/", "embeddings_project/")),
   parameters=_SAME,
-  prefixes=("electra/",),
+  prefix="electra/",
   transposed=False,
   absent=_NO_POOLER,
 )
@@ -221,7 +221,7 @@ TF1_MOBILEBERT = WeightMap(
   rows=_TF1_MOBILEBERT
   + below("transformer_layer_#/", "encoder/layer_#/", _TF1_MOBILEBERT_LAYER),
   parameters=_SAME,
-  prefixes=("bert/",),
+  prefix="bert/",
   transposed=False,
 )
 TF1_ALBERT = WeightMap(
@@ -235,7 +235,7 @@ TF1_ALBERT = WeightMap(
     ),
   ),
   parameters=_SAME,
-  prefixes=("bert/",),
+  prefix="bert/",
   transposed=False,
 )
 
@@ -244,7 +244,7 @@ HUGGING_FACE = {
   "bert": WeightMap(
     rows=_PYTORCH_BERT_ROWS,
     parameters=_PYTORCH,
-    prefixes=("bert.",),
+    prefix="bert.",
     transposed=True,
   ),
   "electra": WeightMap(
@@ -253,7 +253,7 @@ HUGGING_FACE = {
       ("embedding_projection/", "embeddings_project."),
     ),
     parameters=_PYTORCH,
-    prefixes=("electra.",),
+    prefix="electra.",
     transposed=True,
     absent=_NO_POOLER,
   ),
@@ -266,7 +266,7 @@ HUGGING_FACE = {
     )
     + _PYTORCH_ALBERT_HEADS,
     parameters=_PYTORCH,
-    prefixes=("albert.",),
+    prefix="albert.",
     transposed=True,
   ),
   "mobilebert": WeightMap(
@@ -275,7 +275,7 @@ HUGGING_FACE = {
       "transformer_layer_#/", "encoder.layer.#.", _PYTORCH_MOBILEBERT_LAYER
     ),
     parameters=_PYTORCH,
-    prefixes=("mobilebert.",),
+    prefix="mobilebert.",
     transposed=True,
   ),
   # It has no segments: their embeddings, which are added to the others, are 0.
@@ -284,7 +284,7 @@ HUGGING_FACE = {
     + below(_BERT_OURS, "transformer.layer.#.", _PYTORCH_DISTILBERT_LAYER)
     + _PYTORCH_DISTILBERT_HEADS,
     parameters=_PYTORCH,
-    prefixes=("distilbert.",),
+    prefix="distilbert.",
     transposed=True,
     absent=_NO_POOLER | {"type_embeddings/embeddings": _zeros},
   ),
@@ -293,7 +293,7 @@ HUGGING_FACE = {
 
 def of_tf1(tensors: Collection[str]) -> WeightMap:
   """Returns the map for a TF1 checkpoint, told by the names of its tensors."""
-  if any(name.startswith("electra/") for name in tensors):
+  if any("/electra/" in f"/{name}" for name in tensors):
     return TF1_ELECTRA
   if any("/inner_group_0/" in name for name in tensors):
     return TF1_ALBERT

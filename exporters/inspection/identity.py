@@ -21,9 +21,7 @@ _TABLE = r"(?:.*/)?{}_embeddings?(?:/embeddings|/weight)?"
 _QUERY = r".*(?:query|q_lin)/bias"
 _INNER = r".*/(?:intermediate|intermediate/dense|ffn|lin1)/bias"
 # Tensors that are not weights of a model.
-_TRAINING = re.compile(
-  r"optimizer/.*|(?:.*/)?(?:adam_[mv]|save_counter|global_step|position_ids)"
-)
+_COUNTING = re.compile(r"(?:.*/)?(?:save_counter|global_step|position_ids)")
 # The first pattern that is found in any name decides.
 _ARCHITECTURES = (
   ("mobilebert", r"embedding_transformation|kq_shared_bottleneck"),
@@ -92,7 +90,8 @@ def identify(path: str) -> Identity:
   weights = {
     name.replace(".", "/"): tensor
     for name, tensor in checkpoint.tensors.items()
-    if not _TRAINING.fullmatch(name.replace(".", "/"))
+    if name not in checkpoint.training
+    and not _COUNTING.fullmatch(name.replace(".", "/"))
   }
   architecture = next(
     (

@@ -81,8 +81,10 @@ class UnreadFile:
       self._content = f.read()
     self._name = path.rpartition("/")[2]
 
-  def require_size(self, embeddings: int) -> None:
+  def require_size(self, embeddings: int) -> list[str]:
     """Accepts any number of embeddings."""
+    del embeddings
+    return []
 
   def asset(self) -> str:
     """Returns a path to the content that depends only on the content."""

@@ -11,6 +11,7 @@ from exporters.errors import ExportError
 from exporters.fields import paths
 from exporters.saved_model import assets
 from exporters.text import tokenizer_files
+from exporters.text import vocabulary
 
 # By ALBERT's names; a preprocessor needs each.
 SPECIAL_PIECES = ("<pad>", "[CLS]", "[SEP]", "[MASK]")
@@ -30,14 +31,10 @@ class SentencePieceModel:
   content: bytes
   pieces: int
 
-  def require_size(self, embeddings: int) -> None:
-    """Raises `ExportError` unless there is an embedding for each piece."""
-    if self.pieces != embeddings:
-      raise ExportError(
-        f"The SentencePiece model '{self.path}' has {self.pieces} pieces, but "
-        f"the model has embeddings for {embeddings}. Use the one with which "
-        "the model was trained."
-      )
+  def require_size(self, embeddings: int) -> list[str]:
+    """Returns what to say of embeddings without pieces; see `vocabulary`."""
+    what = f"SentencePiece model '{self.path}'"
+    return vocabulary.require_size(what, self.pieces, "pieces", embeddings)
 
   def asset(self) -> str:
     """Returns a path to the content that depends only on the content."""

@@ -39,9 +39,9 @@ class SentencePieceSource:
   lengths: Mapping[str, int]
   words = False
 
-  def require_size(self, embeddings: int) -> None:
-    """Raises `ExportError` unless there is an embedding for each piece."""
-    self.model.require_size(embeddings)
+  def require_size(self, embeddings: int) -> list[str]:
+    """Returns what to say of embeddings without pieces; see `vocabulary`."""
+    return self.model.require_size(embeddings)
 
   def asset(self) -> str:
     """Returns a path to the model that depends only on its content."""

@@ -35,14 +35,10 @@ class Vocabulary:
   content: bytes
   tokens: tuple[str, ...]
 
-  def require_size(self, embeddings: int) -> None:
-    """Raises `ExportError` unless there is an embedding for each token."""
-    if len(self.tokens) != embeddings:
-      raise ExportError(
-        f"The vocabulary '{self.path}' has {len(self.tokens)} tokens, but the "
-        f"model has embeddings for {embeddings}. Use the vocabulary with which "
-        "the model was trained."
-      )
+  def require_size(self, embeddings: int) -> list[str]:
+    """Returns what to say of embeddings without tokens; see `require_size`."""
+    what = f"vocabulary '{self.path}'"
+    return require_size(what, len(self.tokens), "tokens", embeddings)
 
   def asset(self) -> str:
     """Returns a path to the content that depends only on the content."""
@@ -73,6 +69,40 @@ class Vocabulary:
     more = "".join(f"{t}\n" for t in all_tokens[len(self.tokens) :])
     content = self.content.removesuffix(b"\n") + f"\n{more}".encode()
     return dataclasses.replace(self, content=content, tokens=tuple(all_tokens))
+
+
+def require_size(
+  what: str, size: int, pieces: str, embeddings: int
+) -> list[str]:
+  """Returns what to say of a vocabulary for a table of embeddings.
+
+  A table may be longer: trainings pad it to a multiple of 8, 64 or 128, which
+  processors prefer, or leave the size of another model.
+
+  Args:
+    what: The vocabulary, for the error.
+    size: How many tokens it has.
+    pieces: What it calls them.
+    embeddings: How many rows the table has.
+
+  Returns:
+    A sentence about the rows without tokens; nothing if there are none.
+
+  Raises:
+    ExportError: There is no embedding for some token.
+  """
+  if size > embeddings:
+    raise ExportError(
+      f"The {what} has {size} {pieces}, but the model has embeddings for "
+      f"{embeddings}. Use the one with which the model was trained."
+    )
+  if size == embeddings:
+    return []
+  return [
+    f"The vocabulary has {size:,} {pieces}, and the table of embeddings "
+    f"{embeddings:,} rows. No text uses the other {embeddings - size:,}, which "
+    "are usually padding."
+  ]
 
 
 def located(path: str) -> str:

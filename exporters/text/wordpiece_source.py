@@ -52,9 +52,9 @@ class WordPieceSource:
   lengths: Mapping[str, int]
   words = True
 
-  def require_size(self, embeddings: int) -> None:
-    """Raises `ExportError` unless there is an embedding for each token."""
-    self.vocabulary.require_size(embeddings)
+  def require_size(self, embeddings: int) -> list[str]:
+    """Returns what to say of embeddings without tokens; see `vocabulary`."""
+    return self.vocabulary.require_size(embeddings)
 
   def asset(self) -> str:
     """Returns a path to the vocabulary that depends only on its content."""
