@@ -20,6 +20,7 @@ from exporters import checkpoints
 from exporters.fields import types
 from exporters.fields.paths import CheckpointPath as CheckpointPath
 from exporters.fields.paths import FilePath as FilePath
+from exporters.saved_model import overrides
 from exporters.saved_model.published import Hyperparameter as Hyperparameter
 from exporters.saved_model.published import Published as Published
 
@@ -65,6 +66,7 @@ class Exporter(abc.ABC):
 
   def __post_init__(self):
     types.refuse_other_types(self)
+    overrides.compiled_pattern(self.trainable or "")
 
   @abc.abstractmethod
   def build(self) -> Build:

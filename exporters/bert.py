@@ -138,6 +138,7 @@ class BertExporter(base.CheckpointExporter):
       hyperparameters=encoder.hyperparameters(),
       variables=model.variables,
       trainable_variables=model.trainable_variables,
+      api="text encoder",
       constants={"do_lower_case": self.do_lower_case}
       | (embed.constants if embed else {}),
       assets=_assets(tokens_name, tokens),

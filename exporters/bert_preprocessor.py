@@ -163,6 +163,7 @@ class BertPreprocessorExporter(base.Exporter):
     published = on_sentences(
       function=preprocess,
       sub_objects=sub_objects,
+      api="text preprocessor",
       reference=in_python,
       remarks=self._remarks(source),
     )

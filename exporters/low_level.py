@@ -50,6 +50,7 @@ class LowLevelExporter(base.Exporter):
       training=False,
       variables=[factor],
       trainable_variables=[factor],
+      reference=lambda inputs: inputs * self.factor,
       regularization_losses=[lambda: self.l2 * factor**2],
       samples=[np.array([10.0, 20.0], np.float32), np.ones([3, 2], np.float32)],
     )

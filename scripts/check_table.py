@@ -23,6 +23,7 @@ _ROOT = pathlib.Path(__file__).parents[1]
 
 
 def main(argv: Sequence[str]) -> None:
+  """Prints the table."""
   if len(argv) > 1:
     raise app.UsageError(f"What is '{argv[1]}'?")
   with tempfile.TemporaryDirectory() as folder:

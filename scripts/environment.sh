@@ -36,12 +36,43 @@ make_venv() {
   [ "$(cat .venv/stamp 2>/dev/null)" = "$stamp" ] && return
   python=$(find_python) || exit 1
   echo "Installing requirements.txt into .venv (2.5 GB) ..."
-  [ -x .venv/bin/python ] || "$python" -m venv .venv
-  .venv/bin/python -m pip install -qq --disable-pip-version-check \
-    --require-hashes -r scripts/uv.txt
+  [ -x .venv/bin/python ] || "$python" -m venv --without-pip .venv
+  install_uv "$python"
   VIRTUAL_ENV=$PWD/.venv .venv/bin/uv pip sync --quiet --require-hashes \
     requirements.txt scripts/uv.txt "${extras[@]}"
+  compile &
+  COMPILING=$!
   echo "$stamp" >.venv/stamp
+}
+
+install_uv() { # PYTHON
+  local pip=("$1" -m pip)
+  [ -x .venv/bin/uv ] && return
+  # Most Pythons have a pip. To give .venv one of its own takes seconds.
+  if ! "${pip[@]}" --version >/dev/null 2>&1; then
+    .venv/bin/python -m ensurepip >/dev/null
+    pip=(.venv/bin/python -m pip)
+  fi
+  "${pip[@]}" install -qq --disable-pip-version-check --require-hashes \
+    --target .venv/uv -r scripts/uv.txt
+  mv .venv/uv/bin/uv .venv/bin/uv
+  rm -r .venv/uv
+}
+
+# What every export imports, while the weights are on their way. Left to the
+# first imports, two processes would compile the same files at once.
+compile() {
+  local packages
+  packages=$(.venv/bin/python -c \
+    'import sysconfig; print(sysconfig.get_path("purelib"))')
+  (cd "$packages" && "$OLDPWD/.venv/bin/python" -m compileall -qq -j 2 \
+    absl google h5py keras ml_dtypes numpy official/core official/modeling \
+    official/nlp rich scipy tensorflow tensorflow_hub tensorflow_text tf_keras)
+}
+
+# Waits for what `make_venv` began. A file that does not compile is not imported.
+ready() {
+  [ -z "${COMPILING:-}" ] || wait "$COMPILING" || :
 }
 
 fetch_weights() {

@@ -1,11 +1,11 @@
-"""Says what a checkpoint or a SavedModel is, and how to export it.
+"""Says what a model file or a checkpoint is, and how to export it.
 
   python -m scripts.inspect /path/to/bert_model.ckpt
   python -m scripts.inspect --gin /path/to/hugging_face_folder > my_model.gin
 
-Prints its kind, the likely architecture, sizes, heads and parameters, the
-variables as a tree with shapes, and a gin file that exports it. With `--gin`,
-only that file.
+Prints its kind, the likely architecture, sizes, inputs, outputs and
+parameters, the variables as a tree with shapes, and the command or the gin file
+that exports it. With `--gin`, only that file. Nothing in it is run.
 """
 
 from collections.abc import Mapping
@@ -22,91 +22,76 @@ _NUMBER = re.compile(r"\d+")
 
 
 def main(path: str) -> None:
-  """Prints what is known of one checkpoint."""
+  """Prints what is known of one file or folder."""
   program.prepare_tensorflow()
+  from exporters.inspection import report
+
+  found = report.read(path)
+  gin = found.gin or _of_leaf(found.identity)
+  if not _GIN.value:
+    _print(found, gin)
+  elif gin:
+    print(gin, end="")
+  elif found.command:
+    raise ExportError(f"It needs no gin file of its own:\n{found.command}")
+  else:
+    advice = found.advice or (
+      "Start from the most similar leaf below configs/; it must build a model "
+      "with these tensors."
+    )
+    raise ExportError(f"No gin file is known to fit '{path}'. {advice}")
+
+
+def _of_leaf(identity) -> str | None:
+  """Returns a gin file that includes a leaf which builds the same model."""
   from exporters.inspection import gin_file
-  from exporters.inspection import identity as identity_lib
-
-  identity = identity_lib.identify(path.rstrip("/") or path)
-  leaf = gin_file.written(identity) or _of_as_many_parameters(identity)
-  if _GIN.value:
-    if leaf is None:
-      raise ExportError(
-        f"'{path}' is not a text encoder that is known here, and no leaf has "
-        f"{identity.parameters:,} parameters. Start from the most similar leaf "
-        "below configs/."
-      )
-    print(leaf, end="")
-    return
-  _print(identity, leaf)
-
-
-def _of_as_many_parameters(identity) -> str | None:
-  """Returns a gin file that includes a leaf with as many parameters."""
   from scripts import list_configs
 
-  legacy = identity.architecture.startswith("legacy")
-  for path in list_configs.leaves():
-    found = list_configs.Leaf.read(path)
-    if (
-      # A leaf that takes no checkpoint could not export this one.
-      found.checkpoint != "none"
-      and found.parameters == f"{identity.parameters:,}"
-      and ("legacy" in found.name) == legacy
-    ):
-      return (
-        f"# It has as many parameters as configs/{found.name}.gin.\n\n"
-        f"include 'configs/{found.name}.gin'\n\n"
-        f"CHECKPOINT = {identity.path!r}\n"
-      )
+  for path in list_configs.leaves() if identity else ():
+    # Building takes seconds, so only those of as many parameters.
+    if list_configs.Leaf.read(path).parameters == f"{identity.parameters:,}":
+      leaf = str(path.relative_to(list_configs.ROOT))
+      text = gin_file.of_leaf(leaf, identity)
+      if text:
+        return text
   return None
 
 
-def _print(identity, leaf: str | None) -> None:
+def _print(found, gin: str | None) -> None:
   from rich.console import Console
   from rich.text import Text
   from rich.tree import Tree
 
   console = Console(highlight=False, soft_wrap=True)
-  facts = dict(_facts(identity))
-  width = max(map(len, facts))
-  for name, value in facts.items():
-    value = _printable(str(value))
+  facts = [(_printable(n), _printable(value)) for n, value in found.facts]
+  width = max(len(name) for name, _ in facts)
+  for name, value in facts:
     console.print(Text.assemble((f"{name:{width}}", "bold"), f"  {value}"))
-  tree = Tree(Text(identity.path), guide_style="dim")
-  _add(tree, _nested(identity.tensors))
-  console.print(tree)
-  if leaf:
+  if found.tensors:
+    tree = Tree(Text(_printable(found.path)), guide_style="dim")
+    _add(tree, _nested(found.tensors))
+    console.print(tree)
+  if gin:
     console.rule("a gin file that exports it", align="left")
     # Unformatted, so that it can be copied.
-    console.out(leaf, highlight=False)
+    console.out(gin, highlight=False)
+  elif found.command:
+    console.rule("the command that exports it", align="left")
+    console.out(found.command, highlight=False)
+  elif found.advice:
+    console.print(f"\n{_printable(found.advice)}", markup=False)
 
 
-def _facts(identity):
-  yield "kind", identity.kind
-  yield "architecture", identity.architecture
-  for name, value in identity.sizes.items():
-    note = " (assumed: the file does not say)"
-    yield _printable(name), f"{value}{note * (name in identity.guessed)}"
-  yield "heads", ", ".join(identity.heads) or "none"
-  yield "parameters", f"{identity.parameters:,}"
-  yield "dtype", ", ".join(identity.dtypes)
-  yield "tensors", len(identity.tensors)
-  if identity.training:
-    yield "for training only", identity.training
-
-
-def _nested(tensors) -> dict:
+def _nested(tensors: Mapping[str, str]) -> dict:
   """Returns a tree of dicts by the parts of names, with texts at its ends."""
   root: dict = {}
-  for name, tensor in sorted(tensors.items(), key=_natural):
+  for name, text in sorted(tensors.items(), key=_natural):
     *folders, last = re.split(r"[/.]", _printable(name))
     node = root
     for folder in folders:
       # A name may be a tensor and a folder: `bias` beside `bias/adam_m`.
       node = node.setdefault(f"{folder}/", {})
-    shape = "x".join(map(str, tensor.shape)) or "scalar"
-    node[last] = f"{shape} {tensor.dtype}"
+    node[last] = text
   return root
 
 
@@ -143,4 +128,4 @@ def _add(tree, node: Mapping) -> None:
 
 
 if __name__ == "__main__":
-  program.run(main, modules=[], arguments=["CHECKPOINT"])
+  program.run(main, modules=[], arguments=["PATH"])

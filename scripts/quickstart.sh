@@ -11,6 +11,7 @@ source scripts/environment.sh
 target=${1:-quickstart}
 make_venv
 fetch_weights
+ready
 
 export_once() { # MODULE LEAF
   if [ ! -e "$target/$2" ]; then
@@ -18,8 +19,17 @@ export_once() { # MODULE LEAF
       --gin_bindings="CHECKPOINT = '$WEIGHTS'" --export_path="$target/$2"
   fi
 }
+# Beside each other; what the second one says comes after the first.
+said=$(mktemp)
+trap 'rm -f "$said"; jobs -p | xargs -r kill' EXIT
+export_once bert_preprocessor all_minilm_l6_v2_preprocess >"$said" 2>&1 &
 export_once bert all_minilm_l6_v2
-export_once bert_preprocessor all_minilm_l6_v2_preprocess
+failed=0
+wait "$!" || failed=1
+cat "$said"
+[ "$failed" = 0 ]
+rm "$said"
+trap - EXIT
 
 # A consumer: `-I` keeps this repository off the path, in another directory.
 python=$PWD/.venv/bin/python

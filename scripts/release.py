@@ -56,25 +56,28 @@ def main() -> None:
   from exporters.release import git_commit
   from exporters.release import signing
 
-  code = git_commit.read_commit()
+  commit = git_commit.read_commit()
   if _STRICT.value:
-    code.refuse_dirty()
+    commit.refuse_dirty()
   if _SIGN_KEY.value:
     signing.refuse_unusable(_SIGN_KEY.value)
   with progress.Progress() as shown:
-    done, released = _release(code, shown.announce)
-  rows = []
-  for one in released:
-    archive = f"{one.page.handle}.tar.gz"
-    rows.append(("archive", f"{_RELEASE_DIR.value}/{archive}"))
-    rows.append(("sha256", one.digests[archive]))
+    done, released = _release(commit, shown.announce)
+  rows = [
+    [
+      ("archive", one.archive),
+      ("sha256", one.digests[f"{one.page.handle}.tar.gz"]),
+      ("report", one.report),
+    ]
+    for one in released
+  ]
   from exporters.command_line import summary
 
   summary.show(done, verbose=recipe_flags.VERBOSE.value, more=rows)
 
 
-def _release(code, announce):
-  # TensorFlow is imported here, below the clock.
+def _release(commit, announce):
+  # TensorFlow is imported here, while the clock is shown.
   program.prepare_tensorflow()
   from exporters.life_cycle import exporting
   from exporters.release import provenance
@@ -83,14 +86,13 @@ def _release(code, announce):
   from exporters.release import signing
 
   recipe = recipe_flags.load()
-  record = provenance.Recorder(recipe.exporter, code)
+  record = provenance.Recorder(recipe.exporter, commit)
   stages = exporting.Stages(announce)
 
-  def finish(one):
-    files = [record(one), f"{one.folder}.tar.gz"]
-    report.write(one, stages.seconds)
+  def prove(one):
+    report.write(one, record(one), stages.seconds)
     if _SIGN_KEY.value:
-      for file in files:
+      for file in (one.archive, one.provenance):
         signing.sign(file, _SIGN_KEY.value)
 
   return publish.release(
@@ -98,7 +100,7 @@ def _release(code, announce):
     release_dir=_RELEASE_DIR.value,
     level=recipe_flags.CHECKS.value,
     stages=stages,
-    finish=finish,
+    prove=prove,
   )
 
 

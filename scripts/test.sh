@@ -6,6 +6,11 @@ source scripts/environment.sh
 
 make_venv
 fetch_weights
+ready
 .venv/bin/ruff check --quiet .
 .venv/bin/ruff format --check --quiet .
-.venv/bin/python -m pytest --numprocesses=2 --dist=loadscope "$@"
+.venv/bin/mypy --no-error-summary
+.venv/bin/lint-imports --no-logo >.cache/import-linter.log ||
+  fail "$(cat .cache/import-linter.log)"
+.venv/bin/python -m pytest --numprocesses=2 --dist=loadscope \
+  --no-loadscope-reorder "$@"

@@ -1,37 +1,69 @@
 """Runs the snippets of pages as they stand, as a reader would.
 
-  python -I tests/consumer_of_pages.py RELEASE_DIR SCRATCH HANDLE...
+  python -I tests/consumer_of_pages.py RELEASE_DIR SCRATCH TEXT HANDLE...
 
-TF Hub's cache answers for tfhub.dev: it holds a link to each released model.
-What a page's snippets write goes to a folder of its own below the scratch one.
+TEXT is "page" for the page on tfhub.dev, and "card" for the one on Kaggle. TF
+Hub's cache answers for tfhub.dev: it holds a link to each released model. A
+module in place of kagglehub answers for Kaggle. What a page's snippets write
+goes to a folder of its own below the scratch one.
 """
 
 import hashlib
+import json
 import os
 import pathlib
 import re
 import sys
+import types
 
 
-def main(release_dir: str, scratch: str, *handles: str) -> None:
+def main(release_dir: str, scratch: str, text: str, *handles: str) -> None:
+  root = pathlib.Path(release_dir)
   os.environ["TFHUB_CACHE_DIR"] = scratch
+  sys.modules["kagglehub"] = _kagglehub(root)
   for handle in handles:
-    publisher, _, name = handle.partition("/")
-    page = f"{release_dir}/assets/docs/{publisher}/models/{name}.md"
-    text = pathlib.Path(page).read_text()
-    for url in re.findall(r'"(https://tfhub\.dev/[^"]+)"', text):
+    page = _page(root, handle) if text == "page" else _card(root, handle)
+    for url in re.findall(r'"(https://tfhub\.dev/[^"]+)"', page):
       link = os.path.join(scratch, hashlib.sha1(url.encode()).hexdigest())
       if not os.path.lexists(link):
-        model = url.removeprefix("https://tfhub.dev/")
-        os.symlink(os.path.join(release_dir, model), link)
+        os.symlink(root / url.removeprefix("https://tfhub.dev/"), link)
     folder = os.path.join(scratch, handle)
     os.makedirs(folder)
     os.chdir(folder)
-    snippets = re.findall(r"^```python\n(.*?)^```", text, re.M | re.S)
+    snippets = re.findall(r"^```python\n(.*?)^```", page, re.M | re.S)
     names = {"__name__": "reader"}
     for snippet in snippets:
-      exec(compile(snippet, page, "exec"), names)
+      try:
+        exec(compile(snippet, handle, "exec"), names)
+      except Exception as e:
+        raise AssertionError(f"{handle}:\n{snippet}") from e
     print(f"{handle}: {len(snippets)} snippets ran")
+
+
+def _page(root: pathlib.Path, handle: str) -> str:
+  publisher, _, name = handle.partition("/")
+  path = root / f"assets/docs/{publisher}/models/{name}.md"
+  return path.read_text(encoding="utf-8")
+
+
+def _card(root: pathlib.Path, handle: str) -> str:
+  return _metadata(root / handle / "model-instance-metadata.json")["usage"]
+
+
+def _metadata(path: pathlib.Path) -> dict:
+  return json.loads(path.read_text(encoding="utf-8"))
+
+
+def _kagglehub(root: pathlib.Path) -> types.ModuleType:
+  """Returns a module that finds a variation where it was released."""
+  folders = {}
+  for path in root.rglob("model-instance-metadata.json"):
+    of = _metadata(path)
+    parts = of["ownerSlug"], of["modelSlug"], of["framework"]
+    folders["/".join((*parts, of["instanceSlug"]))] = str(path.parent)
+  module = types.ModuleType("kagglehub")
+  module.model_download = folders.__getitem__
+  return module
 
 
 if __name__ == "__main__":

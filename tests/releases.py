@@ -89,12 +89,23 @@ def run_elsewhere(root: pathlib.Path, module: str, *args: str) -> str:
 
 
 def run_snippets(
-  release_dir: pathlib.Path, scratch: pathlib.Path, handles: Sequence[str]
+  release_dir: pathlib.Path,
+  scratch: pathlib.Path,
+  handles: Sequence[str],
+  text: str = "page",
 ) -> str:
-  """Runs the snippets of pages in one fresh process; returns what it prints."""
+  """Runs the snippets of pages in one fresh process; returns what it prints.
+
+  Args:
+    release_dir: Where the models were released.
+    scratch: An empty folder.
+    handles: Their handles.
+    text: "page" for their pages, "card" for their cards on Kaggle.
+  """
   program = str(command.ROOT / "tests/consumer_of_pages.py")
+  arguments = [str(release_dir), str(scratch), text, *handles]
   done = subprocess.run(
-    [sys.executable, "-I", program, str(release_dir), str(scratch), *handles],
+    [sys.executable, "-I", program, *arguments],
     cwd="/",
     env=command.environment(),
     capture_output=True,

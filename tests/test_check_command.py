@@ -13,14 +13,18 @@ def test_a_model_that_keeps_the_specification(tmp_path):
   )
   done = command.run("scripts.check", "--checks=basic", str(path))
   assert (
-    "same numbers as the reference: not applicable; there is no" in done.stdout
+    "same numbers as the reference: not applicable; unknown without the "
+    "reference" in done.stdout
   )
   assert "gradients: passed" in done.stdout
   assert "  ! " not in done.stdout
 
 
 def test_probabilities_in_place_of_logits(tmp_path):
-  """As a tf_keras classifier is usually saved: the defects are named."""
+  """As a tf_keras classifier is usually saved: its deviations are named.
+
+  Nobody claims that it follows the API, so they are no failures.
+  """
   model = tf_keras.Sequential(
     [
       tf_keras.Input([16, 16, 3]),
@@ -32,7 +36,8 @@ def test_probabilities_in_place_of_logits(tmp_path):
   done = command.run(
     "scripts.check", "--checks=basic", str(tmp_path / "model"), check=False
   )
-  assert done.returncode == 1
+  assert done.returncode == 0
+  assert "specification: images: does not follow" in done.stdout
   shown = " ".join(done.stdout.split())
   assert "the outputs are probabilities: positive, with the sum 1" in shown
   assert '"maps the pixels of an image to linear scores (logits)"' in shown
@@ -48,7 +53,8 @@ def test_a_call_without_a_batch_dimension_of_its_own(tmp_path):
   done = command.run(
     "scripts.check", "--checks=basic", str(tmp_path / "model"), check=False
   )
-  assert done.returncode == 1
+  assert done.returncode == 0
+  assert "specification: batch size: does not follow" in done.stdout
   assert "the input has shape (8, 2)" in done.stdout
   assert "an output is called output_0" in done.stdout
 

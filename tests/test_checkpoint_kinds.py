@@ -366,17 +366,21 @@ class TestWaysIn:
     assert differing == {"saved_model.pb", "fingerprint.pb"}
 
   def test_what_was_looked_for(self, tmp_path):
-    (tmp_path / "notes.txt").write_text("not a checkpoint")
     with pytest.raises(ExportError) as error:
-      restored(tmp_path / "notes.txt")
+      restored(tmp_path / "model")
     for file in (
-      "notes.txt.index",
+      ".index",
       ".weights.h5",
       "saved_model.pb",
       "pytorch_model.bin",
       "model.safetensors.index.json",
     ):
       assert file in str(error.value)
+
+  def test_a_file_of_another_kind(self, tmp_path):
+    (tmp_path / "notes.txt").write_text("not a checkpoint")
+    with pytest.raises(ExportError, match="not a checkpoint, but a text file"):
+      restored(tmp_path / "notes.txt")
 
 
 class TestIdentified:

@@ -200,9 +200,8 @@ class TestSlots:
     names = checkpoint_files.tf1_names(tensors | more)
     checkpoint_files.save_tf1(tmp_path / "model.ckpt", names)
     checkpoint = checkpoints.open_checkpoint(str(tmp_path / "model.ckpt"))
-    model = small_bert.encoder()
     with pytest.raises(ExportError, match=r"\+ encoder/layer_2/"):
-      checkpoints.restore(checkpoint, {"encoder": model})
+      checkpoints.restore(checkpoint, {"encoder": small_bert.encoder()})
 
   def test_an_optimizer_of_another_name(self, tmp_path):
     """In a TF2 checkpoint, where its attribute can have any."""

@@ -90,7 +90,9 @@ def good_classifier() -> Published:
   )
   exporter = keras_model.KerasModelExporter(model_function=lambda: model)
   published = exporter.build().published[""]
-  return dataclasses.replace(published, outputs=("logits", "default"))
+  return dataclasses.replace(
+    published, outputs=("logits", "default"), api="image"
+  )
 
 
 @pytest.fixture

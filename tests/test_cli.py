@@ -1,6 +1,8 @@
 """The command line: what a person reads, and the exit code."""
 
 import os
+import re
+import tomllib
 
 import pytest
 import tensorflow as tf
@@ -12,7 +14,7 @@ from tests import small_bert
 
 def test_help_shows_the_module_and_its_flags_without_tensorflow():
   done = command.run("exporters.bert", "--help", check=False, fresh=True)
-  assert done.stdout.startswith("Exports BERT: a core model is published")
+  assert done.stdout.startswith("Exports BERT: restores a pretrainer")
   for flag in (
     "gin_file",
     "gin_bindings",
@@ -22,6 +24,40 @@ def test_help_shows_the_module_and_its_flags_without_tensorflow():
   ):
     assert f"--{flag}" in done.stdout.replace("--[no]", "--")
   assert done.stderr == ""
+
+
+# Modules that run as commands, by what they call. Those in `official` call the
+# same, but Model Garden's packages import TensorFlow before them.
+_COMMANDS = [
+  ".".join(path.relative_to(command.ROOT).with_suffix("").parts)
+  for folder in ("exporters", "scripts")
+  for path in sorted((command.ROOT / folder).rglob("*.py"))
+  if re.search(
+    r'\nif __name__ == "__main__":\n.*?(program|export_command)\.run\(',
+    path.read_text(),
+    re.S,
+  )
+]
+
+
+def test_there_are_commands():
+  assert len(_COMMANDS) >= 17
+  assert {"exporters.bert", "scripts.release"} <= {*_COMMANDS}
+
+
+@pytest.mark.parametrize("module", _COMMANDS)
+def test_the_version_is_shown_before_anything_heavy(
+  module, tmp_path, monkeypatch
+):
+  for heavy in ("numpy", "tensorflow"):
+    (tmp_path / f"{heavy}.py").write_text("raise AssertionError(__name__)")
+  monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+  done = command.run(module, "--version", check=False, fresh=True)
+  project = tomllib.loads((command.ROOT / "pyproject.toml").read_text())
+  assert done.returncode == 0, done.stderr
+  assert done.stdout == (
+    f"model-garden-exporter {project['project']['version']}\n"
+  )
 
 
 def failure(module: str, *flags: str) -> str:
@@ -163,3 +199,19 @@ def test_what_cannot_be_is_one_error(tmp_path, flag, message):
   )
   assert f"error: {message}" in stderr
   assert os.listdir(tmp_path) == []
+
+
+def test_the_summary_says_what_an_exporter_remarks(tmp_path):
+  """A table of embeddings that was padded from 38 rows to 40."""
+  bindings = INSTANCES["bert"].write_inputs(tmp_path)
+  small_bert.write_vocabulary(tmp_path / "vocab.txt", small_bert.TOKENS[:-2])
+  done = command.export(
+    "bert",
+    small_bert.GIN_FILE,
+    tmp_path / "model",
+    "--checks=none",
+    bindings=bindings,
+  )
+  assert re.search(
+    r"^note +The model has .* the last 2 are padding", done.stdout, re.M
+  )

@@ -48,6 +48,7 @@ _AFFINE = {
     "    published = base.Published(\n"
   ),
   "inputs * factor,\n": "inputs * factor + offset,\n",
+  "inputs * self.factor,\n": "inputs * self.factor + self.offset,\n",
   "variables=[factor]": "variables=[factor, offset]",
 }
 # The embedding of a text becomes the vector of its first token.

@@ -514,7 +514,7 @@ class TestIdentified:
 
   def test_one_number_is_no_template(self, tmp_path):
     identity = _identity(tmp_path / "ckpt", x=[])
-    assert inspect._of_as_many_parameters(identity) is None
+    assert inspect._of_leaf(identity) is None
 
   def test_characters_that_a_terminal_obeys(self, tmp_path):
     _identity(tmp_path / "ckpt", **{"\x1b[31m\nred[/x]": [2]})

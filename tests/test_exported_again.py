@@ -245,7 +245,6 @@ class TestActivation:
     with pytest.raises(ExportError, match=f"'{other}' in the gin file, '"):
       again.build()
 
-
   def test_a_head_has_another(self, tmp_path):
     folder = sentence_encoder(tmp_path / "folder")
     reusable.write(published(folder), str(tmp_path / "first"))

@@ -2,17 +2,24 @@
 
 import dataclasses
 import json
+import re
 
 from hypothesis import given
 from hypothesis import settings
 from hypothesis import strategies as st
+import numpy as np
 import pytest
+import tensorflow as tf
 
 from exporters.errors import ExportError
-from exporters.release import cards
+from exporters.life_cycle import exporting
 from exporters.release import kaggle
 from exporters.release import page as page_lib
+from exporters.release import publish
+from exporters.release import samples
+from exporters.release import texts
 from exporters.release import tfhub
+from exporters.release import validation
 from exporters.saved_model import description
 from exporters.saved_model import object_graph
 
@@ -26,6 +33,16 @@ _PAGE = page_lib.Page(
   asset_root="https://example.com/models",
   changelog={1: "Initial release."},
   kaggle=page_lib.Kaggle(owner="example", title="Small BERT"),
+)
+
+_ARTIFACT = exporting.Artifact(
+  path="",
+  size=1234,
+  parameters=6,
+  trainable=6,
+  results=(),
+  remarks=["Rare words become <unk>."],
+  sample=np.ones([1, 2], np.float32),
 )
 
 _GOOD = """\
@@ -94,8 +111,41 @@ def test_a_page_that_breaks_a_rule_is_refused(old, new):
 
 
 def test_a_value_off_a_list_is_refused_with_the_nearest():
-  with pytest.raises(ExportError, match="knows no license.*'apache-2.0'"):
-    cards.refuse_invalid(dataclasses.replace(_PAGE, license="apache-2"))
+  with pytest.raises(
+    ExportError, match="does not know the license.*'apache-2.0'"
+  ):
+    validation.refuse_invalid(dataclasses.replace(_PAGE, license="apache-2"))
+
+
+def test_all_mistakes_at_once():
+  page = dataclasses.replace(
+    _PAGE,
+    publisher="No One",
+    description="No full stop",
+    license="apache-2",
+    task="multiplying",
+    asset_root="nowhere",
+    version=2,
+    activation="tanh",
+    kaggle=page_lib.Kaggle(owner="An Owner", title=" "),
+  )
+  with pytest.raises(ExportError) as error:
+    validation.refuse_invalid(page)
+  first, *lines = str(error.value).splitlines()
+  assert first == f"There are {len(lines)} mistakes:"
+  for mistake in (
+    "line 1 must be `# Module PUBLISHER/NAME/VERSION`",
+    "line 2 must be a description",
+    "does not know the license 'apache-2'",
+    "does not know the task 'multiplying'",
+    "is not an address",
+    "does not mention version 2",
+    "activation = 'tanh' must be",
+    "Kaggle has no name for the licence 'apache-2'",
+    "page.Kaggle.owner = 'An Owner' is not a slug",
+    "page.Kaggle.title is empty",
+  ):
+    assert sum(mistake in line for line in lines) == 1, mistake
 
 
 @settings(max_examples=300, deadline=None)
@@ -129,7 +179,7 @@ def test_every_name_that_the_rules_allow_makes_a_page(
     language=language,
     changelog={version: "A release."},
   )
-  parsed = tfhub.read(cards.model_page(page, _described()))
+  parsed = tfhub.read(texts.rendered(page, _described(), _ARTIFACT).page)
   assert parsed.handle == f"{publisher}/{name}/{version}"
   assert parsed.metadata.get("language", []) == language
 
@@ -159,29 +209,80 @@ def _described() -> description.Description:
 
 
 def test_what_stands_in_the_artifact_stands_on_the_page():
-  text = cards.model_page(_PAGE, _described())
-  assert "| parameters | 6, of which 6 can be trained |" in text
+  text = texts.rendered(_PAGE, _described(), _ARTIFACT).page
+  assert "| parameters | 6 (all trainable) |" in text
   assert "| size | 1,234 bytes |" in text
   assert "| `rate` | 0.5 |" in text
   assert "| custom operations | TFText>RoundRobinTrim |" in text
-  assert "carries 2 regularization losses" in text
+  assert "has 2 regularization losses" in text
   assert "`[batch, 2]`, float32" in text
+  # As Markdown, which may hold HTML.
+  assert "## Limitations\n\n* Rare words become &lt;unk>.\n" in text
 
 
 def test_the_changelog_speaks_of_the_version():
-  with pytest.raises(ExportError, match="changelog says nothing of version 2"):
-    cards.refuse_invalid(dataclasses.replace(_PAGE, version=2))
+  with pytest.raises(ExportError, match="changelog does not mention version 2"):
+    validation.refuse_invalid(dataclasses.replace(_PAGE, version=2))
 
 
 def test_publisher_and_collection_pages_follow_the_rules():
   page = dataclasses.replace(_PAGE, collection="bert")
-  model = cards.model_page(page, _described())
+  model = texts.rendered(page, _described(), _ARTIFACT).page
   other = dataclasses.replace(page, version=10, changelog={10: "Later."})
-  texts = [cards.model_page(other, _described()), model]
-  collection = cards.collection_page(page, texts)
+  models = [texts.rendered(other, _described(), _ARTIFACT).page, model]
+  collection = texts.collection_page(page, models)
   assert collection.startswith("# Collection example/bert/1\n")
   assert collection.index("A-2/1]") < collection.index("A-2/10]")
-  assert cards.publisher_page(page).startswith("# Publisher example\n")
+  publisher = texts.rendered(page, _described(), _ARTIFACT).publisher
+  assert publisher.startswith("# Publisher example\n")
+
+
+# ---------------------------------------------------------------------------
+# Inputs in snippets.
+
+
+@pytest.mark.parametrize(
+  "sample",
+  [
+    np.float32(2.0),
+    np.ones([2, 3], np.float32),
+    np.ones([2], np.float64),
+    np.array([[3, 0]], np.int32),
+    np.array([[3, -7]], np.int64),
+    np.arange(40, dtype=np.int64),
+    np.zeros([40], np.int32),
+    np.full([5, 5], 200, np.uint8),
+    np.ones([5, 5], np.complex64),
+    np.array([True, False]),
+    np.array([['say "hi"', "\\n", "東京"]]),
+    np.full([20], b"\xff\x00"),
+    {"a/b": np.ones([1], np.float16), "c": [np.array([1]), np.array(["d"])]},
+    tf.ragged.constant([[[1, 2], []], [[3]]]),
+    tf.ragged.constant([["a"], []], row_splits_dtype=tf.int32),
+    tf.RaggedTensor.from_row_lengths(np.ones([3, 2], np.float32), [1, 2]),
+    tf.sparse.from_dense([[0.0, 1.0], [2.0, 0.0]]),
+    tf.sparse.from_dense(["", "a"]),
+  ],
+)
+def test_an_input_in_a_snippet_is_like_the_one_that_was_checked(sample):
+  written = eval(samples.code(sample), {"tf": tf})
+  sample = tf.nest.map_structure(
+    tf.convert_to_tensor, sample, expand_composites=True
+  )
+  tf.nest.assert_same_structure(written, sample, expand_composites=True)
+  if isinstance(sample, tf.SparseTensor):  # Which ones are 0 may differ.
+    written, sample = map(tf.sparse.to_dense, (written, sample))
+  for found, want in zip(
+    tf.nest.flatten(written, expand_composites=True),
+    tf.nest.flatten(sample, expand_composites=True),
+    strict=True,
+  ):
+    assert (found.shape, found.dtype) == (want.shape, want.dtype)
+    if found.dtype.is_integer:
+      # A model may not know a larger one.
+      assert np.max(found) <= np.max(want)
+    if found.dtype == tf.string:
+      assert set(np.ravel(found)) <= set(np.ravel(want))
 
 
 # ---------------------------------------------------------------------------
@@ -206,7 +307,10 @@ def test_kaggles_own_client_finds_what_it_requires(tmp_path, monkeypatch):
   monkeypatch.setenv("KAGGLE_KEY", "none")
   from kaggle.api import kaggle_api_extended
 
-  kaggle.write(_PAGE, _described(), str(tmp_path))
+  for name, text in texts.rendered(
+    _PAGE, _described(), _ARTIFACT
+  ).kaggle.items():
+    (tmp_path / name).write_text(text)
   client = kaggle_api_extended.KaggleApi()
   for file, required in (
     (
@@ -224,30 +328,125 @@ def test_kaggles_own_client_finds_what_it_requires(tmp_path, monkeypatch):
       assert client.get_or_fail(content, key) not in (None, "")
 
 
-def test_kaggles_metadata_say_what_the_page_says(tmp_path):
-  kaggle.write(_PAGE, _described(), str(tmp_path))
-  model = json.loads((tmp_path / kaggle.MODEL).read_text())
-  instance = json.loads((tmp_path / kaggle.INSTANCE).read_text())
+def test_kaggles_metadata_say_what_the_page_says():
+  rendered = texts.rendered(_PAGE, _described(), _ARTIFACT)
+  model = json.loads(rendered.kaggle[kaggle.MODEL])
+  instance = json.loads(rendered.kaggle[kaggle.INSTANCE])
   assert model["slug"] == "bert-en-uncased-l-2-h-128-a-2"
   assert model["isPrivate"] is True
   assert instance["modelSlug"] == model["slug"]
   assert instance["framework"] == "tensorFlow2"
   assert instance["licenseName"] == "Apache 2.0"
   assert instance["fineTunable"] is True
-  assert instance["usage"] in cards.model_page(_PAGE, _described())
-  assert kaggle.handle(_PAGE) == (
+  assert _prose(instance["usage"]) == _prose(rendered.card)
+  assert rendered.card in rendered.page
+  assert model["description"].endswith(instance["usage"])
+  assert kaggle.address(_PAGE) == (
     "example/bert-en-uncased-l-2-h-128-a-2/tensorFlow2/default"
   )
+
+
+def _prose(text: str) -> str:
+  """Returns a text without snippets and the line on Kaggle's address."""
+  text = re.sub(r"^```python\n.*?^```\n", "", text, flags=re.M | re.S)
+  return re.sub(r"Once the model is public.*?\n\n", "", text, flags=re.S)
+
+
+@pytest.mark.parametrize(
+  ("base", "kind", "handle", "address"),
+  [
+    ("", "Unspecified", "", ""),
+    ("g/bert/keras/base", "KaggleVariant", "g/bert/keras/base", ""),
+    ("https://h.co/b", "ExternalVariant", "", "https://h.co/b"),
+  ],
+)
+def test_the_fields_that_kaggle_shows_can_be_bound(base, kind, handle, address):
+  stated = dataclasses.replace(
+    _PAGE.kaggle,
+    subtitle="Of two layers",
+    provenance_sources="Wikipedia.",
+    base_model=base,
+  )
+  files = texts.rendered(
+    dataclasses.replace(_PAGE, kaggle=stated), _described(), _ARTIFACT
+  ).kaggle
+  model = json.loads(files[kaggle.MODEL])
+  instance = json.loads(files[kaggle.INSTANCE])
+  assert model["subtitle"] == "Of two layers"
+  assert model["provenanceSources"] == "Wikipedia."
+  assert instance["modelInstanceType"] == kind
+  assert instance["baseModelInstance"] == handle
+  assert instance["externalBaseModelUrl"] == address
+
+
+@pytest.mark.parametrize(
+  ("preprocessor", "stated", "expected"),
+  [
+    (None, None, None),
+    ("example/a_b/c/3", None, "example/a-b-c/tensorFlow2/default"),
+    ("google/a_b/3", None, None),
+    ("google/a_b/3", "google/a/tensorFlow2/b", "google/a/tensorFlow2/b"),
+  ],
+)
+def test_a_preprocessor_has_a_handle_of_kaggle(preprocessor, stated, expected):
+  page = dataclasses.replace(
+    _PAGE,
+    preprocessor=preprocessor,
+    kaggle=dataclasses.replace(_PAGE.kaggle, preprocessor=stated),
+  )
+  assert kaggle.preprocessor(page) == expected
+
+
+def test_another_handle_than_that_of_the_released_preprocessor_is_refused(
+  tmp_path,
+):
+  preprocessor = dataclasses.replace(
+    _PAGE,
+    name="preprocess",
+    kaggle=page_lib.Kaggle(owner="example", title="T", variation="text"),
+  )
+  folder = tmp_path / preprocessor.handle
+  folder.mkdir(parents=True)
+  files = texts.rendered(preprocessor, _described(), _ARTIFACT).kaggle
+  (folder / kaggle.INSTANCE).write_text(files[kaggle.INSTANCE])
+  page = dataclasses.replace(_PAGE, preprocessor=preprocessor.handle)
+  with pytest.raises(ExportError) as raised:
+    publish.refuse_other_handle(page, str(tmp_path))
+  assert "as 'example/preprocess/tensorFlow2/text'" in str(raised.value)
+  assert "name 'example/preprocess/tensorFlow2/default'" in str(raised.value)
+  stated = dataclasses.replace(
+    _PAGE.kaggle, preprocessor="example/preprocess/tensorFlow2/text"
+  )
+  page = dataclasses.replace(page, kaggle=stated)
+  publish.refuse_other_handle(page, str(tmp_path))
+
+
+def test_an_owner_may_have_an_underscore():
+  stated = page_lib.Kaggle(owner="an_owner-1", title="T")
+  assert not [*kaggle.mistakes(dataclasses.replace(_PAGE, kaggle=stated))]
 
 
 @pytest.mark.parametrize(
   ("changes", "reason"),
   [
     ({"license": "epl-2.0"}, "no name for the licence 'epl-2.0'"),
-    ({"kaggle": page_lib.Kaggle(owner="An Owner", title="T")}, "is no slug"),
+    ({"kaggle": page_lib.Kaggle(owner="An Owner", title="T")}, "is not a slug"),
     ({"kaggle": page_lib.Kaggle(owner="owner", title=" ")}, "title is empty"),
+    *(
+      ({"kaggle": page_lib.Kaggle(owner="o", title="T", slug=slug)}, "a slug")
+      for slug in ("a--b", "-a", "a-", "a_b", "A")
+    ),
+    ({"kaggle": page_lib.Kaggle(owner="a__b", title="T")}, "not a slug"),
+    (
+      {"kaggle": page_lib.Kaggle(owner="o", title="T", base_model="bert")},
+      "neither a handle",
+    ),
+    (
+      {"kaggle": page_lib.Kaggle(owner="o", title="T", preprocessor="a/b/1")},
+      "not a handle",
+    ),
   ],
 )
 def test_what_kaggle_would_refuse_is_refused(changes, reason):
   with pytest.raises(ExportError, match=reason):
-    kaggle.refuse_invalid(dataclasses.replace(_PAGE, **changes))
+    validation.refuse_invalid(dataclasses.replace(_PAGE, **changes))

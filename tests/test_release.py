@@ -25,11 +25,15 @@ from exporters import recipe as recipe_lib
 from exporters.checks import numbers
 from exporters.errors import ExportError
 from exporters.life_cycle import exporting
+from exporters.life_cycle import version
+from exporters.release import directory
 from exporters.release import git_commit
 from exporters.release import page as page_lib
 from exporters.release import publish
 from exporters.release import released
 from exporters.release import report as report_lib
+from exporters.release import statement as statement_lib
+from exporters.release import texts
 from exporters.saved_model import description
 from exporters.saved_model import object_graph
 from scripts import digits
@@ -151,6 +155,8 @@ def test_the_provenance_says_what_a_release_was_made_from(release_dir):
     check=True,
   ).stdout.strip()
   assert build["externalParameters"]["source"]["commit"] == commit
+  builder = statement["predicate"]["runDetails"]["builder"]
+  assert builder["version"] == {"model-garden-exporter": version.version()}
 
 
 def _digests(resources) -> dict[str, str]:
@@ -224,21 +230,30 @@ def test_a_version_that_is_there_with_other_bytes_is_refused(
   )
   with pytest.raises(ExportError) as raised:
     _release(recipe, folder)
-  assert "holds example/multiply/1 already" in str(raised.value)
+  assert "already holds example/multiply/1" in str(raised.value)
   assert "set page.Page.version = 2" in str(raised.value)
   assert releases.digests(folder) == releases.digests(release_dir)
   assert [path.name for path in tmp_path.iterdir()] == ["release"]
+
+
+def test_a_page_that_several_models_share_is_replaced_not_changed(tmp_path):
+  """The directory that is being replaced has it too, until the end."""
+  (tmp_path / "old.md").write_text("old")
+  os.link(tmp_path / "old.md", tmp_path / "new.md")
+  directory.write_text(str(tmp_path), "new.md", "new")
+  assert (tmp_path / "old.md").read_text() == "old"
+  assert (tmp_path / "new.md").read_text() == "new"
 
 
 @pytest.mark.parametrize(
   ("changes", "reason"),
   [
     (None, "has no page"),
-    ({"license": "apache-2"}, "knows no license 'apache-2'"),
-    ({"task": "multiplying"}, "knows no task 'multiplying'"),
-    ({"dataset": ("mnist",)}, "knows no dataset 'mnist'"),
+    ({"license": "apache-2"}, "does not know the license 'apache-2'"),
+    ({"task": "multiplying"}, "does not know the task 'multiplying'"),
+    ({"dataset": ("mnist",)}, "does not know the dataset 'mnist'"),
     ({"publisher": "An Example"}, "line 1 must be"),
-    ({"kaggle": page_lib.Kaggle(owner="An Owner", title="T")}, "is no slug"),
+    ({"kaggle": page_lib.Kaggle(owner="An Owner", title="T")}, "is not a slug"),
   ],
 )
 def test_what_a_page_may_not_say_is_refused_before_the_export(
@@ -259,14 +274,14 @@ def _release(recipe: recipe_lib.Recipe, release_dir: pathlib.Path) -> None:
     release_dir=str(release_dir),
     level=checks.NONE,
     stages=exporting.Stages(),
-    finish=lambda one: None,
+    prove=lambda one: None,
   )
 
 
 def test_strict_refuses_a_tree_that_is_not_clean():
   with pytest.raises(ExportError, match=r"not clean: exporters/base\.py"):
     git_commit.Commit("0" * 40, ("exporters/base.py",)).refuse_dirty()
-  with pytest.raises(ExportError, match="no git checkout"):
+  with pytest.raises(ExportError, match="not a git checkout"):
     git_commit.Commit(None, ()).refuse_dirty()
   git_commit.Commit("0" * 40, ()).refuse_dirty()
 
@@ -353,16 +368,27 @@ def report(release_dir, tmp_path):
   results[0] = checks.Result(
     check="dropout", status=checks.NOT_APPLICABLE, detail="<script>"
   )
+  described = description.read(str(root / page.handle))
+  artifact = exporting.Artifact(
+    path="",
+    size=0,
+    parameters=0,
+    trainable=0,
+    results=results,
+    sample=np.zeros([1, 28, 28, 3], np.float32),
+  )
   one = released.Released(
     page=page,
-    artifact=exporting.Artifact(
-      path="", size=0, parameters=0, trainable=0, results=results
-    ),
-    description=description.read(str(root / page.handle)),
+    artifact=artifact,
+    description=described,
+    texts=texts.rendered(page, described, artifact),
     root=str(root),
+    digests={},
+    byproducts={},
   )
-  path = pathlib.Path(report_lib.write(one, {"save": 1.25}))
-  assert path == root / f"{page.handle}.report.html"
+  path = root / f"{page.handle}.report.html"
+  path.unlink()
+  report_lib.write(one, statement_lib.read(one.provenance), {"save": 1.25})
   reader = _Reader()
   reader.feed(path.read_text())
   reader.close()

@@ -34,7 +34,7 @@ onload = () => {{
   const right = (e) => e.getBoundingClientRect().right;
   const cut = [...page.querySelectorAll("main *, header *")].filter(
     (e) => !e.closest(".wide") && right(e) > root.clientWidth + 1);
-  const charts = [...page.querySelectorAll("svg")];
+  const charts = [...page.querySelectorAll(".chart")];
   const style = page.defaultView.getComputedStyle(page.body);
   document.body.textContent = JSON.stringify({{
     width: root.clientWidth, needed: root.scrollWidth,

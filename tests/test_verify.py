@@ -53,8 +53,9 @@ def signed(keys, tmp_path_factory):
   record = provenance.Recorder(recipe.exporter, git_commit.read_commit())
   gin.clear_config()
 
-  def finish(one):
-    for file in (record(one), f"{one.folder}.tar.gz"):
+  def prove(one):
+    record(one)
+    for file in (one.provenance, one.archive):
       signing.sign(file, str(keys / "ours.pem"))
 
   publish.release(
@@ -62,7 +63,7 @@ def signed(keys, tmp_path_factory):
     release_dir=str(folder),
     level=checks.NONE,
     stages=exporting.Stages(),
-    finish=finish,
+    prove=prove,
   )
   return folder / "example/multiply"
 
@@ -233,16 +234,23 @@ def _saves_a_tensor(path: str) -> Callable:
   return call
 
 
+def _publishes_a_tensor(path: str) -> Callable:
+  return lambda inputs: tf.raw_ops.DebugIdentity(
+    input=inputs, tensor_name="a:0", debug_urls=[f"file://{path}"]
+  )
+
+
 @pytest.mark.parametrize(
   ("make", "operation"),
   [
+    (_publishes_a_tensor, "DebugIdentity"),
     (_reads_a_file, "ReadFile"),
     (_writes_a_file, "WriteFile"),
     (_runs_python, "PyFunc"),
     (_saves_a_tensor, "SaveV2"),
   ],
 )
-def test_an_operation_off_the_list_is_refused_by_name(
+def test_an_operation_that_reaches_out_is_refused_by_name(
   make, operation, tmp_path
 ):
   target = str(tmp_path / "was_here")
@@ -350,7 +358,7 @@ def test_another_archive_than_the_provenances_is_refused(copy):
 
 def test_a_provenance_that_is_none_is_refused(copy):
   (copy / "1.provenance.json").write_text('{"_type": "a statement"}')
-  with pytest.raises(ExportError, match="no in-toto statement"):
+  with pytest.raises(ExportError, match="not an in-toto statement"):
     verify.verify(
       str(copy / "1.tar.gz"), provenance=str(copy / "1.provenance.json")
     )
@@ -459,8 +467,8 @@ def test_a_good_archive_is_verified_and_tried(signed, keys):
     f"--public_key={keys / 'ours.pub'}",
     "--checks=basic",
   )
-  assert "the signature of 1.tar.gz is the key's" in done.stdout
-  assert "the digest of each file is the provenance's" in done.stdout
+  assert "1.tar.gz is signed with the key" in done.stdout
+  assert "each file matches the provenance" in done.stdout
   assert "loads: passed" in done.stdout
   assert "is in order." in done.stdout
 
@@ -474,5 +482,5 @@ def test_a_key_that_is_none_is_refused_before_the_export(tmp_path):
     check=False,
   )
   assert done.returncode == 1
-  assert "no private key" in done.stderr
+  assert "not a private key" in done.stderr
   assert not (tmp_path / "release").exists()

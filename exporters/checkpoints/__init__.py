@@ -14,6 +14,7 @@ import re
 
 import tensorflow as tf
 
+from exporters.checkpoints import file_kinds
 from exporters.checkpoints import hugging_face
 from exporters.checkpoints import keras_archive
 from exporters.checkpoints import keras_h5
@@ -28,6 +29,7 @@ from exporters.checkpoints.tensorflow_files import Files
 from exporters.checkpoints.tensorflow_files import listed
 from exporters.checkpoints.tf1 import Tf1
 from exporters.errors import ExportError
+from exporters.errors import unexpanded
 
 _SUFFIX = re.compile(r"\.(index|data-\d{5}-of-\d{5})$")
 
@@ -47,7 +49,7 @@ def open_checkpoint(path: str, *, averages: bool | None = None) -> Checkpoint:
     ExportError: There is no checkpoint of a known kind, it is damaged, or it
       lacks the averaged weights that are asked for.
   """
-  checkpoint = _opened(path, averages)
+  checkpoint = _opened(path.rstrip("/") or path, averages)
   if averages and not checkpoint.averages:
     raise ExportError(
       f"The checkpoint '{path}' ({checkpoint.kind}) has no averaged weights "
@@ -95,6 +97,9 @@ def _prefix(path: str) -> str:
       f"The checkpoint '{prefix}' lacks its file '{prefix}.index'. Copy all of "
       "its files: the `.index` and every `.data-*-of-*`."
     )
+  kind = file_kinds.kind_of(path)
+  if kind:
+    raise ExportError(f"'{path}' is not a checkpoint, but {kind}")
   raise ExportError(f"There is no checkpoint at '{path}'. {_looked_for(path)}")
 
 
@@ -128,9 +133,8 @@ def _step(prefix: str) -> tuple[int, str]:
 
 def _looked_for(path: str) -> str:
   return (
-    f"Looked for '{path}.index' (TF2 or TF1 checkpoint), '{path}/checkpoint' "
-    f"and '{path}/*.index' (directory of checkpoints), '{path}' as a Keras .h5 "
-    f"or .weights.h5 file, '{path}/{saved_models.FILE}' (SavedModel), "
-    f"'{path}/config.json' with {' or '.join(hugging_face.WEIGHTS)} (Hugging "
-    "Face)."
+    "Looked for a TF2 or TF1 checkpoint (its `.index`), a directory of these, "
+    "a Keras .keras, .h5 or .weights.h5 file, a SavedModel "
+    f"({saved_models.FILE}) and a Hugging Face folder (config.json with "
+    f"{' or '.join(hugging_face.WEIGHTS)}).{unexpanded(path)}"
   )

@@ -253,7 +253,7 @@ def restore(checkpoint: Checkpoint, items: Mapping[str, Any]) -> Match:
     raise ExportError(
       f"The checkpoint '{checkpoint.path}' holds values that are not "
       f"floating-point numbers in\n{names}\nPerhaps it is quantized. Use the "
-      "model from before that, in float32, float16 or bfloat16."
+      "unquantized model, in float32, float16 or bfloat16."
     )
   if not_finite:
     names = "\n".join(not_finite)

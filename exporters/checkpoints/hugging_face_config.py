@@ -199,7 +199,7 @@ class HuggingFaceConfig:
     if self._config.get("quantization_config") is not None:
       raise ExportError(
         f"'{file}' has a quantization_config: the weights are quantized. Use "
-        "the model from before it was quantized."
+        "the unquantized model."
       )
     if self._activation not in list(_ACTIVATIONS):
       raise ExportError(

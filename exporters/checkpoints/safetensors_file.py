@@ -51,8 +51,7 @@ def read(local: str, path: str) -> dict[str, Tensor]:
     if part.get_dtype() not in _DTYPES:
       raise ExportError(
         f"'{path}' has the tensor '{name}' of the type {part.get_dtype()}; "
-        f"supported are {', '.join(_DTYPES)}. Use the model from before it was "
-        "quantized."
+        f"supported are {', '.join(_DTYPES)}. Use the unquantized model."
       )
   return {
     name: Tensor(

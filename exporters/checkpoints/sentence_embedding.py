@@ -29,7 +29,8 @@ class SentenceEmbedding:
   """How a sentence encoder pools.
 
   Attributes:
-    pooling: "mean" of the outputs for unmasked tokens, or "first" token's.
+    pooling: "mean" of the outputs for unmasked tokens, or "first", the output
+      for the first token.
     normalize: Whether the result is scaled to Euclidean length 1.
   """
 

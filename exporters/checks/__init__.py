@@ -1,9 +1,13 @@
 """What a consumer would try on a SavedModel, tried before it is published.
 
-A check is a small named function of a `Candidate` that returns a `Finding`: a
-figure beside the bound that it must not exceed. One that has nothing to look at
-raises `NotApplicable` with the reason. `__main__.py` is the process that makes
-them; `exporters/life_cycle/checker.py` is the export's end of it.
+A check is a small named function of a `Candidate`. It returns a `Finding`, a
+figure and the bound that it must not exceed, or raises `NotApplicableError`
+with the reason. `__main__.py` is the process that runs the checks;
+`exporters/life_cycle/checker.py` is the export's side of it.
+
+Anything may import this package. Its modules import each other relatively and
+nothing else of this repository, because the process, a consumer's, loads the
+package under another name and cannot import `exporters`.
 """
 
 from .candidate import Candidate as Candidate
@@ -17,6 +21,7 @@ from .nests import encode as encode
 from .results import ALL as ALL
 from .results import BASIC as BASIC
 from .results import BLOCKED as BLOCKED
+from .results import DEVIATES as DEVIATES
 from .results import FAILED as FAILED
 from .results import LEVELS as LEVELS
 from .results import NONE as NONE
@@ -25,7 +30,7 @@ from .results import PASSED as PASSED
 from .results import SAME_NUMBERS as SAME_NUMBERS
 from .results import Result as Result
 
-# In the order in which they are made and shown.
+# In the order in which they are run and shown.
 from . import files as files  # isort: skip
 from . import loaded as loaded  # isort: skip
 from . import gradients as gradients  # isort: skip

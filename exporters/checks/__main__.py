@@ -1,15 +1,15 @@
 """A consumer's process: `python -I exporters/checks`.
 
-It imports what a consumer has, and reads jobs from its standard input, one JSON
-object a line. For each it looks at the operations, forks processes that load
-the model, and looks at the files meanwhile. The forks begin with what is
-imported here and nothing else, so no job leaves traces for the next one, and
-TensorFlow is imported once for all. An empty line says that the reference's own
-outputs are on the disk, and a line on standard output that the results are.
+It imports what a consumer has, and reads jobs from standard input, one JSON
+object per line. For each job it checks the operations, then forks processes
+that load the model, and checks the files meanwhile. TensorFlow is imported once
+for all jobs; the forks start from there, so no job affects the next.
 
-It refuses to import `official` and `exporters`, the wheel's too: what passes
-here needs neither. So this package is loaded under another name, and its
-modules import each other relatively, and nothing else of this repository.
+After each job, an empty line on standard input says that the reference's
+outputs are on the disk. A line on standard output says that the results are.
+
+It refuses to import `official` (the wheel's too) and `exporters`: what passes
+here needs neither. So this package is loaded under another name.
 """
 
 from collections.abc import Callable
@@ -31,13 +31,13 @@ _PROCESSES = min(2, _CORES)
 
 
 class _Refused:
-  """Finds nothing, and says so, for what a consumer does not have."""
+  """Refuses to import what a consumer does not have."""
 
   NAMES = ("official", "exporters")
 
   def find_spec(self, name, path=None, target=None):
     if name.partition(".")[0] in self.NAMES:
-      raise ModuleNotFoundError(f"a consumer has no {name}", name=name)
+      raise ModuleNotFoundError(f"a consumer does not have {name}", name=name)
 
 
 def _load_checks():
@@ -47,6 +47,9 @@ def _load_checks():
     folder / "__init__.py",
     submodule_search_locations=[str(folder)],
   )
+  # Not None: the file exists.
+  assert spec
+  assert spec.loader
   package = importlib.util.module_from_spec(spec)
   sys.modules[spec.name] = package
   spec.loader.exec_module(package)
@@ -54,14 +57,15 @@ def _load_checks():
 
 
 def main() -> None:
-  # What a job leaves ends with its process, and cycles in TensorFlow's objects
-  # are looked for in vain, for an eighth of the time.
+  """Does the jobs on standard input until it is closed."""
+  # What a job leaves behind goes with its process, and searching TensorFlow's
+  # objects for cycles takes an eighth of the time.
   gc.disable()
   sys.meta_path.insert(0, _Refused())
-  # Running a directory puts it first: `numbers` is not this folder's here.
+  # Running a directory puts it first on the path, but `numbers` is Python's.
   sys.path.remove(str(pathlib.Path(__file__).parent))
   os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-  # What every job needs is imported while the export goes on.
+  # Every job needs these. The export goes on meanwhile.
   import keras  # noqa: F401
   import tensorflow_hub  # noqa: F401
 
@@ -88,7 +92,7 @@ def _results(checks, job) -> list:
     initargs=(checks, job, made, answered.wait),
   ) as pool:
     pending = []
-    # What is made of operations outside the list is not even loaded.
+    # What is refused for its operations is not even loaded.
     if made[checks.OPERATIONS].status == checks.PASSED:
       pending = [pool.submit(_make, u) for u in checks.units(job["level"])]
     made = checks.run(candidate, job["level"], checks.FILES, made)
@@ -96,12 +100,12 @@ def _results(checks, job) -> list:
     answered.set()
     for results in pending:
       made = results.result() | made
-  return checks.complete(job["level"], made)
+  return checks.complete(job["level"], made, candidate.stranger)
 
 
 @dataclasses.dataclass
 class _Worker:
-  """What a process of the pool keeps from one unit of checks to the next."""
+  """What a process of the pool keeps between units of checks."""
 
   checks: types.ModuleType
   candidate: Any
@@ -112,17 +116,17 @@ _worker: _Worker
 
 
 def _begin(checks, job, made, wait) -> None:
-  """Prepares a process of the pool, which is forked."""
+  """Prepares a forked process of the pool."""
   global _worker
   import tensorflow as tf
 
-  # A second CPU device, for a strategy with two replicas.
+  # Two CPU devices, for a strategy with two replicas.
   (cpu,) = tf.config.list_physical_devices("CPU")
   tf.config.set_logical_device_configuration(
     cpu, [tf.config.LogicalDeviceConfiguration()] * 2
   )
-  # Each its share of the cores: threads that wait for work keep others from
-  # theirs.
+  # Each process gets its share of the cores, since threads that wait for work
+  # slow down the others.
   share = _CORES // _PROCESSES
   tf.config.threading.set_intra_op_parallelism_threads(share)
   tf.config.threading.set_inter_op_parallelism_threads(share)
@@ -130,7 +134,7 @@ def _begin(checks, job, made, wait) -> None:
 
 
 def _make(unit: str) -> dict:
-  """Makes the checks of a unit; returns all that this process has made."""
+  """Runs the checks of a unit; returns all results of this process so far."""
   _worker.made = _worker.checks.run(
     _worker.candidate, _worker.candidate.level, unit, _worker.made
   )
@@ -153,6 +157,7 @@ def _candidate(checks, job, wait: Callable[[], object]):
     private=job["private"],
     level=job["level"],
     keras=job["keras"],
+    stranger=job["stranger"],
     ask=ask,
   )
 

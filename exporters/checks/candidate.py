@@ -1,4 +1,4 @@
-"""What is checked: a SavedModel, and what its reference says of it."""
+"""What is checked: a SavedModel, with its reference."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import tensorflow as tf
 from . import self_description
 from .nests import decode
 from .results import BASIC
-from .results import NotApplicable
+from .results import NotApplicableError
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -24,11 +24,12 @@ class Candidate:
   Attributes:
     path: The SavedModel's directory.
     scratch: A directory for what a check writes.
-    private: Strings that must not stand in the model, such as local paths.
-    level: The level of the checks that are made.
+    private: Strings that must not be in the model, such as local paths.
+    level: The level of checks.
     keras: Whether it was written for `tf_keras.models.load_model`.
-    ask: Returns `reference` and `arrays`, when the reference is done with them.
-    memo: What a check leaves for a later one.
+    stranger: Whether nothing is known of it but its files: no reference.
+    ask: Waits for the reference; returns `reference` and `arrays`.
+    memo: What a check leaves for later ones.
   """
 
   path: str
@@ -36,6 +37,7 @@ class Candidate:
   private: Sequence[str]
   level: str
   keras: bool
+  stranger: bool
   ask: Callable[[], tuple[Mapping[str, Mapping[str, Any]] | None, list[Any]]]
   memo: dict[str, Any] = dataclasses.field(default_factory=dict)
 
@@ -45,43 +47,60 @@ class Candidate:
 
   @property
   def reference(self) -> Mapping[str, Mapping[str, Any]] | None:
-    """What the reference says of each callable, by attribute path.
+    """What each callable should be and return, by attribute path.
 
     The key "" is for the model itself; see `checker.stated`. None: there is
-    no reference, and the model speaks for itself.
+    no reference, so the model is described by itself.
     """
     return self._answer[0]
 
   @property
   def arrays(self) -> list[Any]:
-    """The arrays to which `callables` refers."""
+    """The arrays that `callables` refers to."""
     return self._answer[1]
 
   @functools.cached_property
   def callables(self) -> Mapping[str, Mapping[str, Any]]:
-    """What is said of each callable."""
-    # Loaded while the reference may still be computing.
+    """What each callable should be and return: by reference, or by itself."""
+    # Loaded first: the reference may still be computing.
     model = self.model
-    if not self.speaks_for_itself:
-      return self.reference
-    return self_description.stated(model, self.arrays)
+    reference = self.reference
+    if reference is None or self.keras:
+      return self_description.stated(model, self.arrays)
+    return reference
+
+  def without(self, what: str) -> NotApplicableError:
+    """Returns an error for a model without something that a check looks at."""
+    if self.stranger:
+      return NotApplicableError("unknown without the reference")
+    return NotApplicableError(f"the model is without {what}")
+
+  def require_api(self, api: str) -> None:
+    """Raises `NotApplicableError` if the publisher claims another API, or none.
+
+    Of a stranger's model nobody knows what it claims.
+    """
+    reference = self.reference
+    if reference is not None and reference[""]["api"] != api:
+      raise NotApplicableError(f"nobody claims that it follows the {api} API")
 
   @property
   def speaks_for_itself(self) -> bool:
-    """Whether its interface is what it says itself: there is none to keep to.
+    """Whether `callables` is only the model's description of itself.
 
-    Keras's own form has Keras's interface, whatever the reference offers.
+    Keras's form has Keras's interface, whatever the reference's is.
     """
     return self.reference is None or self.keras
 
   def require_reference(self) -> None:
+    """Raises `NotApplicableError` unless there is an interface to compare."""
     if self.reference is None:
-      raise NotApplicable("there is no reference to compare with")
+      raise self.without("a reference to compare with")
     if self.keras:
-      raise NotApplicable("a Keras SavedModel has Keras's interface")
+      raise NotApplicableError("a Keras SavedModel has Keras's interface")
 
   def traces(self, name: str) -> list[tuple[dict[str, Any], Any]]:
-    """Returns a callable's traces: Python keywords, and input specs."""
+    """Returns a callable's traces: Python keyword arguments, input specs."""
     return self_description.traces(self.find(name))
 
   @property
@@ -90,14 +109,14 @@ class Candidate:
     return self._loaded[0]
 
   def reset(self) -> None:
-    """Puts back the variables that a check moved, by training, if any did."""
+    """Undoes what training calls of a check did to variables."""
     if "_loaded" in self.__dict__:
       for variable, value in self._loaded[1]:
         variable.assign(value)
 
   @functools.cached_property
   def _loaded(self) -> tuple[Any, list[tuple[Any, Any]]]:
-    """The model, and the variables that a call in training mode may move."""
+    """The model, and the values of variables that a training call may move."""
     import tensorflow_hub as hub
 
     model = hub.load(self.path)
@@ -106,6 +125,7 @@ class Candidate:
 
   @functools.cached_property
   def proto(self):
+    """The parsed saved_model.pb."""
     from tensorflow.core.protobuf import saved_model_pb2
 
     with open(os.path.join(self.path, "saved_model.pb"), "rb") as f:
@@ -119,11 +139,11 @@ class Candidate:
     return found
 
   def cases(self, name: str) -> list[tuple[list[Any], Any]]:
-    """Returns a callable's sample arguments, with the reference's outputs."""
+    """Returns a callable's sample arguments, with the outputs wanted."""
     return self.cases_of(self.callables[name])
 
   def cases_of(self, stated: Mapping[str, Any]) -> list[tuple[list[Any], Any]]:
-    """Returns the same of what is said of a callable."""
+    """Returns the same for one of `callables` or of `reference`."""
     return [
       (
         [decode(argument, self.arrays) for argument in case["arguments"]],
@@ -156,10 +176,10 @@ class Candidate:
 
   @contextlib.contextmanager
   def without_graph_optimization(self) -> Iterator[None]:
-    """Leaves graphs as they are, where optimizing them never pays.
+    """Switches off graph optimization at the basic level, where it never pays.
 
-    For calls whose numbers are not compared with others. Where more checks
-    follow, these call the same graphs again, and start anew after this.
+    Only for calls whose numbers are not compared with others. If all checks are
+    run, later ones call the same graphs, and would have to start anew.
     """
     if self.level != BASIC:
       yield
@@ -173,7 +193,7 @@ class Candidate:
       tf.config.optimizer.set_experimental_options({key: before})
 
   def named(self, inputs: Any) -> Mapping[str, tf.Tensor]:
-    """Returns a call's inputs by the names that the signature has for them."""
+    """Returns a call's inputs by their names in the signature."""
     if isinstance(inputs, Mapping):
       return inputs
     if isinstance(inputs, (list, tuple)):
@@ -182,7 +202,7 @@ class Candidate:
     return dict.fromkeys(self._signature_specs, inputs)
 
   def hyperparameters(self, name: str, attribute: str) -> dict[str, float]:
-    """Returns those that set a layer's `attribute`, with their defaults."""
+    """Returns the hyperparameters that set a layers' attribute, by name."""
     return {
       key: value["default"]
       for key, value in self.callables[name]["hyperparameters"].items()
@@ -190,7 +210,7 @@ class Candidate:
     }
 
   def training(self, name: str) -> dict[str, bool]:
-    """Returns the keyword that a call in training mode takes, if any."""
+    """Returns the keyword argument for a call in training mode, if any."""
     return {"training": True} if self.callables[name]["training"] else {}
 
   def trainable_callables(self) -> list[str]:
@@ -201,5 +221,5 @@ class Candidate:
       if callable_["trainable"] and callable_["cases"]
     ]
     if not names:
-      raise NotApplicable("no callable has variables to train")
+      raise NotApplicableError("no callable has variables to train")
     return names

@@ -1,4 +1,4 @@
-"""Checks of a consumer's gradients, on each of the roads to them."""
+"""Checks gradients in every way that a consumer computes them."""
 
 from __future__ import annotations
 
@@ -13,17 +13,20 @@ from .numbers import flatten
 from .results import BASIC
 from .results import Finding
 
-# Later ones use the gradients of the first, or its traces.
+# Later ones reuse the gradients of the first, or its traces.
 _UNIT = "gradients"
 
 
 def _loss(outputs: Any) -> tf.Tensor:
-  """Returns a scalar that every floating output takes part in."""
+  """Returns a scalar that depends on every floating-point output."""
   return tf.add_n(
     [
-      tf.reduce_sum(tf.cast(t, tf.float32) ** 2) / 2.0 + tf.reduce_sum(t)
-      for t in flatten(outputs).values()
-      if t.dtype.is_floating
+      tf.reduce_sum(t**2) / 2.0 + tf.reduce_sum(t)
+      for t in (
+        tf.cast(t, tf.float32)
+        for t in flatten(outputs).values()
+        if t.dtype.is_floating
+      )
     ]
   )
 
@@ -31,7 +34,7 @@ def _loss(outputs: Any) -> tf.Tensor:
 def _finding(
   variables: Sequence[tf.Variable], gradients: Sequence[Any]
 ) -> Finding:
-  """Counts the variables whose gradient is absent or not finite."""
+  """Counts the variables whose gradient is missing or not finite."""
   bad = [
     variable.name
     for variable, gradient in zip(variables, gradients, strict=True)
@@ -40,16 +43,16 @@ def _finding(
       tf.reduce_all(tf.math.is_finite(tf.convert_to_tensor(gradient)))
     )
   ]
-  detail = f"of {len(variables)} variables without a gradient"
+  detail = f"variables without a gradient, of {len(variables)}"
   if bad:
     detail += f": {'; '.join(bad[:5])}"
   return Finding(len(bad), 0, detail)
 
 
 def _trained(candidate: Candidate) -> tuple[Any, list[Any], dict[str, Any]]:
-  """Returns the first callable that can be trained, and how it is called.
+  """Returns the first trainable callable, and the arguments to train it with.
 
-  In training, without what is random in it: the gradients repeat themselves.
+  Dropout rates are 0, so that the gradients are the same each time.
   """
   name = candidate.trainable_callables()[0]
   arguments, _ = candidate.cases(name)[0]
@@ -59,7 +62,7 @@ def _trained(candidate: Candidate) -> tuple[Any, list[Any], dict[str, Any]]:
 
 @check("gradients", level=BASIC, unit=_UNIT)
 def _gradients(candidate: Candidate) -> Finding:
-  """By way of `hub.KerasLayer`."""
+  """Through `hub.KerasLayer`."""
   import tensorflow_hub as hub
 
   loaded, arguments, keywords = _trained(candidate)
@@ -75,7 +78,7 @@ def _gradients(candidate: Candidate) -> Finding:
 
 @check("a training step", needs="gradients", unit=_UNIT)
 def _training_step(candidate: Candidate) -> Finding:
-  """The loss of an inference call changes by one step down the gradients."""
+  """One step along the gradients changes the loss of an inference call."""
   loaded, arguments, _ = _trained(candidate)
   weights = list(loaded.trainable_variables)
   before = [tf.identity(weight) for weight in weights]
@@ -107,7 +110,7 @@ def _persistent_gradients(candidate: Candidate) -> Finding:
   unit="gradients in a tf.function",
 )
 def _graph_gradients(candidate: Candidate) -> Finding:
-  """Of the callable with the most variables: it has the heads too."""
+  """For the callable with the most variables, which has the heads too."""
   name = max(
     candidate.trainable_callables(),
     key=lambda n: len(candidate.callables[n]["trainable"]),

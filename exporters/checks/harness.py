@@ -1,4 +1,4 @@
-"""What a check is, and how the checks of a level are made."""
+"""What a check is, and how the checks of a level are run."""
 
 from __future__ import annotations
 
@@ -9,20 +9,21 @@ import time
 from .candidate import Candidate
 from .results import ALL
 from .results import BLOCKED
+from .results import DEVIATES
 from .results import FAILED
 from .results import NOT_APPLICABLE
 from .results import PASSED
 from .results import SAME_NUMBERS
 from .results import Finding
-from .results import NotApplicable
+from .results import NotApplicableError
 from .results import Result
 
-# Before it has passed, nothing is loaded.
+# The first check. Nothing is loaded before it has passed.
 OPERATIONS = "operations"
+LOADS = "loads"
 
-# Units of work. The checks of one are made in one process, for they share what
-# they load or compute. `OPERATIONS` is one too, and goes first, before anything
-# is loaded; the unit `FILES` needs nothing loaded.
+# The checks of one unit run in one process, because they share what they load
+# or compute. `OPERATIONS` is a unit of its own; `FILES` needs no loaded model.
 FILES, CALLS = "files", "calls"
 
 
@@ -31,11 +32,13 @@ class Check:
   """A named function of a `Candidate`.
 
   Attributes:
-    name: What it is called in results.
-    function: Raises `NotApplicable`, or returns a `Finding`.
-    level: BASIC, or ALL for one that is dear.
-    needs: A check that must have passed for this one to mean anything.
-    unit: What it is made together with.
+    name: Its name in results.
+    function: Returns a `Finding`, or raises `NotApplicableError`.
+    level: BASIC, or ALL for one that is expensive.
+    needs: A check without which this one means nothing.
+    unit: The unit that it belongs to.
+    specification: Whether it asks for what a published specification says,
+      which is asked only of those who claim to follow it.
   """
 
   name: str
@@ -43,6 +46,7 @@ class Check:
   level: str
   needs: str | None
   unit: str
+  specification: bool
 
 
 CHECKS: list[Check] = []
@@ -54,25 +58,26 @@ def check(
   level: str = ALL,
   needs: str | None = SAME_NUMBERS,
   unit: str = CALLS,
+  specification: bool = False,
 ):
-  """Registers the function that it decorates."""
+  """Registers the decorated function as a check."""
 
   def register(function):
-    CHECKS.append(Check(name, function, level, needs, unit))
+    CHECKS.append(Check(name, function, level, needs, unit, specification))
     return function
 
   return register
 
 
 def of_level(level: str) -> list[Check]:
-  """Returns the checks of a level, in the order in which they are shown."""
+  """Returns the checks of a level, in the order that they are shown in."""
   return [entry for entry in CHECKS if level in (ALL, entry.level)]
 
 
 def units(level: str) -> list[str]:
-  """Returns the units that need the model loaded, those that others need first.
+  """Returns the units that need the model loaded, in the order to run them.
 
-  The dear ones follow: what is taken up last should be short.
+  What others need comes first, then what takes long: the last should be short.
   """
   found = dict.fromkeys(entry.unit for entry in of_level(level))
   found.pop(OPERATIONS)
@@ -83,32 +88,43 @@ def units(level: str) -> list[str]:
 def run(
   candidate: Candidate, level: str, unit: str, made: Mapping[str, Result]
 ) -> dict[str, Result]:
-  """Makes the checks of one unit; returns them with those that are `made`."""
+  """Runs the checks of one unit; returns their results, and those `made`."""
   results = dict(made)
   for entry in of_level(level):
     if entry.unit == unit:
-      before = results.get(entry.needs)
-      results[entry.name] = _after(before, entry) or _run_one(entry, candidate)
+      blocked = _blocked(entry, results, candidate.stranger)
+      results[entry.name] = blocked or _run_one(entry, candidate)
   return results
 
 
-def complete(level: str, made: Mapping[str, Result]) -> list[Result]:
+def complete(
+  level: str, made: Mapping[str, Result], stranger: bool
+) -> list[Result]:
   """Returns the results of all checks of a level, in their order.
 
-  A check that was made although the one that it needs did not pass, in another
-  process, is blocked all the same: its figure means nothing. So is one that was
-  not made, because the model was not even loaded.
+  A check is blocked if the one that it needs did not pass, even if it was run,
+  in another process: its figure means nothing. So is one that was not run
+  because the model was not even loaded.
   """
   results: dict[str, Result] = {}
   for entry in of_level(level):
-    before = results.get(entry.needs)
-    results[entry.name] = _after(before, entry) or made[entry.name]
+    blocked = _blocked(entry, results, stranger)
+    results[entry.name] = blocked or made[entry.name]
   return list(results.values())
 
 
-def _after(before: Result | None, entry: Check) -> Result | None:
-  """Returns the result that follows from that of the check before, if one."""
-  if before is None or before.status in (PASSED, NOT_APPLICABLE):
+def _blocked(
+  entry: Check, results: Mapping[str, Result], stranger: bool
+) -> Result | None:
+  """Returns the result of a check if the one that it needs did not pass.
+
+  Of a stranger's model, everything is tried that can be: what can't be is to
+  call one that does not load.
+  """
+  before = results.get(entry.needs) if entry.needs else None
+  if before is None or before.status not in (FAILED, BLOCKED):
+    return None
+  if stranger and entry.needs not in (OPERATIONS, LOADS):
     return None
   return Result(
     check=entry.name,
@@ -123,10 +139,12 @@ def _run_one(entry: Check, candidate: Candidate) -> Result:
     finding = entry.function(candidate)
     # Not `figure > bound`: NaN fails.
     status = PASSED if finding.figure <= finding.bound else FAILED
+    if status == FAILED and entry.specification and candidate.stranger:
+      status = DEVIATES
     measured = dataclasses.asdict(finding)
-  except NotApplicable as e:
+  except NotApplicableError as e:
     status, measured = NOT_APPLICABLE, {"detail": str(e)}
-  except Exception as e:  # noqa: BLE001 - what a consumer would see.
+  except Exception as e:  # noqa: BLE001 - a consumer would see it.
     message = str(e).strip().partition("\n")[0]
     status = FAILED
     measured = {"detail": f"{type(e).__name__}: {message[:500]}"}

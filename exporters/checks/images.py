@@ -1,4 +1,4 @@
-"""Checks of image models, and of the batch normalization in them."""
+"""Checks image models, and the batch normalization in them."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ import os
 import shutil
 from typing import Any
 
+import ml_dtypes
 import numpy as np
 import tensorflow as tf
-from tensorflow.core.framework import types_pb2
 from tensorflow.core.protobuf import saved_model_pb2
 
 from .candidate import Candidate
@@ -20,14 +20,14 @@ from .harness import check
 from .numbers import worst
 from .results import BASIC
 from .results import Finding
-from .results import NotApplicable
+from .results import NotApplicableError
 
 _OUTPUTS = {"logits", "feature_vector"}
 
 
 @check("image API", level=BASIC)
 def _image_api(candidate: Candidate) -> Finding:
-  """Images in [0, 1] to one float32 [batch, n]; named outputs, any batch."""
+  """Images in [0, 1] give float32 [batch, n], named, for any batch size."""
   wrong = []
   for images in _images(candidate):
     outputs = candidate.model(images)
@@ -49,7 +49,7 @@ def _image_api(candidate: Candidate) -> Finding:
 
 @check("batch statistics", needs="hub.KerasLayer", unit="batch norm")
 def _batch_statistics(candidate: Candidate) -> Finding:
-  """They move when the layer is trainable and training, and only then."""
+  """They change only in calls that train a trainable layer."""
   wrong = []
   for name, _, _ in _batch_norms(candidate):
     before = _statistics(candidate.find(name))
@@ -63,20 +63,20 @@ def _batch_statistics(candidate: Candidate) -> Finding:
           f"{name or 'the model'} with trainable={trainable}, "
           f"training={training}"
         )
-  return Finding(len(wrong), 0, "; ".join(wrong) or "kinds of call")
+  return Finding(len(wrong), 0, "; ".join(wrong) or "kinds of wrong calls")
 
 
 @check("batch_norm_momentum", needs="batch statistics", unit="batch norm")
 def _batch_norm_momentum(candidate: Candidate) -> Finding:
-  """With momentum m, statistics become m * before + (1 - m) * the batch's."""
+  """With momentum m, they become m * before + (1 - m) * the batch's."""
   names = _batch_norms(candidate)
-  # What is dropped at random changes the batch's statistics below it.
+  # Dropout would change the statistics of the batch in later layers.
   path = os.path.join(candidate.scratch, "without_drops")
   _copy_without_drops(candidate, path)
   try:
-    still = dataclasses.replace(candidate, path=path)
+    without_drops = dataclasses.replace(candidate, path=path)
     return worst(
-      (name, _momentum_error(still, name, key, default))
+      (name, _momentum_error(without_drops, name, key, default))
       for name, key, default in names
     )
   finally:
@@ -84,25 +84,22 @@ def _batch_norm_momentum(candidate: Candidate) -> Finding:
 
 
 def _images(candidate: Candidate) -> list[tf.Tensor]:
-  """Returns the samples, if the reference is an image model."""
-  samples = [inputs[0] for inputs, _ in candidate.cases("") if inputs]
-  shape = getattr(samples[0], "shape", []) if samples else []
-  if len(shape) != 4 or shape[-1] != 3:
-    raise NotApplicable("the model takes no images")
-  if not _OUTPUTS & set(candidate.callables[""]["outputs"]):
-    raise NotApplicable("the model is neither classifier nor feature vector")
-  return samples
+  """Returns the samples of an image model."""
+  if candidate.stranger:
+    raise NotApplicableError("nobody claims that it follows the image API")
+  candidate.require_api("image")
+  return [inputs[0] for inputs, _ in candidate.cases("") if inputs]
 
 
 def _batch_norms(candidate: Candidate) -> list[tuple[str, str, float]]:
-  """Returns callables with their argument for the momentum, and its default."""
+  """Returns callables that take a momentum, with its name and default."""
   found = [
     (name, key, default)
     for name in candidate.callables
     for key, default in candidate.hyperparameters(name, "momentum").items()
   ]
   if not found:
-    raise NotApplicable("the reference has no batch normalization to set")
+    raise candidate.without("a momentum to override")
   return found
 
 
@@ -126,13 +123,13 @@ def _moved(
 def _momentum_error(
   candidate: Candidate, name: str, key: str, default: float
 ) -> tuple[float, str]:
-  """Returns the largest deviation from arithmetic, of scale, and its place."""
+  """Returns the largest deviation from the formula, relative to the scale."""
 
   def moved(arguments: Mapping[str, float]) -> list[np.ndarray]:
     return _moved(candidate, name, True, trainable=True, arguments=arguments)
 
   before = _statistics(candidate.find(name))
-  batch = moved({key: 0.0})  # Momentum 0 keeps nothing of what was.
+  batch = moved({key: 0.0})  # Momentum 0 forgets what was before.
   largest, place = 0.0, ""
   for momentum, arguments in ((0.5, {key: 0.5}), (default, {})):
     after = moved(arguments)
@@ -146,10 +143,17 @@ def _momentum_error(
   return largest, place
 
 
-def _copy_without_drops(candidate: Candidate, path: str) -> None:
-  """Copies a SavedModel, with the largest numbers in place of random ones.
+def _largest_below_one(dtype: int) -> Any:
+  """Returns the largest number that a uniform random one of a type can be."""
+  numpy_dtype = tf.as_dtype(dtype).as_numpy_dtype
+  below = np.asarray(1.0 - float(ml_dtypes.finfo(numpy_dtype).epsneg))
+  return tf.make_tensor_proto(below.astype(numpy_dtype))
 
-  What compares them with a rate then keeps everything.
+
+def _copy_without_drops(candidate: Candidate, path: str) -> None:
+  """Copies a SavedModel, with the largest possible number for random ones.
+
+  Dropout, which compares these with its rate, then keeps everything.
   """
   shutil.copytree(candidate.path, path, copy_function=os.link)
   proto = saved_model_pb2.SavedModel()
@@ -157,17 +161,16 @@ def _copy_without_drops(candidate: Candidate, path: str) -> None:
   for function in proto.meta_graphs[0].graph_def.library.function:
     for node in [n for n in function.node_def if n.op == "RandomUniform"]:
       one = function.node_def.add(name=f"{node.name}/largest", op="Const")
-      one.attr["dtype"].type = types_pb2.DT_FLOAT
-      one.attr["value"].tensor.dtype = types_pb2.DT_FLOAT
-      one.attr["value"].tensor.tensor_shape.SetInParent()
-      one.attr["value"].tensor.float_val.append(1 - 2**-24)
+      dtype = node.attr["dtype"].type
+      one.attr["dtype"].type = dtype
+      one.attr["value"].tensor.CopyFrom(_largest_below_one(dtype))
       index_type = node.attr["T"].type
       node.op = "Fill"
       node.input.insert(1, f"{one.name}:output:0")
       node.attr.clear()
-      node.attr["T"].type = types_pb2.DT_FLOAT
+      node.attr["T"].type = dtype
       node.attr["index_type"].type = index_type
-  # Not written in place: it is a link to the original.
+  # Removed first, because it is a link to the original.
   os.remove(os.path.join(path, "saved_model.pb"))
   with open(os.path.join(path, "saved_model.pb"), "wb") as f:
     f.write(proto.SerializeToString())

@@ -1,4 +1,4 @@
-"""Checks by inference calls of the loaded model; one load serves them all."""
+"""Checks that call the loaded model; one load serves them all."""
 
 from __future__ import annotations
 
@@ -20,18 +20,20 @@ from .numbers import worst
 from .results import BASIC
 from .results import SAME_NUMBERS
 from .results import Finding
-from .results import NotApplicable
+from .results import NotApplicableError
 
 
 @check("loads", level=BASIC, needs=OPERATIONS)
 def _loads(candidate: Candidate) -> Finding:
-  """What is made of operations that are not on the list is not even loaded."""
+  """What the operations check refuses is not even loaded."""
   missing = [
     name or "the model"
     for name in candidate.callables
     if not callable(candidate.find(name))
   ]
-  return Finding(len(missing), 0, f"{' '.join(missing)} not callable".strip())
+  return Finding(
+    len(missing), 0, f"objects not callable: {'; '.join(missing)}".strip(": ")
+  )
 
 
 @check("interface", level=BASIC, needs="loads")
@@ -74,11 +76,11 @@ def _same_numbers(candidate: Candidate) -> Finding:
 
 
 def _same_numbers_for_keras(candidate: Candidate) -> Finding:
-  """Read back as a `tf_keras.Model`, which is what this form is for."""
+  """Loads a `tf_keras.Model`, which this form is for."""
   import tf_keras
 
   if candidate.reference is None:
-    raise NotApplicable("there is no reference to compare with")
+    raise candidate.without("a reference to compare with")
   model = tf_keras.models.load_model(candidate.path, compile=False)
   return worst(
     ("tf_keras.models.load_model", difference(model(*arguments), want))
@@ -90,9 +92,9 @@ def _same_numbers_for_keras(candidate: Candidate) -> Finding:
 def _signature(candidate: Candidate) -> Finding:
   cases = candidate.calls()
   if not cases or "serving_default" not in candidate.model.signatures:
-    raise NotApplicable("the model has no input, or no serving_default")
+    raise NotApplicableError("the model has no input, or no serving_default")
   if candidate.speaks_for_itself and not isinstance(cases[0][1], Mapping):
-    raise NotApplicable("there is no reference that says the outputs' names")
+    raise candidate.without("names for its outputs")
   signature = candidate.model.signatures["serving_default"]
   names = candidate.callables[""]["outputs"]
 
@@ -110,7 +112,7 @@ def _signature(candidate: Candidate) -> Finding:
 
 @check("repeats itself", level=BASIC, needs="interface")
 def _repeats(candidate: Candidate) -> Finding:
-  """Two calls outside training give the same numbers."""
+  """Two inference calls give the same numbers."""
   return worst(
     (
       name,
@@ -125,7 +127,7 @@ def _repeats(candidate: Candidate) -> Finding:
 
 @check("hyperparameters")
 def _hyperparameters(candidate: Candidate) -> Finding:
-  """Each override is accepted, as a number and as a tensor, and heeded."""
+  """Each can be overridden, by a number and by a tensor, with effect."""
   bad, count = [], 0
   for name, want in candidate.callables.items():
     for key, value in want["hyperparameters"].items():
@@ -138,21 +140,21 @@ def _hyperparameters(candidate: Candidate) -> Finding:
         got = loaded(*arguments, **{key: override})
         if not difference(got, outputs)[0] <= TOLERANCE:
           bad.append(f"{name}({key}={override}) differs from the default")
-      # Rates and momenta show in training alone, and have their own checks.
+      # Rates and momenta only matter in training, and have their own checks.
       if not value["attribute"]:
         got = loaded(*arguments, **{key: default + 1})
         if difference(got, outputs)[0] <= TOLERANCE:
           bad.append(f"{name}({key}={default + 1}) equals the default")
   if not count:
-    raise NotApplicable("the model has no hyperparameters")
-  return Finding(len(bad), 0, "; ".join(bad) or f"of {count} calls")
+    raise candidate.without("hyperparameters")
+  return Finding(len(bad), 0, "; ".join(bad) or f"wrong calls, of {count}")
 
 
 @check("regularization losses", needs="interface")
 def _regularization_losses(candidate: Candidate) -> Finding:
   candidate.require_reference()
   if not any(w["regularization_losses"] for w in candidate.callables.values()):
-    raise NotApplicable("the reference has no regularization losses")
+    raise candidate.without("regularization losses")
 
   def differences():
     for name, want in candidate.callables.items():
@@ -169,9 +171,9 @@ def _keras_layer(candidate: Candidate) -> Finding:
 
   want = candidate.callables[""]
   if not want["takes_inputs"]:
-    raise NotApplicable("the model takes no input")
+    raise NotApplicableError("the model takes no input")
   wrong = []
-  # What is loaded already is a callable to it: no second load.
+  # It takes a loaded model too, which saves a second load.
   layer = hub.KerasLayer(candidate.model, trainable=True)
   frozen = hub.KerasLayer(candidate.model, trainable=False)
   for arguments, outputs in candidate.cases(""):
@@ -192,7 +194,7 @@ def _keras_layer(candidate: Candidate) -> Finding:
 def _dataset_map(candidate: Candidate) -> Finding:
   cases = candidate.calls()
   if not cases or not takes_strings(cases):
-    raise NotApplicable("the model is no preprocessor")
+    raise NotApplicableError("the model is not a preprocessor")
 
   def differences():
     for (inputs,), want in cases:
@@ -204,16 +206,16 @@ def _dataset_map(candidate: Candidate) -> Finding:
 
 @check("dropout", level=BASIC)
 def _dropout(candidate: Candidate) -> Finding:
-  """Two calls differ in training, as far as the reference has dropout.
+  """Two training calls differ if, and only if, the reference has dropout.
 
-  The last check of this load: calls after `without_graph_optimization` start
-  anew.
+  The last check of this load, because graphs that are called again after
+  `without_graph_optimization` have to start anew.
   """
   names = [
     n for n in candidate.callables if candidate.hyperparameters(n, "rate")
   ]
   if not names:
-    raise NotApplicable("the reference has no dropout")
+    raise candidate.without("a dropout rate to override")
   fixed = []
   for name in names:
     loaded = candidate.find(name)
@@ -221,7 +223,7 @@ def _dropout(candidate: Candidate) -> Finding:
     (small, _), (large, _) = cases[0], cases[-1]
     off = dict.fromkeys(candidate.hyperparameters(name, "rate"), 0.0)
     with candidate.without_graph_optimization():
-      # The largest, in which two draws are least likely to be the same.
+      # The largest sample, in which two draws are least likely to be equal.
       default = [loaded(*large, training=True) for _ in range(2)]
       silent = [loaded(*small, training=True, **off) for _ in range(2)]
     random = difference(*default)[0] > TOLERANCE
@@ -230,9 +232,12 @@ def _dropout(candidate: Candidate) -> Finding:
       fixed.append(name or "the model")
     if difference(*silent)[0] > TOLERANCE:
       fixed.append(f"{name or 'the model'} with {off}")
-  return Finding(len(fixed), 0, "; ".join(fixed) or "calls out of order")
+  return Finding(
+    len(fixed), 0, "; ".join(fixed) or "callables with wrong dropout"
+  )
 
 
 def takes_strings(cases: Sequence[Any]) -> bool:
+  """Whether the inputs of the cases include strings."""
   (inputs, *_), _ = cases[0]
   return any(t.dtype == tf.string for t in flatten(inputs).values())

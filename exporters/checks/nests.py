@@ -1,4 +1,4 @@
-"""Nests of tensors in JSON, their arrays apart."""
+"""Stores nests of tensors as JSON, with their arrays apart."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import tensorflow as tf
 
 
 def encode(nest: Any, arrays: list[Any]) -> Any:
-  """Appends a nest's arrays to `arrays`; returns its structure for JSON."""
+  """Returns a nest's structure for JSON; appends its arrays to `arrays`."""
   if isinstance(nest, Mapping):
     return {"dict": {key: encode(nest[key], arrays) for key in sorted(nest)}}
   if isinstance(nest, (list, tuple)):
@@ -35,7 +35,7 @@ def encode(nest: Any, arrays: list[Any]) -> Any:
 
 
 def decode(structure: Any, arrays: Sequence[Any]) -> Any:
-  """The reverse of `encode`; arrays become tensors."""
+  """Returns the nest that `encode` stored, with tensors for its arrays."""
   if "dict" in structure:
     return {k: decode(v, arrays) for k, v in structure["dict"].items()}
   if "list" in structure:

@@ -1,4 +1,4 @@
-"""How far two nests of tensors are apart."""
+"""Measures how far two nests of tensors are apart."""
 
 from __future__ import annotations
 
@@ -12,13 +12,15 @@ import tensorflow as tf
 
 from .results import Finding
 
-# Of an output's scale. One computation in two graphs differs by what the
-# optimizer joins in the one and not in the other: by 9e-7 for BERT-base.
+# As a share of an output's scale. The same computation in two graphs differs,
+# because the graph optimizer fuses different operations: 9e-7 for BERT-base.
 TOLERANCE = 1e-5
+_SMALLEST = float(np.finfo(np.float32).tiny)
 
 
 def flatten(nest: Any, prefix: str = "") -> dict[str, Any]:
-  """Returns the tensors of a nest by a path of keys; composite ones by part."""
+  """Returns a nest's tensors, by paths of keys; composite ones part by part."""
+  items: list[tuple[Any, Any]]
   if isinstance(nest, Mapping):
     items = list(nest.items())
   elif isinstance(nest, (list, tuple)):
@@ -31,17 +33,17 @@ def flatten(nest: Any, prefix: str = "") -> dict[str, Any]:
     items += [("dense_shape", nest.dense_shape)]
   else:
     return {prefix: nest}
-  flat = {}
+  flat: dict[str, Any] = {}
   for key, value in items:
     flat |= flatten(value, f"{prefix}_{key}" if prefix else str(key))
   return flat
 
 
 def difference(got: Any, want: Any) -> tuple[float, str]:
-  """Returns the largest difference of two nests, of the outputs' scale.
+  """Returns the largest difference of two nests, relative to the scale.
 
-  The scale of an output is its largest absolute value. Names, shapes or dtypes
-  that differ make it infinite, and so do strings, integers and NaN.
+  The scale of an output is its largest absolute value. The difference is
+  infinite if names, shapes, dtypes, strings or integers differ, or for NaN.
   """
   got, want = flatten(got), flatten(want)
   if got.keys() != want.keys():
@@ -63,9 +65,9 @@ def _difference(got: Any, want: Any) -> float:
   got, want = _widened(got), _widened(want)
   if got.dtype.kind != "f":
     return 0.0 if np.array_equal(got, want) else float("inf")
-  scale = max(float(np.max(np.abs(want))), np.finfo(np.float32).tiny)
+  scale = max(float(np.max(np.abs(want))), _SMALLEST)
   error = float(np.max(np.abs(got - want))) / scale
-  # Neither smaller nor larger than any other figure would get lost.
+  # NaN is neither smaller nor larger than any figure, so it would get lost.
   return float("inf") if math.isnan(error) else error
 
 
@@ -77,27 +79,28 @@ def _widened(array: np.ndarray) -> np.ndarray:
 
 
 def worst(differences: Iterable[tuple[str, tuple[float, str]]]) -> Finding:
-  """Returns the largest of several differences, each with its place."""
+  """Returns the largest of several differences, with its place."""
   largest, place, count = 0.0, "", 0
   for name, (error, where) in differences:
     count += 1
     if error > largest:
       largest, place = error, f"{name or 'the model'}: {where}"
-  return Finding(largest, TOLERANCE, place or f"{count} calls")
+  calls = "1 call" if count == 1 else f"{count} calls"
+  return Finding(largest, TOLERANCE, place or f"in {calls}")
 
 
-# Of an output's scale: where one range of a histogram ends and the next begins.
+# Where the ranges of a histogram meet, as shares of an output's scale.
 _EDGES = (1e-9, 1e-8, 1e-7, 1e-6, 1e-5)
 
 
 def histogram(pairs: Iterable[tuple[Any, Any]]) -> dict[str, int]:
-  """Counts the floating numbers of nests by how far they are from others.
+  """Counts the floating-point numbers in nests by their differences.
 
   Args:
-    pairs: What was got, and what was wanted: nests of the same structure.
+    pairs: Nests of the same structure: outputs, and the outputs wanted.
 
   Returns:
-    How many numbers, by the range of their difference, of the output's scale.
+    How many numbers differ by how much, as ranges of shares of the scale.
   """
   names = ["equal", f"less than {_EDGES[0]:.0e}"]
   names += [f"{a:.0e} to {b:.0e}" for a, b in itertools.pairwise(_EDGES)]
@@ -110,7 +113,7 @@ def histogram(pairs: Iterable[tuple[Any, Any]]) -> dict[str, int]:
       other = _widened(np.asarray(want[key]))
       if one.shape != other.shape or one.dtype.kind != "f" or not one.size:
         continue
-      scale = max(float(np.max(np.abs(other))), np.finfo(np.float32).tiny)
+      scale = max(float(np.max(np.abs(other))), _SMALLEST)
       errors = np.abs(one - other) / scale
       places = np.where(errors == 0, 0, 1 + np.digitize(errors, _EDGES))
       for place, count in zip(

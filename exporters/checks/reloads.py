@@ -1,4 +1,4 @@
-"""Checks that load the model for themselves, each in its own way."""
+"""Checks that load the model anew, each in its own way."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from .loaded import takes_strings
 from .numbers import difference
 from .numbers import worst
 from .results import Finding
-from .results import NotApplicable
+from .results import NotApplicableError
 
 
 @check("saved again", unit="saved again")
 def _saved_again(candidate: Candidate) -> Finding:
-  """Load, save, delete the first, load: the same numbers, and the assets."""
+  """Loaded, saved, the first deleted, loaded: same numbers, same assets."""
   import tensorflow_hub as hub
 
   copy = os.path.join(candidate.scratch, "copy")
   again = os.path.join(candidate.scratch, "again")
-  # Links: the copy is deleted, not changed.
+  # Links will do, because the copy is only deleted.
   shutil.copytree(candidate.path, copy, copy_function=os.link)
   try:
     loaded = hub.load(copy)
@@ -53,12 +53,12 @@ def _tfsm_layer(candidate: Candidate) -> Finding:
   import keras
 
   if candidate.keras:
-    raise NotApplicable("a Keras SavedModel is for tf_keras")
+    raise NotApplicableError("a Keras SavedModel is for tf_keras")
   cases = candidate.calls()
   if not cases:
-    raise NotApplicable("the model takes no input")
+    raise NotApplicableError("the model takes no input")
   if takes_strings(cases):
-    raise NotApplicable("Keras 3 has no tensors of strings")
+    raise NotApplicableError("Keras 3 has no tensors of strings")
   layer = keras.layers.TFSMLayer(candidate.path)
   return worst(
     ("serve", difference(layer(*arguments), want))
@@ -72,7 +72,7 @@ def _two_replicas(candidate: Candidate) -> Finding:
   import tensorflow_hub as hub
 
   if not candidate.callables[""]["variables"]:
-    raise NotApplicable("the model has no variables to mirror")
+    raise NotApplicableError("the model has no variables to mirror")
   strategy = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
   with strategy.scope():
     loaded = hub.load(candidate.path)

@@ -1,11 +1,11 @@
-"""What a check may find, and what becomes of it."""
+"""What a check finds, and its result."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 import dataclasses
 
-# What most others build upon; a summary shows its figure.
+# Most others build on it, and a summary shows its figure.
 SAME_NUMBERS = "same numbers as the reference"
 
 ALL, BASIC, NONE = "all", "basic", "none"
@@ -13,20 +13,22 @@ LEVELS = (ALL, BASIC, NONE)
 
 PASSED, FAILED = "passed", "failed"
 NOT_APPLICABLE, BLOCKED = "not applicable", "blocked"
+# Of a specification that nobody said the model would follow.
+DEVIATES = "does not follow"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Result:
-  """What became of one check.
+  """The result of one check.
 
   Attributes:
-    check: Its name.
-    status: PASSED, FAILED, NOT_APPLICABLE or BLOCKED.
-    figure: What was measured, None where nothing was.
+    check: The name of the check.
+    status: PASSED, FAILED, DEVIATES, NOT_APPLICABLE or BLOCKED.
+    figure: What was measured. None: nothing was.
     bound: What the figure must not exceed.
-    detail: What the figure counts or where it was found; or why not measured.
+    detail: What the figure counts, where it was found, or why there is none.
     seconds: How long it took.
-    histogram: How many numbers lie in each range of differences, if counted.
+    histogram: How many numbers fall in each range of differences, if counted.
   """
 
   check: str
@@ -46,9 +48,13 @@ class Result:
 
 @dataclasses.dataclass(frozen=True)
 class Finding:
-  """A figure, the bound that it must not exceed, and what it is.
+  """A figure, the bound that it must not exceed, and what it means.
 
-  `histogram` says how many numbers lie in each range of differences.
+  Attributes:
+    figure: What was measured.
+    bound: What the figure must not exceed.
+    detail: What the figure counts, or where it was found.
+    histogram: How many numbers fall in each range of differences, if counted.
   """
 
   figure: float
@@ -57,5 +63,5 @@ class Finding:
   histogram: Mapping[str, int] = dataclasses.field(default_factory=dict)
 
 
-class NotApplicable(Exception):
-  """The candidate has nothing that the check could look at."""
+class NotApplicableError(Exception):
+  """The candidate has nothing that the check could test."""

@@ -1,8 +1,8 @@
-"""Describes a SavedModel without a reference, by what it says itself."""
+"""Describes a loaded SavedModel that has no reference."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 import inspect
 from typing import Any
 
@@ -11,23 +11,22 @@ import tensorflow as tf
 
 from .nests import encode
 
-# For a dimension that a trace leaves open, by its place; images are the ones
-# that have four.
+# Sizes for dimensions that a trace leaves open, by rank. Rank 4 is images.
 _OPEN = {1: (3,), 2: (3, 16), 3: (3, 16, 16), 4: (3, 64, 64, 3)}
 
 
 def stated(model: Any, arrays: list[Any]) -> dict[str, dict[str, Any]]:
-  """Returns what `checker.stated` returns of a reference.
+  """Returns what `checker.stated` would return for a reference.
 
   Args:
     model: The loaded model.
-    arrays: Takes samples, and what the model makes of them.
+    arrays: Gets samples, and the model's own outputs for them, appended.
   """
   return {name: _stated(loaded, arrays) for name, loaded in _callables(model)}
 
 
 def traces(loaded: Any) -> list[tuple[dict[str, Any], Any]]:
-  """Returns each trace of a restored function: keywords, and input specs."""
+  """Returns the traces of a loaded function: keyword arguments, input specs."""
   found = []
   for function in getattr(loaded.__call__, "concrete_functions", []):
     args, kwargs = function.structured_input_signature
@@ -39,10 +38,10 @@ def traces(loaded: Any) -> list[tuple[dict[str, Any], Any]]:
 
 def _callables(model: Any) -> Iterator[tuple[str, Any]]:
   yield "", model
-  # One level, which is what users are expected to handle.
+  # One level: TF Hub asks users to expect no more.
   for name, value in sorted(vars(model).items()):
     if (
-      # Keras numbers its layers: `layer-7` is no attribute for users.
+      # Keras's `layer-7` and the like are not for users.
       name.isidentifier()
       and not name.startswith("_")
       and callable(value)
@@ -79,7 +78,7 @@ def _stated(loaded: Any, arrays: list[Any]) -> dict[str, Any]:
 
 
 def _sample(spec: Any) -> Any:
-  """Returns a value that fits a spec, small and in every range."""
+  """Returns a small value for a spec, valid for images and token ids."""
   if isinstance(spec, tf.RaggedTensorSpec):
     value = tf.ragged.constant([[1, 2, 3], [4]], spec.dtype)
     for _ in range(spec.ragged_rank - 1):
@@ -87,6 +86,7 @@ def _sample(spec: Any) -> Any:
         value, tf.range(value.nrows(out_type=tf.int64) + 1)
       )
     return value
+  shape: Sequence[int]
   if spec.shape.rank is None:
     shape = (3,)
   else:

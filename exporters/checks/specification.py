@@ -1,6 +1,6 @@
-"""What TF Hub's specifications ask of any SavedModel, whoever wrote it.
+"""Checks what TF Hub's specifications ask of every SavedModel.
 
-Each check quotes the sentence that it is about.
+A check that fails quotes the sentence that the model breaks.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ from .harness import check
 from .numbers import flatten
 from .results import BASIC
 from .results import Finding
-from .results import NotApplicable
+from .results import NotApplicableError
 
 _REUSABLE = "https://www.tensorflow.org/hub/reusable_saved_models"
 _IMAGES = "https://www.tensorflow.org/hub/common_saved_model_apis/images"
 _TEXT = "https://www.tensorflow.org/hub/common_saved_model_apis/text"
 
 _ENCODER_INPUTS = {"input_word_ids", "input_mask", "input_type_ids"}
-# What Keras calls an output for which nobody had a name.
+# How Keras names an output that nobody named.
 _AUTOMATIC = re.compile(r"output_\d+|(?!encoder_outputs)\w+_\d+(_\d+)?")
 
 
@@ -34,13 +34,15 @@ def _finding(wrong: list[str], sentence: str, page: str) -> Finding:
   return Finding(len(wrong), 0, f'{"; ".join(wrong)}. "{sentence}" ({page})')
 
 
-@check("specification: attributes", level=BASIC, needs="loads")
+@check(
+  "specification: attributes", level=BASIC, needs="loads", specification=True
+)
 def _attributes(candidate: Candidate) -> Finding:
   model = candidate.model
   variables = {id(v) for v in getattr(model, "variables", [])}
   trained = list(getattr(model, "trainable_variables", []))
   wrong = [
-    f"{v.name} is in `trainable_variables` alone"
+    f"{v.name} is only in `trainable_variables`"
     for v in trained
     if id(v) not in variables
   ]
@@ -55,7 +57,9 @@ def _attributes(candidate: Candidate) -> Finding:
   return _finding(wrong[:5], sentence, _REUSABLE)
 
 
-@check("specification: training", level=BASIC, needs="loads")
+@check(
+  "specification: training", level=BASIC, needs="loads", specification=True
+)
 def _training(candidate: Candidate) -> Finding:
   flags: dict[str, set[str]] = {}
   for keywords, inputs in candidate.traces(""):
@@ -64,7 +68,7 @@ def _training(candidate: Candidate) -> Finding:
       key = f"{inputs}, {rest}"
       flags.setdefault(key, set()).add(keywords["training"])
   if not flags:
-    raise NotApplicable("the model takes no `training`")
+    raise NotApplicableError("the model takes no `training`")
   wrong = [f"{k}: {v} only" for k, v in flags.items() if v != {True, False}]
   return _finding(
     wrong,
@@ -74,8 +78,12 @@ def _training(candidate: Candidate) -> Finding:
   )
 
 
-@check("specification: batch size", level=BASIC, needs="loads")
+@check(
+  "specification: batch size", level=BASIC, needs="loads", specification=True
+)
 def _batch_size(candidate: Candidate) -> Finding:
+  if candidate.reference and candidate.reference[""]["fixed_batch"]:
+    raise NotApplicableError("the model itself takes one batch size only")
   wrong = [
     f"{name or 'the input'} has shape {spec.shape}"
     for _, inputs in candidate.traces("")
@@ -90,19 +98,23 @@ def _batch_size(candidate: Candidate) -> Finding:
   )
 
 
-@check("specification: signature", level=BASIC, needs="loads")
+@check(
+  "specification: signature", level=BASIC, needs="loads", specification=True
+)
 def _signature_names(candidate: Candidate) -> Finding:
   signatures = candidate.model.signatures
   if not candidate.callables.get("", {}).get("takes_inputs"):
-    raise NotApplicable("the model takes no input")
+    raise NotApplicableError("the model takes no input")
   if "serving_default" not in signatures:
     wrong = ["there is no signature `serving_default`"]
   else:
     named = signatures["serving_default"].structured_outputs
+    # Without an API, the names are those that the published model gives.
+    own = candidate.reference and candidate.reference[""]["api"] is None
     wrong = [
       f"an output is called {name}"
       for name in named
-      if _AUTOMATIC.fullmatch(name)
+      if _AUTOMATIC.fullmatch(name) and not own
     ]
   return _finding(
     wrong,
@@ -111,17 +123,20 @@ def _signature_names(candidate: Candidate) -> Finding:
   )
 
 
-@check("specification: text encoder", level=BASIC, needs="loads")
+@check(
+  "specification: text encoder", level=BASIC, needs="loads", specification=True
+)
 def _text_encoder(candidate: Candidate) -> Finding:
+  candidate.require_api("text encoder")
   cases = candidate.calls()
   if not cases or not isinstance(cases[0][0][0], Mapping):
-    raise NotApplicable("the model is no text encoder")
+    raise NotApplicableError("the model is not a text encoder")
   (inputs,), outputs = cases[0]
   if "input_word_ids" not in inputs:
-    raise NotApplicable("the model is no text encoder")
+    raise NotApplicableError("the model is not a text encoder")
   wrong = [f"no input {n}" for n in sorted(_ENCODER_INPUTS - inputs.keys())]
   if not isinstance(outputs, Mapping):
-    wrong.append("the result is no dict")
+    wrong.append("the result is not a dict")
     outputs = {}
   batch, seq_length = inputs["input_word_ids"].shape
   for name, rank in (
@@ -145,14 +160,20 @@ def _text_encoder(candidate: Candidate) -> Finding:
   )
 
 
-@check("specification: text preprocessor", level=BASIC, needs="loads")
+@check(
+  "specification: text preprocessor",
+  level=BASIC,
+  needs="loads",
+  specification=True,
+)
 def _text_preprocessor(candidate: Candidate) -> Finding:
+  candidate.require_api("text preprocessor")
   cases = candidate.calls()
   if not cases or not isinstance(cases[0][1], Mapping):
-    raise NotApplicable("the model is no text preprocessor")
+    raise NotApplicableError("the model is not a text preprocessor")
   (inputs,), outputs = cases[0]
   if getattr(inputs, "dtype", None) != tf.string:
-    raise NotApplicable("the model is no text preprocessor")
+    raise NotApplicableError("the model is not a text preprocessor")
   wrong = [
     f"no .{name}"
     for name in ("tokenize", "bert_pack_inputs")
@@ -171,12 +192,13 @@ def _text_preprocessor(candidate: Candidate) -> Finding:
   )
 
 
-@check("specification: images", level=BASIC, needs="loads")
+@check("specification: images", level=BASIC, needs="loads", specification=True)
 def _images(candidate: Candidate) -> Finding:
+  candidate.require_api("image")
   cases = candidate.calls()
   shape = getattr(cases[0][0][0], "shape", ()) if cases else ()
   if len(shape) != 4:
-    raise NotApplicable("the model takes no images")
+    raise NotApplicableError("the model takes no images")
   (images,), outputs = cases[-1]
   wrong = []
   if images.dtype != tf.float32 or images.shape[-1] != 3:

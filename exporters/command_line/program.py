@@ -11,6 +11,7 @@ import contextlib
 import gc
 import os
 import pathlib
+import re
 import signal
 import sys
 import traceback
@@ -22,6 +23,9 @@ from absl import flags
 from absl import logging
 
 from exporters.errors import ExportError
+from exporters.errors import did_you_mean
+from exporters.errors import first_line
+from exporters.errors import shortened
 from exporters.life_cycle import version
 
 FLAGS = flags.FLAGS
@@ -74,7 +78,25 @@ def run(
   for module in (*modules, __name__):
     for flag in FLAGS.flags_by_module_dict().get(module, ()):
       FLAGS.register_key_flag_for_module(sys.argv[0], flag)
-  app.run(lambda argv: _main(main, argv[1:], arguments))
+  app.run(
+    lambda argv: _main(main, argv[1:], arguments), flags_parser=_parse_flags
+  )
+
+
+def _parse_flags(argv: Sequence[str]) -> list[str]:
+  """Parses the flags; returns the other arguments.
+
+  In place of absl's own, whose errors look unlike all others.
+  """
+  try:
+    return FLAGS(argv)
+  except flags.UnrecognizedFlagError as e:
+    hint = did_you_mean(e.flagname, FLAGS)
+    sys.exit(f"error: There is no flag '{e.flagname}'.{hint} See --help.")
+  except flags.Error as e:
+    # Of a tuple of a sentence and the value, the sentence.
+    message = re.sub(r"\('(.+?)', .*\)$", r"\1", str(e))
+    sys.exit(f"error: {message[:1].upper()}{message[1:]}. See --help.")
 
 
 def _main(
@@ -89,14 +111,42 @@ def _main(
       )
     repeated = bool(arguments) and arguments[-1].endswith("...")
     if len(given) > len(arguments) and not repeated:
+      if given[len(arguments)].startswith(("\u2013", "\u2014")):
+        raise ExportError(
+          f"'{given[len(arguments)]}' begins with a dash in place of hyphens; "
+          "write --."
+        )
       raise ExportError(
         f"Unexpected argument '{given[len(arguments)]}'; use flags, see --help."
       )
     main(*given)
-  except ExportError as e:
+  except KeyboardInterrupt:
+    sys.exit("error: interrupted")
+  except Exception as e:
+    message = _message(e)
+    if message is None:
+      raise
     if _TRACEBACK.value:
       traceback.print_exc()
-    sys.exit(f"error: {e}")
+    else:
+      message = shortened(message)
+    sys.exit(f"error: {message}")
+
+
+def _message(error: Exception) -> str | None:
+  """Returns what to tell a person of an error; None if it is a defect.
+
+  The files and the machine may be the cause of those of the operating system,
+  and of TensorFlow's.
+  """
+  if isinstance(error, ExportError):
+    return error.message
+  if isinstance(error, OSError):
+    file = f"'{error.filename}': " if error.filename else ""
+    return f"{file}{error.strerror or first_line(error)}."
+  if type(error).__module__.startswith("tensorflow."):
+    return f"{type(error).__name__}: {first_line(error)}."
+  return None
 
 
 def prepare_tensorflow() -> None:

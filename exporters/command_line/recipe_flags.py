@@ -30,6 +30,9 @@ VERBOSE = flags.DEFINE_bool(
 def load():
   """Returns the `recipe.Recipe` that the flags describe."""
   from exporters import recipe
+  from exporters.fields import paths
 
   bindings = [*(_GIN_BINDINGS.value or ()), *(_GIN_PARAMS.value or ())]
-  return recipe.load(_GIN_FILE.value or (), bindings)
+  loaded = recipe.load(_GIN_FILE.value or (), bindings)
+  paths.refuse_missing(loaded.exporter)
+  return loaded

@@ -17,17 +17,20 @@ _FIRST = "SavedModel"
 
 
 def show(
-  done: exporting.Export, *, verbose: bool, more: Sequence[Row] = ()
+  done: exporting.Export,
+  *,
+  verbose: bool,
+  more: Sequence[Sequence[Row]] = (),
 ) -> None:
   """Prints what was written, and how close it is to its reference.
 
   Args:
     done: The export.
     verbose: Whether to list what is otherwise only counted.
-    more: Further rows.
+    more: Further rows for each artifact.
   """
   console = Console(highlight=False)
-  rows = [*_rows(done, verbose), *more, ("time", _time(done))]
+  rows = [*_rows(done, verbose, more), ("time", _time(done))]
   width = max(len(name) for name, _ in rows)
   for name, text in rows:
     if name == _FIRST:
@@ -38,8 +41,11 @@ def show(
   console.print()
 
 
-def _rows(done: exporting.Export, verbose: bool) -> Iterator[Row]:
-  for artifact in done.artifacts:
+def _rows(
+  done: exporting.Export, verbose: bool, more: Sequence[Sequence[Row]]
+) -> Iterator[Row]:
+  more = more or [()] * len(done.artifacts)
+  for artifact, further in zip(done.artifacts, more, strict=True):
     yield _FIRST, artifact.path
     yield "size", decimal(artifact.size)
     if artifact.parameters:
@@ -48,6 +54,8 @@ def _rows(done: exporting.Export, verbose: bool) -> Iterator[Row]:
         trainable = "all"
       yield "parameters", f"{artifact.parameters:,} ({trainable} trainable)"
     yield from _checks(artifact.results, verbose)
+    yield from (("note", remark) for remark in artifact.remarks)
+    yield from further
   if done.ignored:
     count = len(done.ignored)
     were = "1 tensor was" if count == 1 else f"{count} tensors were"
@@ -82,5 +90,10 @@ def _hint(verbose: bool) -> str:
 
 
 def _time(done: exporting.Export) -> str:
-  stages = ", ".join(f"{stage} {s:.1f}" for stage, s in done.seconds.items())
-  return f"{sum(done.seconds.values()):.1f} s ({stages})"
+  total = sum(done.seconds.values())
+  stages = [
+    f"{stage} {seconds:.1f}"
+    for stage, seconds in done.seconds.items()
+    if seconds >= max(total / 100, 0.05)
+  ]
+  return f"{total:.1f} s ({', '.join(stages)})"

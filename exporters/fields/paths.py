@@ -18,6 +18,8 @@ from typing import Annotated, Any
 import tensorflow as tf
 
 from exporters.errors import ExportError
+from exporters.errors import first_line
+from exporters.errors import unexpanded
 
 
 @dataclasses.dataclass(frozen=True)
@@ -76,7 +78,7 @@ def declared(exporter: Any) -> Iterator[Path]:
   hints = typing.get_type_hints(type(exporter), include_extras=True)
   for field in dataclasses.fields(exporter):
     value = getattr(exporter, field.name)
-    for reads in _declarations(hints[field.name]):
+    for reads in declarations(hints[field.name]):
       if value:
         yield Path(field=field.name, path=value, reads=reads)
 
@@ -84,17 +86,25 @@ def declared(exporter: Any) -> Iterator[Path]:
 def refuse_missing(exporter: Any) -> None:
   """Raises `ExportError` for a field whose path does not exist."""
   for found in declared(exporter):
-    if found.reads.checked and not tf.io.gfile.exists(found.path):
+    name = f"{type(exporter).__name__}.{found.field}"
+    try:
+      exists = tf.io.gfile.exists(found.path)
+    except tf.errors.OpError as e:
       raise ExportError(
-        f"{type(exporter).__name__}.{found.field} = '{found.path}' does not "
-        "exist. Relative paths start at the working directory, "
-        f"'{os.getcwd()}'."
+        f"{name} = '{found.path}' cannot be read: {first_line(e)}. Copy it to "
+        "this machine."
+      ) from e
+    if found.reads.checked and not exists:
+      raise ExportError(
+        f"{name} = '{found.path}' does not exist. A relative path starts at "
+        f"the working directory, '{os.getcwd()}'.{unexpanded(found.path)}"
       )
 
 
-def _declarations(annotation: Any) -> Iterator[Reads]:
+def declarations(annotation: Any) -> Iterator[Reads]:
+  """Yields what an annotation declares of paths."""
   if typing.get_origin(annotation) is Annotated:
     yield from (m for m in annotation.__metadata__ if isinstance(m, Reads))
   else:
     for argument in typing.get_args(annotation):
-      yield from _declarations(argument)
+      yield from declarations(argument)

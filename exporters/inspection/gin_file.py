@@ -1,11 +1,24 @@
-"""Writes the gin file that would export a checkpoint."""
+"""Writes the gin file that exports a checkpoint, where one fits it.
+
+One fits if the model that it builds has the checkpoint's tensors.
+"""
 
 from __future__ import annotations
 
+import re
+import shlex
+
+import gin
 from official.nlp.configs import encoders
 
+from exporters import base
+from exporters import checkpoints
+from exporters import recipe
+from exporters.errors import ExportError
+from exporters.errors import explained
 from exporters.inspection.identity import Identity
 from exporters.text import encoder_types
+from exporters.text import encoders as encoders_lib
 
 # By architecture, the gin file to include, and the configuration's class.
 _BASES = {
@@ -22,7 +35,8 @@ _BASES |= dict.fromkeys(("electra", "distilbert"), _BASES["bert"])
 def written(identity: Identity) -> str | None:
   """Returns the text of a gin file that exports a checkpoint.
 
-  What the checkpoint does not tell is left to be set by flags.
+  What the checkpoint does not tell is left to be set by flags. Whether it fits,
+  `misfit` tells.
 
   Args:
     identity: What the checkpoint is.
@@ -70,12 +84,86 @@ def written(identity: Identity) -> str | None:
   ]
   for name, value in identity.sizes.items():
     if _is_safe(name, value):
-      note = "  # The usual value; the file does not tell."
+      note = "  # Assumed: the file does not say."
       lines.append(
         f"encoders.{config.__name__}.{names.get(name, name)} = {value!r}"
         + note * (name in identity.guessed)
       )
   return "\n".join(lines) + "\n"
+
+
+def of_leaf(leaf: str, identity: Identity) -> str | None:
+  """Returns the text of a gin file that includes a leaf, if that fits.
+
+  Args:
+    leaf: The path of the leaf, below the repository's root.
+    identity: What the checkpoint is.
+  """
+  binding = f"CHECKPOINT = {identity.path!r}"
+  gin.clear_config()
+  try:
+    exporter = recipe.load([leaf], [binding]).exporter
+    if not isinstance(exporter, base.CheckpointExporter):
+      return None
+    with explained("build the model"), checkpoints.uninitialized():
+      restores = exporter.build().restores
+      fits = all(not exporter.opened.match(i).mismatch for i in restores)
+  except ExportError:
+    fits = False
+  finally:
+    gin.clear_config()
+  if not fits:
+    return None
+  command = command_line(type(exporter).__module__, leaf, binding)
+  lines = "\n".join(f"#   {line}" for line in command.splitlines())
+  return (
+    f"# The checkpoint has the tensors of {leaf}.\n#\n{lines}\n\n"
+    f"include '{leaf}'\n\n{binding}\n"
+  )
+
+
+def command_line(module: str, gin_file: str, *bindings: str) -> str:
+  """Returns the command that exports a model, as one types it."""
+  quoted = [
+    f'"{b}"' if re.fullmatch(r"[\w ./:=\'-]+", b) else shlex.quote(b)
+    for b in bindings
+  ]
+  return " \\\n".join(
+    [
+      f"python -m {module}",
+      f"  --gin_file={gin_file}",
+      *(f"  --gin_bindings={binding}" for binding in quoted),
+      "  --export_path=/tmp/model",
+    ]
+  )
+
+
+def misfit(identity: Identity) -> str | None:
+  """Returns why the encoder of these sizes has not the checkpoint's tensors.
+
+  None if it has them, or if the checkpoint is not such an encoder's.
+  """
+  if identity.architecture not in _BASES or not identity.sizes:
+    return None
+  _, kind = _BASES[identity.architecture]
+  config = kind()
+  names = encoder_types.field_names(config)
+  for name, value in identity.sizes.items():
+    if _is_safe(name, value):
+      setattr(config, names.get(name, name), value)
+  type_ = (
+    "bert" if kind is encoders.BertEncoderConfig else identity.architecture
+  )
+  one = encoders.EncoderConfig(type=type_, **{type_: config})
+  try:
+    with explained("build the encoder"), checkpoints.uninitialized():
+      model = encoders_lib.build(one, {}).model
+      mismatch = identity.checkpoint.match(
+        {"encoder": model, "model": model}
+      ).mismatch
+  except ExportError as e:
+    return e.message
+  return mismatch.likely_cause() if mismatch else None
 
 
 def _is_safe(name: str, value: object) -> bool:

@@ -12,7 +12,9 @@ import math
 import re
 
 from exporters import checkpoints
+from exporters.checkpoints.checkpoint import Checkpoint
 from exporters.checkpoints.checkpoint import Tensor
+from exporters.inspection import parameters
 from exporters.text import encoder_file
 
 # All of these are for names with "/" between their parts, without training's.
@@ -20,8 +22,6 @@ _LAYER = re.compile(r"(?:.*/)?(?:transformer[/_]|encoder/)layer[_/](\d+)/.*")
 _TABLE = r"(?:.*/)?{}_embeddings?(?:/embeddings|/weight)?"
 _QUERY = r".*(?:query|q_lin)/bias"
 _INNER = r".*/(?:intermediate|intermediate/dense|ffn|lin1)/bias"
-# Tensors that are not weights of a model.
-_COUNTING = re.compile(r"(?:.*/)?(?:save_counter|global_step|position_ids)")
 # The first pattern that is found in any name decides.
 _ARCHITECTURES = (
   ("mobilebert", r"embedding_transformation|kq_shared_bottleneck"),
@@ -34,6 +34,7 @@ _ARCHITECTURES = (
   ("efficientnet or mobilenet", r"^inverted_bottleneck_block"),
   ("vit", r"encoderblock|posembed_input"),
 )
+UNKNOWN = "unknown"
 _HEADS = (
   ("masked language model", r"cls/predictions|^predictions/|vocab_transform"),
   ("next sentence", r"seq_relationship|next_sentence"),
@@ -55,8 +56,8 @@ class Identity:
     architecture: A guess such as "bert", or "unknown".
     sizes: What is known about a text encoder's sizes, by the names of
       `BertEncoderConfig`.
-    guessed: The names of sizes that the file does not tell and that have their
-      usual values.
+    guessed: The names of sizes that are assumed, because the file does not say
+      them.
     heads: The names of its heads, and the pooler.
     tensors: All tensors, by name.
     parameters: The number of numbers in its weights, without training's.
@@ -64,6 +65,7 @@ class Identity:
     training: The number of tensors that only training needs.
     vocab_file: The path of the vocabulary that comes with it, if any.
     do_lower_case: Whether text was lower-cased; None if it does not say.
+    checkpoint: The checkpoint, opened.
   """
 
   path: str
@@ -78,6 +80,7 @@ class Identity:
   training: int
   vocab_file: str | None
   do_lower_case: bool | None
+  checkpoint: Checkpoint
 
 
 def identify(path: str) -> Identity:
@@ -89,17 +92,17 @@ def identify(path: str) -> Identity:
   checkpoint = checkpoints.open_checkpoint(path)
   weights = {
     name.replace(".", "/"): tensor
-    for name, tensor in checkpoint.tensors.items()
-    if name not in checkpoint.training
-    and not _COUNTING.fullmatch(name.replace(".", "/"))
+    for name, tensor in parameters.of_checkpoint(checkpoint).items()
   }
+  words = _named(weights, _TABLE.format("word"))
+  once = weights.keys() - (parameters.tied(weights, words) if words else set())
   architecture = next(
     (
       kind
       for kind, pattern in _ARCHITECTURES
       if any(re.search(pattern, name) for name in weights)
     ),
-    "unknown",
+    UNKNOWN,
   )
   known = dict(checkpoint.declared)
   lower_case = known.pop("do_lower_case", None)
@@ -118,9 +121,10 @@ def identify(path: str) -> Identity:
       if any(re.search(pattern, name) for name in weights)
     ],
     tensors=checkpoint.tensors,
-    parameters=sum(math.prod(tensor.shape) for tensor in weights.values()),
+    parameters=parameters.count(weights[name].shape for name in once),
     dtypes=sorted({tensor.dtype for tensor in weights.values()}),
     training=len(checkpoint.tensors) - len(weights),
+    checkpoint=checkpoint,
     vocab_file=checkpoint.vocab_file,
     do_lower_case=lower_case,
   )
@@ -168,6 +172,9 @@ def _sizes(
 
 def _shape(weights: Mapping[str, Tensor], pattern: str) -> tuple[int, ...]:
   """Returns the shape of the first weight of such a name; () without one."""
-  return next(
-    (t.shape for name, t in weights.items() if re.fullmatch(pattern, name)), ()
-  )
+  name = _named(weights, pattern)
+  return weights[name].shape if name else ()
+
+
+def _named(weights: Mapping[str, Tensor], pattern: str) -> str | None:
+  return next((name for name in weights if re.fullmatch(pattern, name)), None)

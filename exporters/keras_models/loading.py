@@ -10,6 +10,7 @@ import tensorflow as tf
 import tf_keras
 from tf_keras.src.saving import serialization_lib
 
+from exporters.checkpoints import file_kinds
 from exporters.errors import ExportError
 from exporters.errors import first_line
 
@@ -28,6 +29,11 @@ def load(path: str, *, safe_mode: bool) -> tf_keras.Model:
     ExportError: It is not there, of Keras 3, holds code in safe mode, or
       tf_keras cannot load it.
   """
+  kind = file_kinds.kind_of(path)
+  if kind and kind.name != file_kinds.KERAS:
+    raise ExportError(
+      f"Cannot load a tf_keras model from '{path}': it is {kind}"
+    )
   version = _keras_version(path)
   if version and version.partition(".")[0] not in ("1", "2"):
     raise ExportError(

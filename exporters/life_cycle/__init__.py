@@ -1,4 +1,5 @@
-"""From a recipe to a checked SavedModel at its path, whole or not at all.
+"""From a recipe to a checked SavedModel at its path, complete or not at all.
 
-Commands, releases and the overlay import it; architectures do not.
+Commands, releases and the overlay import it; architectures do not. It also has
+the version, which commands and releases share.
 """

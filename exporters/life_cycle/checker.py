@@ -18,6 +18,7 @@ import tensorflow as tf
 
 from exporters import checks
 from exporters.errors import ExportError
+from exporters.errors import first_line
 from exporters.saved_model import reusable
 from exporters.saved_model.published import Published
 from exporters.saved_model.variables import variable_name
@@ -98,6 +99,7 @@ class Checker:
       "private": [*private, *private_strings()],
       "level": self._level,
       "keras": keras,
+      "stranger": published is None,
       "needs_text": not published or "tensorflow_text" in sys.modules,
     }
     self._send(json.dumps(job))
@@ -146,6 +148,11 @@ def stated(published: Published, arrays: list[np.ndarray]) -> dict[str, Any]:
   return {
     "cases": cases,
     "takes_inputs": bool(published.inputs),
+    "api": published.api,
+    "fixed_batch": any(
+      spec.shape.rank and spec.shape[0] is not None
+      for spec in tf.nest.flatten(published.inputs)
+    ),
     "training": published.training,
     "outputs": list(published.outputs),
     "variables": [variable_name(v) for v in published.variables],
@@ -178,16 +185,29 @@ def _reference_calls(published: Published) -> Iterator[tuple[list[Any], Any]]:
     for specs in published.inputs
   ]
   for sample in published.samples:
-    inputs = _tensors(sample)
+    inputs = tensors(sample)
     function = next(
       function
       for specs, function in zip(published.inputs, traced, strict=True)
       if reusable.accepts(specs, inputs)
     )
-    yield [inputs], function(inputs)
+    try:
+      outputs = function(inputs)
+    except (tf.errors.InvalidArgumentError, ValueError) as e:
+      shapes = ", ".join(
+        str(tuple(t.shape))
+        for t in tf.nest.flatten(inputs, expand_composites=True)
+      )
+      raise ExportError(
+        f"The model cannot be called with a sample input of shape {shapes}: "
+        f"{first_line(e)[:300]}. If it is too small, choose a larger one; for "
+        "a Keras model, KerasModelExporter.sample_sizes."
+      ) from e
+    yield [inputs], outputs
 
 
-def _tensors(nest: Any) -> Any:
+def tensors(nest: Any) -> Any:
+  """Returns a nest of arrays as one of tensors."""
   return tf.nest.map_structure(
     tf.convert_to_tensor, nest, expand_composites=True
   )

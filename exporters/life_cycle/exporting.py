@@ -11,6 +11,7 @@ import dataclasses
 import os
 import tempfile
 import time
+from typing import Any
 
 import tensorflow as tf
 
@@ -45,6 +46,12 @@ class Artifact:
     parameters: How many numbers its variables hold.
     trainable: How many of these a consumer may train.
     results: The results of its checks.
+    remarks: Sentences of the exporter about what it leaves out or does
+      otherwise than expected.
+    api: The API that it claims to follow, as `Published` has it.
+    image_size: The size of the images that it was trained on, as there.
+    sample: An input that it is checked with, a nest of arrays. None: it takes
+      none.
   """
 
   path: str
@@ -52,6 +59,10 @@ class Artifact:
   parameters: int
   trainable: int
   results: Sequence[checks.Result]
+  remarks: Sequence[str] = ()
+  api: str | None = None
+  image_size: tuple[int, int] | None = None
+  sample: Any = None
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -161,6 +172,10 @@ def export(
           parameters=_parameters(published.every("variables")),
           trainable=_parameters(published.every("trainable_variables")),
           results=results,
+          remarks=_remarks(published),
+          api=published.api,
+          image_size=published.image_size,
+          sample=_sample(published),
         )
       )
   return Export(artifacts=artifacts, seconds=stages.seconds, ignored=ignored)
@@ -272,9 +287,23 @@ def _refuse_failed(results: Sequence[checks.Result], name: str) -> None:
   if failed or blocked:
     lines = "".join(f"\n  {result}" for result in failed)
     if blocked:
-      lines += f"\n  {blocked} more checks need these to pass first"
+      lines += f"\n  (checks that need these to pass first: {blocked})"
     what = f"'{name}'" if name else "The model"
     raise ExportError(f"{what} failed its checks; nothing was written:{lines}")
+
+
+def _remarks(published: Published) -> list[str]:
+  """Returns the remarks on a model and its sub-objects, each once."""
+  every = [r for c in published.callables().values() for r in c.remarks]
+  return [*dict.fromkeys(every)]
+
+
+def _sample(published: Published) -> Any:
+  """Returns the first sample that all endpoints take, if there is one."""
+  for sample in published.samples if published.inputs else ():
+    if reusable.accepts(published.inputs[0], checker.tensors(sample)):
+      return sample
+  return None
 
 
 def _parameters(variables: Sequence[tf.Variable]) -> int:

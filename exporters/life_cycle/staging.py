@@ -131,6 +131,11 @@ def _remove_empty(folders: list[str]) -> None:
 
 def refuse_existing(target: str, *, overwrite: bool) -> None:
   """Raises `ExportError` if `target` exists and may not be replaced."""
+  if os.path.isfile(target):
+    raise ExportError(
+      f"'{target}' is a file, where a folder is to be written. Choose another "
+      "path."
+    )
   exists = tf.io.gfile.exists if "://" in target else os.path.lexists
   if exists(target) and not overwrite:
     raise ExportError(

@@ -227,6 +227,7 @@ def _with_softmax(published: base.Published) -> base.Published:
     function=_softmax_of(published.function),
     reference=_softmax_of(published.reference or published.function),
     outputs=("probabilities", "default"),
+    api=None,  # The image API asks for logits.
   )
 
 

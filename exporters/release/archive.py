@@ -1,15 +1,15 @@
 """Packs a SavedModel for tfhub.dev, the same bytes every time.
 
-A `.tar.gz` whose root is the SavedModel's root. Members are sorted, each
-directory before what is in it, because TF Hub's own extractor creates no
-parents. Owner, time and mode are fixed.
+The result is a `.tar.gz` whose root is the SavedModel's root. Members are
+sorted, each directory before its files, because TF Hub's extractor creates no
+parent directories. Owner, time and mode are fixed.
 
-The stream is deflated on all cores, in blocks of a fixed size, which end at a
-byte's boundary (a sync flush) and so can be joined to one gzip member; TF Hub's
-extractor reads no second one. What ISA-L hardly shrinks, as weights, stays as
-it made it, at ten times the speed of zlib; what it shrinks well, as graphs and
-vocabularies, is deflated again by zlib-ng, slowly. That depends on the block's
-bytes alone.
+The stream is deflated on all cores, in blocks of a fixed size. Each block ends
+at a byte boundary (by a sync flush), so that they can be joined into one gzip
+member; TF Hub's extractor reads only one. ISA-L deflates at ten times the speed
+of zlib. A block that it shrinks well, such as a graph or a vocabulary, is
+deflated again by zlib-ng, which is slower and better; weights hardly shrink.
+The choice depends only on the block's bytes.
 """
 
 import collections
@@ -26,33 +26,33 @@ from zlib_ng import zlib_ng
 
 from exporters.errors import ExportError
 
-# What tfhub.dev takes; anything else makes it refuse the archive.
+# tfhub.dev refuses an archive with anything else in it.
 _ALLOWED = re.compile(
   r"saved_model\.pb(txt)?|tfhub_module\.pb|keras_metadata\.pb|fingerprint\.pb"
   r"|(assets|assets\.extra)/.+|variables/variables\.[^/]+"
 )
 _PART = re.compile(r"[\w-][-!',_\w.=:% ]*", re.ASCII)
 _FOLDERS = ("assets", "assets.extra", "variables")
-# The first of January 1980, the earliest time that zip files can hold too.
+# The first of January 1980, the earliest time that zip files can hold.
 _TIME = 315532800
 
 _BLOCK = 1 << 20
 _SHRUNK_WELL = 0.5
-# No name, no time, made by no operating system in particular.
+# No name, no time, an unknown operating system.
 _HEADER = b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\xff"
 _LAST_BLOCK = b"\x03\x00"
 
 
 def pack(saved_model: str, path: str, *, workers: int | None = None) -> None:
-  """Writes the files of `saved_model` that a consumer needs to `path`.
+  """Packs the directory `saved_model` into the archive `path`.
 
   Args:
-    saved_model: A directory.
-    path: The archive.
-    workers: How many threads deflate; None: one for each core.
+    saved_model: A SavedModel.
+    path: The archive to write.
+    workers: The number of threads. None: one for each core.
 
   Raises:
-    ExportError: The directory holds what tfhub.dev would refuse.
+    ExportError: There is something in it that tfhub.dev would refuse.
   """
   workers = workers or len(os.sched_getaffinity(0))
   checksum = size = 0
@@ -63,7 +63,7 @@ def pack(saved_model: str, path: str, *, workers: int | None = None) -> None:
       checksum = isal_zlib.crc32(block, checksum)
       size += len(block)
       pending.append(pool.submit(deflate, block))
-      # No more blocks in memory than keep the threads busy.
+      # Only as many blocks in memory as keep the threads busy.
       if len(pending) > 2 * workers:
         f.write(pending.popleft().result())
     while pending:
@@ -72,7 +72,7 @@ def pack(saved_model: str, path: str, *, workers: int | None = None) -> None:
 
 
 def deflate(block: bytes) -> bytes:
-  """Returns a block's raw deflate stream, up to a byte's boundary."""
+  """Returns a block as a raw deflate stream that ends at a byte boundary."""
   quick = _deflate(isal_zlib, 1, block)
   if len(quick) > _SHRUNK_WELL * len(block):
     return quick
@@ -110,10 +110,10 @@ def tar_stream(saved_model: str) -> Iterator[bytes]:
 
 
 def members(saved_model: str) -> list[str]:
-  """Returns the archive's members in order: directories, then their files.
+  """Returns the archive's members in order: a directory before its files.
 
   Raises:
-    ExportError: One is none that tfhub.dev allows.
+    ExportError: tfhub.dev does not allow one of them.
   """
   names = []
   for folder, folders, files in os.walk(saved_model):
@@ -135,13 +135,13 @@ def _refuse_unpackable(name: str, path: str) -> None:
   """Refuses what tar or TF Hub's extractor would lose."""
   if os.path.isfile(path) and not os.path.getsize(path):
     raise ExportError(
-      f"'{name}' is empty, and TF Hub's extractor writes no empty files: a "
+      f"'{name}' is empty. TF Hub's extractor writes no empty files, so a "
       "consumer would not have it."
     )
   try:
     tarfile.TarInfo(name).tobuf(tarfile.USTAR_FORMAT)
   except ValueError as e:
-    raise ExportError(f"'{name}' is too long a name for tar: {e}.") from e
+    raise ExportError(f"'{name}' is too long for tar: {e}.") from e
 
 
 def refuse_member(name: str, *, directory: bool, plain: bool = True) -> None:
@@ -149,19 +149,20 @@ def refuse_member(name: str, *, directory: bool, plain: bool = True) -> None:
 
   Args:
     name: Its path below the root, without a slash at the end.
-    directory: Whether it is one.
-    plain: False for a link or a device.
+    directory: Whether it is a directory.
+    plain: Whether it is a file or a directory, not a link or a device.
   """
   if not plain:
     raise ExportError(
-      f"'{name}' is neither a file nor a directory: a SavedModel has no links "
+      f"'{name}' is neither a file nor a directory. A SavedModel has no links "
       "or devices."
     )
   parts = name.split("/")
   if not all(_PART.fullmatch(part) for part in parts):
     raise ExportError(
-      f"'{name}' is no name that tfhub.dev takes: parts of a path begin with a "
-      "letter, digit, '_' or '-' and hold no others than -!',_.=:% and blanks."
+      f"tfhub.dev does not allow the name '{name}'. Each part of a path must "
+      "begin with a letter, digit, '_' or '-', and may go on with these, "
+      "spaces and any of !',.=:%."
     )
   allowed = (
     parts[0] in _FOLDERS and (len(parts) == 1 or parts[0] != "variables")
@@ -170,14 +171,14 @@ def refuse_member(name: str, *, directory: bool, plain: bool = True) -> None:
   )
   if not allowed:
     raise ExportError(
-      f"'{name}' has no place in an archive for tfhub.dev, which holds "
-      "saved_model.pb, fingerprint.pb, keras_metadata.pb, variables/, assets/ "
-      "and assets.extra/ alone."
+      f"tfhub.dev does not allow '{name}' in an archive, only saved_model.pb, "
+      "fingerprint.pb, keras_metadata.pb, variables/, assets/ and "
+      "assets.extra/."
     )
 
 
 def _blocks(pieces: Iterator[bytes]) -> Iterator[bytes]:
-  """Joins pieces to blocks of a size that does not depend on theirs."""
+  """Joins pieces of any size into blocks of a fixed size."""
   buffer = bytearray()
   for piece in pieces:
     buffer += piece

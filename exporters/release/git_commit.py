@@ -1,7 +1,9 @@
-"""The code that a release is made by: the git commit of this checkout."""
+"""Finds out which code makes a release: the git commit of this checkout."""
 
 import dataclasses
+import functools
 import os
+import pathlib
 import subprocess
 
 from exporters.errors import ExportError
@@ -9,26 +11,27 @@ from exporters.errors import ExportError
 ROOT = os.path.dirname(
   os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 )
+_REAL_ROOT = os.path.realpath(ROOT)
 
 
 @dataclasses.dataclass(frozen=True)
 class Commit:
-  """The code that an export ran on.
+  """The state of a git checkout.
 
   Attributes:
-    commit: The git commit; None outside of a git checkout.
-    changed: Files that differ from it.
+    commit: The commit's hash. None: this is not a git checkout.
+    changed: Files that differ from the commit.
   """
 
   commit: str | None
   changed: tuple[str, ...]
 
   def refuse_dirty(self) -> None:
-    """Raises `ExportError` unless the commit alone says what the code was."""
+    """Raises `ExportError` unless the commit says what all of the code is."""
     if self.commit is None:
       raise ExportError(
-        "--strict: this is no git checkout, so that nobody could tell which "
-        "code made the release. Clone the repository."
+        "--strict: this is not a git checkout, so nobody could tell which code "
+        "made the release. Clone the repository."
       )
     if self.changed:
       shown = ", ".join(self.changed[:5])
@@ -47,13 +50,39 @@ def read_commit() -> Commit:
 
 
 def is_part(path: str) -> bool:
-  """Whether every clone of this repository has `path`, relative to its root."""
-  if os.path.isabs(path) or path.startswith(os.pardir):
+  """Whether `path` means the same file in every clone of this repository.
+
+  It does if it starts at the repository's root, and so does the working
+  directory.
+  """
+  if os.path.isabs(path):
     return False
-  tracked = _git("ls-files", "--", path)
-  if tracked is None:
-    return os.path.exists(os.path.join(ROOT, path))
-  return bool(tracked)
+  here = os.path.join(_REAL_ROOT, os.path.normpath(path))
+  return os.path.realpath(path) == here and is_tracked(path)
+
+
+def is_tracked(path: str) -> bool:
+  """Whether this repository has a file, or files below a folder.
+
+  Without git, everything below the root counts.
+  """
+  inside = os.path.relpath(os.path.realpath(path), _REAL_ROOT)
+  if inside.split(os.sep)[0] == os.pardir:
+    return False
+  names = _tracked()
+  if names is None:
+    return os.path.exists(os.path.join(_REAL_ROOT, inside))
+  return inside in names
+
+
+@functools.cache
+def _tracked() -> frozenset[str] | None:
+  """Returns the files in git's index, with their folders."""
+  listed = _git("ls-files", "-z")
+  if listed is None:
+    return None
+  files = [pathlib.PurePath(name) for name in listed.split("\0") if name]
+  return frozenset(str(p) for file in files for p in (file, *file.parents))
 
 
 def _git(*arguments: str) -> str | None:

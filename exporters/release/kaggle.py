@@ -1,23 +1,22 @@
-"""The metadata of Kaggle Models, where tfhub.dev's models have moved.
+"""The metadata of Kaggle Models, which tfhub.dev's models moved to.
 
-Both files stand beside the SavedModel, as Kaggle's own client reads them.
+Both files are written beside the SavedModel, for Kaggle's own client.
 https://github.com/Kaggle/kaggle-api/blob/main/docs/models_metadata.md
 """
 
+from collections.abc import Iterator
 import json
 import os
 import re
+from typing import Any
 
-from exporters.errors import ExportError
-from exporters.release import cards
 from exporters.release import page as page_lib
-from exporters.saved_model import description
 
 MODEL, INSTANCE = "model-metadata.json", "model-instance-metadata.json"
-FILES = (MODEL, INSTANCE)
 
 FRAMEWORK = "tensorFlow2"
-# tfhub.dev's names, Kaggle's. The others have none there.
+_VARIATION = "default"
+# Kaggle's names by tfhub.dev's. Kaggle has no others.
 _LICENSES = {
   "apache-2.0": "Apache 2.0",
   "bsd-3-clause": "BSD-3-Clause",
@@ -28,78 +27,152 @@ _LICENSES = {
   "lgpl-3.0": "GNU Lesser General Public License 3.0",
   "mit": "MIT",
 }
-_SLUG = re.compile(r"[a-z0-9](?:[a-z0-9-]*[a-z0-9])?")
+_SLUG = re.compile(r"[a-z0-9]+(?:-[a-z0-9]+)*")
+_OWNER = re.compile(r"[a-z0-9]+(?:[_-][a-z0-9]+)*")
+_HANDLE = re.compile(
+  rf"{_OWNER.pattern}/{_SLUG.pattern}/[A-Za-z0-9]+/{_SLUG.pattern}"
+)
 
 
-def refuse_invalid(page: page_lib.Page) -> None:
-  """Raises `ExportError` where Kaggle would refuse a field."""
+def mistakes(page: page_lib.Page) -> Iterator[str]:
+  """Yields a sentence for each field that Kaggle would refuse."""
   kaggle = page.kaggle
+  if kaggle is None:
+    return
   if page.license not in _LICENSES:
-    raise ExportError(
-      f"Kaggle has no name for the licence '{page.license}'; it knows "
-      f"{', '.join(_LICENSES)}. Set page.Page.kaggle = None to go without."
+    yield (
+      f"Kaggle has no name for the licence '{page.license}'; it has "
+      f"{', '.join(_LICENSES)}. Without page.Page.kaggle, no metadata for "
+      "Kaggle is written."
     )
-  for name, slug in (
-    ("owner", kaggle.owner),
-    ("slug", model_slug(page)),
-    ("variation", variation_slug(page)),
-  ):
-    if not _SLUG.fullmatch(slug):
-      raise ExportError(
-        f"page.Kaggle.{name} = '{slug}' is no slug: lower-case letters, digits "
-        "and hyphens between them."
+  for name, slug in _slugs(page, kaggle).items():
+    if not (_OWNER if name == "owner" else _SLUG).fullmatch(slug):
+      yield (
+        f"page.Kaggle.{name} = '{slug}' is not a slug. Use lower-case letters "
+        "and digits, with single hyphens between them."
       )
   if not kaggle.title.strip():
-    raise ExportError("page.Kaggle.title is empty.")
+    yield "page.Kaggle.title is empty."
+  if kaggle.preprocessor and not _HANDLE.fullmatch(kaggle.preprocessor):
+    yield (
+      f"page.Kaggle.preprocessor = '{kaggle.preprocessor}' is not a handle "
+      "of Kaggle's: OWNER/MODEL/tensorFlow2/VARIATION."
+    )
+  base = kaggle.base_model
+  if base and not _is_address(base) and not _HANDLE.fullmatch(base):
+    yield (
+      f"page.Kaggle.base_model = '{base}' is neither a handle of Kaggle's, "
+      "OWNER/MODEL/FRAMEWORK/VARIATION, nor an address, https://..."
+    )
 
 
-def model_slug(page: page_lib.Page) -> str:
-  return page.kaggle.slug or page_lib.slug(page.name)
-
-
-def variation_slug(page: page_lib.Page) -> str:
-  return page.kaggle.variation or "default"
-
-
-def handle(page: page_lib.Page) -> str:
-  """Returns what `kagglehub.model_upload` calls the model's variation."""
+def address(page: page_lib.Page) -> str | None:
+  """Returns the handle that kagglehub takes, if the model goes to Kaggle."""
+  if page.kaggle is None:
+    return None
+  slugs = _slugs(page, page.kaggle)
   return "/".join(
-    (page.kaggle.owner, model_slug(page), FRAMEWORK, variation_slug(page))
+    (slugs["owner"], slugs["slug"], FRAMEWORK, slugs["variation"])
   )
 
 
-def write(
-  page: page_lib.Page, described: description.Description, directory: str
-) -> None:
-  """Writes both files."""
-  card = cards.card(page, described)
-  files = {
+def preprocessor(page: page_lib.Page) -> str | None:
+  """Returns the handle of a model's preprocessor, if it is on Kaggle.
+
+  Unless it is stated, the publisher's other models have handles like those that
+  `address` derives.
+  """
+  if page.kaggle is None or not page.preprocessor:
+    return None
+  if page.kaggle.preprocessor:
+    return page.kaggle.preprocessor
+  publisher, _, name = page.preprocessor.rpartition("/")[0].partition("/")
+  if publisher != page.publisher:
+    return None
+  return f"{page.kaggle.owner}/{page_lib.slug(name)}/{FRAMEWORK}/{_VARIATION}"
+
+
+def released_handle(folder: str) -> str | None:
+  """Returns the handle of a released model, if its folder has metadata."""
+  try:
+    with open(os.path.join(folder, INSTANCE), encoding="utf-8") as f:
+      found = json.load(f)
+  except FileNotFoundError:
+    return None
+  names = ("ownerSlug", "modelSlug", "framework", "instanceSlug")
+  return "/".join(found[name] for name in names)
+
+
+def url(handle: str, version: str | int) -> str:
+  """Returns the address of a version, which `hub.load` takes too."""
+  owner, model, _, variation = handle.split("/")
+  return (
+    f"https://www.kaggle.com/models/{owner}/{model}/TensorFlow2/{variation}/"
+    f"{version}"
+  )
+
+
+def metadata(
+  page: page_lib.Page, card: str, *, fine_tunable: bool
+) -> dict[str, str]:
+  """Returns the texts of both files, by name; none if the page says nothing.
+
+  Args:
+    page: What the publisher says about the model.
+    card: The text for the model's readers.
+    fine_tunable: Whether it has variables to train.
+  """
+  if page.kaggle is None:
+    return {}
+  slugs = _slugs(page, page.kaggle)
+  base = page.kaggle.base_model
+  elsewhere = _is_address(base)
+  files: dict[str, dict[str, Any]] = {
     MODEL: {
-      "ownerSlug": page.kaggle.owner,
+      "ownerSlug": slugs["owner"],
       "title": page.kaggle.title,
-      "slug": model_slug(page),
-      "subtitle": "",
+      "slug": slugs["slug"],
+      "subtitle": page.kaggle.subtitle,
       "isPrivate": page.kaggle.is_private,
       "description": f"{page.description}\n\n{card}",
       "publishTime": "",
-      "provenanceSources": "",
+      "provenanceSources": page.kaggle.provenance_sources,
     },
     INSTANCE: {
-      "ownerSlug": page.kaggle.owner,
-      "modelSlug": model_slug(page),
-      "instanceSlug": variation_slug(page),
+      "ownerSlug": slugs["owner"],
+      "modelSlug": slugs["slug"],
+      "instanceSlug": slugs["variation"],
       "framework": FRAMEWORK,
       "overview": page.description,
       "usage": card,
       "licenseName": _LICENSES[page.license],
-      "fineTunable": bool(described.trainable_parameters),
+      "fineTunable": fine_tunable,
       "trainingData": list(page.dataset),
-      "modelInstanceType": "Unspecified",
-      "baseModelInstance": "",
-      "externalBaseModelUrl": "",
+      "modelInstanceType": (
+        "ExternalVariant"
+        if elsewhere
+        else "KaggleVariant"
+        if base
+        else "Unspecified"
+      ),
+      "baseModelInstance": "" if elsewhere else base,
+      "externalBaseModelUrl": base if elsewhere else "",
     },
   }
-  for name, content in files.items():
-    with open(os.path.join(directory, name), "w", encoding="utf-8") as f:
-      json.dump(content, f, indent=2, ensure_ascii=False)
-      f.write("\n")
+  return {
+    name: json.dumps(content, indent=2, ensure_ascii=False) + "\n"
+    for name, content in files.items()
+  }
+
+
+def _slugs(page: page_lib.Page, kaggle: page_lib.Kaggle) -> dict[str, str]:
+  """Returns the parts of the model's address, by the field that sets each."""
+  return {
+    "owner": kaggle.owner,
+    "slug": kaggle.slug or page_lib.slug(page.name),
+    "variation": kaggle.variation or _VARIATION,
+  }
+
+
+def _is_address(text: str) -> bool:
+  return text.startswith(("https://", "http://"))

@@ -1,13 +1,14 @@
-"""What a publisher says of a model: all that can't be read from the artifact.
+"""What a publisher says about a model that the artifact does not say itself.
 
-A gin leaf binds it beside its exporter, as `recipe.Recipe.page`. What stands in
-the artifact (shapes, sizes, outputs, hyperparameters) is no field here.
+A leaf binds it beside its exporter, as `recipe.Recipe.page`. Shapes, sizes,
+outputs and hyperparameters are read from the artifact, so they have no field.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 import dataclasses
 import re
 
+from exporters.errors import ExportError
 from exporters.release import tfhub
 
 
@@ -18,10 +19,17 @@ class Kaggle:
   Attributes:
     owner: The slug of a user or an organization.
     title: The model's title.
-    slug: The model's slug. None: made from the hub name.
-    variation: The slug of the model's variation. None: "default", or made from
-      the artifact's name where a recipe has several.
+    slug: The model's slug. None: derived from `Page.name`.
+    variation: The slug of the model's variation. None: "default", or derived
+      from the artifact's name if the recipe has several.
     is_private: Whether only the owner sees it.
+    subtitle: A line below the title.
+    base_model: What the model was made from: `OWNER/MODEL/FRAMEWORK/VARIATION`
+      on Kaggle, or an address elsewhere.
+    provenance_sources: Where its weights and data come from, in sentences.
+    preprocessor: The handle `OWNER/MODEL/tensorFlow2/VARIATION` on Kaggle of
+      `Page.preprocessor`. None: derived from its name, if it has the same
+      publisher.
   """
 
   owner: str
@@ -29,39 +37,45 @@ class Kaggle:
   slug: str | None = None
   variation: str | None = None
   is_private: bool = True
+  subtitle: str = ""
+  base_model: str = ""
+  provenance_sources: str = ""
+  preprocessor: str | None = None
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Page:
   """The publisher's part of a model's page.
 
-  Where a recipe writes several artifacts, each is a model of its own, whose
-  name is `name/artifact`; `description` and `task` then may be dicts by the
-  artifact's name.
+  If a recipe writes several artifacts, each is a model of its own and is called
+  `name/artifact`. Then `description` and `task` may be dicts by the artifact's
+  name.
 
   Attributes:
-    publisher: The id of the publisher, such as "tensorflow".
-    publisher_name: As people know the publisher. None: the id.
+    publisher: The publisher's id, such as "tensorflow".
+    publisher_name: The publisher's usual name. None: the id.
     name: The model's name, such as "bert_en_uncased_L-12_H-768_A-12".
-    version: Counts from 1. A published version never changes.
+    version: It counts from 1. A published version never changes.
     description: One sentence.
-    license: One of `tfhub.LICENSES`.
-    task: One of `tfhub.TASKS`, or several.
-    asset_root: The address below which the archive will lie, as
+    license: One of `values.LICENSES`.
+    task: One or several of `values.TASKS`.
+    asset_root: The address that the archive will be below, as
       `publisher/name/version.tar.gz`.
-    changelog: What each version brought, by version.
-    dataset: Of `tfhub.DATASETS`.
+    changelog: What is new in each version, by version.
+    dataset: Any of `values.DATASETS`.
     language: Two-letter codes of ISO 639-1.
-    network_architecture: Of `tfhub.ARCHITECTURES`.
-    training: What the model was trained on and how, in sentences.
+    network_architecture: Any of `values.ARCHITECTURES`.
+    training: How and on what the model was trained, in sentences.
     optimizer_regularization: What the optimizer added to the loss, such as
-      weight decay; a consumer has to add it again to train in the same way.
-    classes: What the outputs of a classifier stand for.
-    activation: What makes probabilities of its logits: "softmax" or "sigmoid".
-    preprocessor: The handle `publisher/name/version` of the preprocessor that
-      goes with an encoder.
+      weight decay, in sentences. A consumer has to add it again to train in the
+      same way.
+    classes: What the outputs of a classifier mean, in sentences.
+    activation: What turns its logits into probabilities: "softmax" or
+      "sigmoid".
+    preprocessor: The handle `publisher/name/version` of an encoder's
+      preprocessor.
     collection: The name of the collection that the model belongs to.
-    kaggle: None: no Kaggle metadata is written.
+    kaggle: Where it goes on Kaggle. None: write no metadata for Kaggle.
   """
 
   publisher: str
@@ -85,9 +99,11 @@ class Page:
   kaggle: Kaggle | None = None
 
   def of(self, artifact: str) -> "Page":
-    """Returns the page of one of the recipe's artifacts."""
+    """Returns the page of one of the recipe's artifacts, by its name."""
     if not artifact:
-      return self
+      return dataclasses.replace(
+        self, description=_only(self.description), task=_only(self.task)
+      )
     return dataclasses.replace(
       self,
       name=f"{self.name}/{artifact}",
@@ -103,15 +119,17 @@ class Page:
 
   @property
   def handle(self) -> str:
+    """The address below tfhub.dev."""
     return f"{self.publisher}/{self.name}/{self.version}"
 
   @property
   def docs_path(self) -> str:
-    """Where the page lies, below a release directory."""
+    """The page's path below a release directory."""
     return f"assets/docs/{self.publisher}/models/{self.name}/{self.version}.md"
 
   @property
   def asset_path(self) -> str:
+    """The address that the archive will have."""
     return f"{self.asset_root.rstrip('/')}/{self.handle}.tar.gz"
 
   def metadata(self, *, fine_tunable: bool) -> list[tuple[str, str]]:
@@ -130,16 +148,33 @@ class Page:
 
 
 def slug(name: str) -> str:
-  """Returns Kaggle's form of a hub name, which may hold `/`, `.` and `_`.
+  """Returns a model's name as Kaggle allows it.
 
-  Letters become lower case, and what Kaggle does not take a hyphen.
+  Letters become lower case; `/`, `.` and `_` become hyphens.
   """
   return re.sub("[^a-z0-9]+", "-", name.lower()).strip("-")
+
+
+def _only(value):
+  """Returns what is said about the one artifact of a recipe.
+
+  Raises:
+    ExportError: It is said about several.
+  """
+  if not isinstance(value, Mapping):
+    return value
+  if len(value) != 1:
+    raise ExportError(
+      f"page.Page says '{next(iter(value), '')}: ...' by the name of an "
+      "artifact, but the recipe writes one artifact only. Bind a text, or a "
+      "dict with one entry."
+    )
+  return next(iter(value.values()))
 
 
 def _of(value, artifact: str):
   return value.get(artifact, "") if isinstance(value, Mapping) else value
 
 
-def _several(value: str | Sequence[str]) -> Sequence[str]:
+def _several(value: str | Collection[str]) -> Collection[str]:
   return [value] if isinstance(value, str) else value

@@ -1,14 +1,13 @@
-"""How a release was made: an in-toto Statement with an SLSA v1 predicate.
+"""Records how a release was made: an in-toto Statement, SLSA v1 predicate.
 
 https://in-toto.io/Statement/v1, https://slsa.dev/spec/v1.0/provenance. The
-subjects are the archive and the files in it; the parameters are the gin recipe,
-in which paths of this machine are replaced by what lay there, and the git
-commit; the dependencies are the files that went in and the packages.
+subjects are the archive and the files in it. The parameters are the git commit
+and the gin recipe, with digests in place of this machine's paths. The
+dependencies are the files that were read, and the packages.
 """
 
 from collections.abc import Iterator, Mapping
 import datetime
-import hashlib
 from importlib import metadata
 import json
 import os
@@ -22,10 +21,12 @@ from tensorflow.core.protobuf import saved_model_pb2
 
 from exporters import base
 from exporters.fields import paths
-from exporters.release import kaggle
+from exporters.life_cycle import version
+from exporters.release import bound_paths
+from exporters.release import digests
+from exporters.release import modules
 from exporters.release import privacy
 from exporters.release import statement
-from exporters.release.digests import file_digest
 from exporters.release.git_commit import ROOT
 from exporters.release.git_commit import Commit
 from exporters.release.git_commit import is_part
@@ -40,39 +41,37 @@ _PACKAGES = (
   "isal",
   "zlib-ng",
 )
-_DIGEST = "sha256:"
 
 
 def materials(exporter: base.Exporter) -> dict[str, dict[str, str]]:
-  """Returns the files that a recipe reads.
+  """Returns sha256 of the files that a recipe reads.
 
   Returns:
-    By the exporter's field, sha256 by the file's name below what the field
-    says, or below its folder.
+    By the exporter's field or the function's parameter, then by the file's path
+    below the folder that it names, or that its file is in.
   """
-  found = {}
-  for read in paths.declared(exporter):
-    path = read.path
+  found: dict[str, dict[str, str]] = {}
+  for read in bound_paths.read(exporter):
+    if read.path.startswith(statement.DIGEST):
+      continue  # Of a recipe whose files nobody has named yet.
+    path = os.path.expanduser(read.path)
     folder = path if tf.io.gfile.isdir(path) else os.path.dirname(path)
-    found[read.field] = {
-      os.path.relpath(file, folder or os.curdir): _digest(file)
+    found.setdefault(read.field, {}).update(
+      (os.path.relpath(file, folder or os.curdir), _remote_digest(file))
       for file in read.files(exporter)
-    }
+    )
   return found
 
 
-def _digest(path: str) -> str:
-  digest = hashlib.sha256()
+def _remote_digest(path: str) -> str:
   with tf.io.gfile.GFile(path, "rb") as f:
-    while piece := f.read(1 << 24):
-      digest.update(piece)
-  return digest.hexdigest()
+    return digests.stream_digest(iter(lambda: f.read(1 << 24), b""))
 
 
-def joint_digest(files: Mapping[str, str]) -> str:
-  """Returns one digest for several files, as `sha256sum` lists them."""
+def _joint_digest(files: Mapping[str, str]) -> str:
+  """Returns one digest for several files: that of `sha256sum`'s output."""
   lines = "".join(f"{files[name]}  {name}\n" for name in sorted(files))
-  return hashlib.sha256(lines.encode()).hexdigest()
+  return _digest(lines.encode())
 
 
 def recipe_text(
@@ -80,43 +79,39 @@ def recipe_text(
 ) -> str:
   """Returns the recipe that gin has read, without paths of this machine.
 
-  A path in it is replaced by the digest of what lies there; one inside of this
-  repository stays.
+  A path is replaced with the digest of what is there, unless it is in this
+  repository.
   """
   text = gin.config_str()
-  for read in paths.declared(exporter):
+  for read in bound_paths.read(exporter):
     if not is_part(read.path):
-      digest = _DIGEST + joint_digest(found[read.field])
+      digest = statement.DIGEST + _joint_digest(found[read.field])
       text = _literal(read.path).sub(repr(digest), text)
   return text
 
 
 def _literal(value: str) -> re.Pattern:
-  """Finds a string as gin writes it: whole, or cut in two after a blank."""
+  """Matches a string as gin writes it: whole, or cut in two after a space."""
   whole = re.escape(repr(value))
   cut = re.sub(r"(\\ )", r"\1(?:'\\s+')?", whole)
   return re.compile(rf"\({cut}\)|{whole}")
 
 
-def unnamed(recipe: str) -> list[str]:
-  """Returns the names in a recipe whose values are digests of local files."""
-  return re.findall(rf"^(\S+) = (?:\\\s+)?'{_DIGEST}[0-9a-f]+'$", recipe, re.M)
-
-
 class Recorder:
   """Writes the provenance of what is released from one recipe."""
 
-  def __init__(self, exporter: base.Exporter, source: Commit):
+  def __init__(self, exporter: base.Exporter, commit: Commit):
+    paths.refuse_missing(exporter)
     self._started = _now()
-    self._source = source
+    self._commit = commit
     self._materials = materials(exporter)
     self._recipe = recipe_text(exporter, self._materials)
 
-  def __call__(self, one: Released) -> str:
-    """Writes one artifact's provenance beside its archive; returns the path."""
+  def __call__(self, one: Released) -> dict[str, Any]:
+    """Writes the provenance beside an archive; returns its content."""
     content = {
       "_type": statement.STATEMENT_TYPE,
-      "subject": [*_subjects(one)],
+      "subject": _resources(one.digests),
       "predicateType": statement.PREDICATE_TYPE,
       "predicate": {
         "buildDefinition": {
@@ -124,17 +119,26 @@ class Recorder:
           "externalParameters": {
             "recipe": self._recipe,
             "source": {
-              "commit": self._source.commit,
-              "clean": not self._source.changed,
+              "commit": self._commit.commit,
+              "clean": not self._commit.changed,
             },
           },
           "internalParameters": {"machine": platform.machine()},
           "resolvedDependencies": [*self._dependencies()],
         },
         "runDetails": {
-          "builder": {"id": "urn:model-garden-exporter:scripts.release"},
+          "builder": {
+            "id": "urn:model-garden-exporter:scripts.release",
+            "version": {version.NAME: version.version()},
+          },
           "metadata": {"startedOn": self._started, "finishedOn": _now()},
-          "byproducts": [*_byproducts(one)],
+          "byproducts": [
+            *_resources(one.byproducts),
+            {
+              "name": "parts of saved_model.pb",
+              "annotations": parts(os.path.join(one.folder, "saved_model.pb")),
+            },
+          ],
         },
       },
     }
@@ -142,61 +146,36 @@ class Recorder:
     privacy.refuse_private(
       text,
       "provenance",
-      "Name files in fields of the exporter, or relative to the repository.",
+      "Declare the exporter's field as a path, or give the path relative to "
+      "the repository.",
     )
-    path = f"{one.folder}{statement.SUFFIX}"
-    with open(path, "w", encoding="utf-8") as f:
+    with open(one.provenance, "w", encoding="utf-8") as f:
       f.write(text)
-    return path
+    return content
 
   def _dependencies(self) -> Iterator[dict[str, Any]]:
     for field, files in self._materials.items():
-      for name, digest in files.items():
-        yield _resource(f"{field}/{name}", digest)
-    yield _resource(
-      "requirements.txt", _digest(os.path.join(ROOT, "requirements.txt"))
+      yield from _resources({f"{field}/{n}": d for n, d in files.items()})
+    # At the end of the export, which may have imported some.
+    yield from _resources(modules.loaded())
+    requirements = os.path.join(ROOT, "requirements.txt")
+    yield from _resources(
+      {"requirements.txt": digests.file_digest(requirements)}
     )
-    for package, version in versions().items():
-      yield {"name": package, "uri": f"pkg:pypi/{package.lower()}@{version}"}
+    for package, found in versions().items():
+      yield {"name": package, "uri": f"pkg:pypi/{package.lower()}@{found}"}
 
 
 def versions() -> dict[str, str]:
-  """Returns the versions of Python and of the packages that decide on bytes."""
+  """Returns the versions of Python and of the packages that affect bytes."""
   found = {package: metadata.version(package) for package in _PACKAGES}
   return found | {"python": platform.python_version()}
-
-
-def promised(one: Released) -> Iterator[dict[str, Any]]:
-  """Yields all that has to be the same every time."""
-  yield from _subjects(one)
-  yield from _byproducts(one)
-
-
-def _subjects(one: Released) -> Iterator[dict[str, Any]]:
-  for name, digest in one.digests.items():
-    yield _resource(name, digest)
-
-
-def _byproducts(one: Released) -> Iterator[dict[str, Any]]:
-  """Yields what is no part of the archive, but is the same every time too."""
-  handle = one.page.handle
-  yield _resource(f"{handle}.tar", one.tar_digest)
-  docs = one.page.docs_path
-  yield _resource(docs, file_digest(os.path.join(one.root, docs)))
-  if one.page.kaggle:
-    for name in kaggle.FILES:
-      path = os.path.join(one.folder, name)
-      yield _resource(f"{handle}/{name}", file_digest(path))
-  yield {
-    "name": "parts of saved_model.pb",
-    "annotations": parts(os.path.join(one.folder, "saved_model.pb")),
-  }
 
 
 def parts(path: str) -> dict[str, str]:
   """Returns a short digest of each part of a saved_model.pb.
 
-  By them two of these files can be told where they differ.
+  They show where two of these files differ.
   """
   with open(path, "rb") as f:
     graph = saved_model_pb2.SavedModel.FromString(f.read()).meta_graphs[0]
@@ -212,15 +191,21 @@ def parts(path: str) -> dict[str, str]:
   for node in graph.graph_def.node:
     found[f"node {node.name}"] = node
   return {
-    name: hashlib.sha256(
-      part.SerializeToString(deterministic=True)
-    ).hexdigest()[:16]
+    name: _digest(part.SerializeToString(deterministic=True))[:16]
     for name, part in sorted(found.items())
   }
 
 
-def _resource(name: str, digest: str) -> dict[str, Any]:
-  return {"name": name, "digest": {"sha256": digest}}
+def _digest(content: bytes) -> str:
+  return digests.stream_digest([content])
+
+
+def _resources(found: Mapping[str, str]) -> list[dict[str, Any]]:
+  """Returns SLSA's resource descriptors for digests by name."""
+  return [
+    {"name": name, "digest": {"sha256": digest}}
+    for name, digest in found.items()
+  ]
 
 
 def _now() -> str:

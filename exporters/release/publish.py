@@ -1,5 +1,7 @@
 """Makes a release: the files that a publisher uploads, and what proves them.
 
+validate -> export -> describe -> render -> pack -> prove -> publish
+
   <release_dir>/
     assets/docs/<publisher>/<publisher>.md
     assets/docs/<publisher>/models/<name>/<version>.md
@@ -8,35 +10,26 @@
     <publisher>/<name>/<version>/            the SavedModel, with Kaggle's files
     <publisher>/<name>/<version>.provenance.json
     <publisher>/<name>/<version>.report.html
-
-Everything is written beside the release directory and then takes its place
-together with what was there before, so that a version is there whole or not at
-all.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-import contextlib
+from collections.abc import Callable
 import dataclasses
-import fcntl
-import hashlib
 import os
-import re
-import shutil
 
 from exporters import recipe as recipe_lib
 from exporters.errors import ExportError
 from exporters.life_cycle import exporting
 from exporters.life_cycle import staging
 from exporters.release import archive
-from exporters.release import cards
+from exporters.release import digests
+from exporters.release import directory
 from exporters.release import kaggle
 from exporters.release import page as page_lib
 from exporters.release import privacy
-from exporters.release import tfhub
-from exporters.release.digests import file_digest
+from exporters.release import texts as texts_lib
+from exporters.release import validation
 from exporters.release.released import Released
 from exporters.saved_model import description
-from exporters.saved_model import files
 
 
 def release(
@@ -45,27 +38,26 @@ def release(
   release_dir: str,
   level: str,
   stages: exporting.Stages,
-  finish: Callable[[Released], None],
+  prove: Callable[[Released], None],
 ) -> tuple[exporting.Export, list[Released]]:
   """Exports a recipe, checks it and adds it to a release directory.
 
   Args:
-    recipe: With a page.
+    recipe: It needs a page.
     release_dir: A local directory; it may hold other models and versions.
-    level: Which checks a fresh process makes.
-    stages: Is told of each stage.
-    finish: Writes what else belongs beside a `Released`'s archive: all that
-      need not be the same every time.
+    level: Which checks to run.
+    stages: Times and announces the stages.
+    prove: Writes what belongs beside the archive but need not be the same every
+      time.
 
   Returns:
-    What was exported, and what was released; their paths are below
-    `release_dir`.
+    What was exported and what was released, with paths below `release_dir`.
 
   Raises:
     ExportError: The page breaks a rule, the export fails, or the directory
-      holds the version with other bytes.
+      holds this version with other bytes.
   """
-  whole = _page(recipe.page)
+  whole = validation.validated(recipe.page)
   with staging.workspace(release_dir) as work:
     exported = os.path.join(work, "saved_model")
     done = exporting.export(
@@ -76,13 +68,21 @@ def release(
     for artifact in done.artifacts:
       name = os.path.relpath(artifact.path, exported)
       page = whole.of("" if name == os.curdir else name)
+      with stages("render", page.handle):
+        described = description.read(artifact.path)
+        refuse_other_vocabulary(page, artifact.path, release_dir)
+        refuse_other_handle(page, release_dir)
+        texts = texts_lib.rendered(page, described, artifact)
+        privacy.refuse_private(
+          texts.page, "page", "Fix the page's fields in the gin file."
+        )
       with stages("pack", page.handle):
-        one = _write(page, artifact, tree, release_dir)
+        one = _packed(page, artifact, described, texts, tree)
       with stages("prove", page.handle):
-        finish(one)
+        prove(one)
       released.append(one)
-    with stages("publish", release_dir), _locked(release_dir):
-      _add(tree, released, release_dir)
+    with stages("publish", release_dir):
+      directory.add(tree, released, release_dir)
   moved = [dataclasses.replace(one, root=release_dir) for one in released]
   artifacts = [
     dataclasses.replace(one.artifact, path=one.folder) for one in moved
@@ -90,165 +90,83 @@ def release(
   return dataclasses.replace(done, artifacts=artifacts), moved
 
 
-def _page(page: object) -> page_lib.Page:
-  """Returns a recipe's page; raises `ExportError` if it breaks a rule."""
-  if not isinstance(page, page_lib.Page):
-    raise ExportError(
-      "The gin file has no page. Bind recipe.Recipe.page = @page.Page() and "
-      "say there who publishes the model and what it is; "
-      "configs/low_level/multiply.gin shows how."
-    )
-  # An artifact's name is known after the export; any stands for it here.
-  names = [""]
-  for field in (page.description, page.task):
-    if isinstance(field, Mapping):
-      names = list(field)
-  for name in names:
-    cards.refuse_invalid(page.of(name))
-    if page.kaggle:
-      kaggle.refuse_invalid(page.of(name))
-  return page
-
-
-def _write(
-  page: page_lib.Page, artifact: exporting.Artifact, tree: str, release_dir: str
-) -> Released:
-  """Writes everything of one artifact that has to be the same every time."""
-  described = description.read(artifact.path)
-  if page.preprocessor:
-    refuse_other_vocabulary(page, artifact.path, release_dir)
-  text = cards.model_page(page, described)
-  privacy.refuse_private(
-    text, "page", "Mend the page's fields in the gin file."
-  )
-  one = Released(
-    page=page,
-    artifact=artifact,
-    description=described,
-    root=tree,
-  )
-  _write_text(tree, page.docs_path, text)
-  publisher = page.publisher
-  _write_text(
-    tree,
-    f"assets/docs/{publisher}/{publisher}.md",
-    cards.publisher_page(page),
-  )
-  os.makedirs(os.path.dirname(one.folder), exist_ok=True)
-  archive.pack(artifact.path, f"{one.folder}.tar.gz")
-  os.rename(artifact.path, one.folder)
-  digests = {f"{page.handle}.tar.gz": file_digest(f"{one.folder}.tar.gz")}
-  for file in described.files:
-    digests[f"{page.handle}/{file}"] = file_digest(f"{one.folder}/{file}")
-  tar_digest = hashlib.sha256()
-  for piece in archive.tar_stream(one.folder):
-    tar_digest.update(piece)
-  if page.kaggle:
-    kaggle.write(page, described, one.folder)
-  return dataclasses.replace(
-    one, digests=digests, tar_digest=tar_digest.hexdigest()
-  )
-
-
-def _write_text(tree: str, path: str, text: str) -> None:
-  path = os.path.join(tree, path)
-  os.makedirs(os.path.dirname(path), exist_ok=True)
-  with open(path, "w", encoding="utf-8", newline="\n") as f:
-    f.write(text)
-
-
 def refuse_other_vocabulary(
   page: page_lib.Page, encoder: str, release_dir: str
 ) -> None:
-  """Raises `ExportError` if an encoder and its preprocessor don't agree.
+  """Raises `ExportError` if an encoder and its preprocessor do not match.
 
   Args:
-    page: The encoder's.
+    page: The encoder's page.
     encoder: Its SavedModel.
     release_dir: Where its preprocessor is, if it was released there.
   """
   vocabularies = [
     os.path.join(root, "assets", "vocab.txt")
-    for root in (encoder, os.path.join(release_dir, page.preprocessor))
+    for root in (encoder, os.path.join(release_dir, page.preprocessor or ""))
   ]
-  if not all(os.path.exists(path) for path in vocabularies):
+  if not page.preprocessor or not all(map(os.path.exists, vocabularies)):
     return
-  if len({file_digest(path) for path in vocabularies}) > 1:
+  if len(set(map(digests.file_digest, vocabularies))) > 1:
     raise ExportError(
       f"The preprocessor '{page.preprocessor}' in '{release_dir}' has another "
-      "vocabulary than this encoder. Name the one that was made with it: "
-      "page.Page.preprocessor."
+      "vocabulary than this encoder. Set page.Page.preprocessor to one with "
+      "the same vocabulary."
     )
 
 
-@contextlib.contextmanager
-def _locked(release_dir: str) -> Iterator[None]:
-  """Lets one release at a time take its place."""
-  parent = os.path.dirname(os.path.abspath(release_dir))
-  lock = os.open(parent, os.O_RDONLY)
-  try:
-    fcntl.flock(lock, fcntl.LOCK_EX)
-    yield
-  finally:
-    os.close(lock)
+def refuse_other_handle(page: page_lib.Page, release_dir: str) -> None:
+  """Raises `ExportError` if the preprocessor has another handle on Kaggle.
 
-
-def _add(tree: str, released: Sequence[Released], release_dir: str) -> None:
-  """Puts what `tree` holds into `release_dir`, at once.
-
-  Raises:
-    ExportError: It holds one of the versions with other bytes.
+  Args:
+    page: The encoder's page.
+    release_dir: Where its preprocessor is, if it was released there.
   """
-  for one in released:
-    _refuse_other_bytes(one, release_dir)
-  with staging.stage(release_dir, overwrite=True) as new:
-    if os.path.isdir(release_dir):
-      # Links: a file of a release is replaced, never changed.
-      shutil.copytree(
-        release_dir, new, copy_function=os.link, dirs_exist_ok=True
-      )
-    for one in released:
-      shutil.rmtree(os.path.join(new, one.page.handle), ignore_errors=True)
-    for file in files.listed(tree):
-      target = os.path.join(new, file)
-      # What was there may say more of the publisher.
-      keep = tfhub.is_publisher_page(file)
-      if not (keep and os.path.exists(target)):
-        os.makedirs(os.path.dirname(target), exist_ok=True)
-        os.rename(os.path.join(tree, file), target)
-    for one in released:
-      if one.page.collection:
-        _write_collection(new, one.page)
+  stated = kaggle.preprocessor(page)
+  folder = os.path.join(release_dir, page.preprocessor or "")
+  released = stated and kaggle.released_handle(folder)
+  if released and released != stated:
+    raise ExportError(
+      f"The preprocessor '{page.preprocessor}' in '{release_dir}' goes to "
+      f"Kaggle as '{released}', but the encoder's card would name '{stated}'. "
+      f"Set page.Kaggle.preprocessor = '{released}'."
+    )
 
 
-def _refuse_other_bytes(one: Released, release_dir: str) -> None:
-  path = os.path.join(release_dir, one.page.handle)
-  if not os.path.exists(f"{path}.tar.gz") and not os.path.exists(path):
-    return
-  for file, digest in one.digests.items():
-    there = os.path.join(release_dir, file)
-    if not os.path.exists(there) or file_digest(there) != digest:
-      raise ExportError(
-        f"'{release_dir}' holds {one.page.handle} already, with another "
-        f"'{os.path.relpath(there, release_dir)}'. A published version never "
-        f"changes: set page.Page.version = {one.page.version + 1}."
-      )
-
-
-def _write_collection(tree: str, page: page_lib.Page) -> None:
-  """Lists the model in its collection's page, beside those that are there."""
-  docs = os.path.join(tree, "assets", "docs", page.publisher)
-  path = os.path.join(docs, "collections", page.collection, "1.md")
-  handles = {page.handle}
-  if os.path.exists(path):
-    with open(path, encoding="utf-8") as f:
-      handles |= set(re.findall(r"^\| \[(.+?)\]", f.read(), re.M))
-  texts = []
-  for handle in sorted(handles):
-    publisher, _, rest = handle.partition("/")
-    model = os.path.join(tree, f"assets/docs/{publisher}/models/{rest}.md")
-    with open(model, encoding="utf-8") as f:
-      texts.append(f.read())
-  _write_text(
-    tree, os.path.relpath(path, tree), cards.collection_page(page, texts)
+def _packed(
+  page: page_lib.Page,
+  artifact: exporting.Artifact,
+  described: description.Description,
+  texts: texts_lib.Texts,
+  tree: str,
+) -> Released:
+  """Writes to `tree` everything that must be the same every time."""
+  handle = page.handle
+  folder = os.path.join(tree, handle)
+  os.makedirs(os.path.dirname(folder), exist_ok=True)
+  archive.pack(artifact.path, f"{folder}.tar.gz")
+  os.rename(artifact.path, folder)
+  packed = [
+    f"{handle}.tar.gz",
+    *(f"{handle}/{file}" for file in described.files),
+  ]
+  byproducts = {
+    f"{handle}.tar": digests.stream_digest(archive.tar_stream(folder))
+  }
+  own_texts = {
+    page.docs_path: texts.page,
+    **{f"{handle}/{name}": text for name, text in texts.kaggle.items()},
+  }
+  for path, text in own_texts.items():
+    directory.write_text(tree, path, text)
+    byproducts[path] = digests.stream_digest([text.encode()])
+  return Released(
+    page=page,
+    artifact=artifact,
+    description=described,
+    texts=texts,
+    root=tree,
+    digests={
+      path: digests.file_digest(os.path.join(tree, path)) for path in packed
+    },
+    byproducts=byproducts,
   )

@@ -1,4 +1,4 @@
-"""One artifact of a release, and what is known of it."""
+"""One artifact of a release, with what is known about it."""
 
 from collections.abc import Mapping
 import dataclasses
@@ -6,29 +6,49 @@ import os
 
 from exporters.life_cycle import exporting
 from exporters.release import page as page_lib
+from exporters.release.texts import Texts
 from exporters.saved_model import description
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Released:
-  """One artifact of a release, while its files are being written.
+  """One artifact of a release.
 
   Attributes:
-    page: What the publisher says of it.
+    page: What the publisher says about it.
     artifact: What was exported and checked.
-    description: What stands in it.
-    root: The tree that the files are written to.
-    digests: sha256 by path below `root`, of the archive and all that is in it.
-    tar_digest: sha256 of the archive before compression.
+    description: What is in it.
+    texts: What people read about it.
+    root: The directory that holds its files.
+    digests: sha256, by path below `root`, of the archive and the files in it.
+    byproducts: sha256 of what must be the same every time too: the archive
+      before compression, and the texts that belong to this version.
   """
 
   page: page_lib.Page
   artifact: exporting.Artifact
   description: description.Description
+  texts: Texts
   root: str
-  digests: Mapping[str, str] = dataclasses.field(default_factory=dict)
-  tar_digest: str = ""
+  digests: Mapping[str, str]
+  byproducts: Mapping[str, str]
 
   @property
   def folder(self) -> str:
+    """The SavedModel, with Kaggle's metadata beside its files."""
     return os.path.join(self.root, self.page.handle)
+
+  @property
+  def archive(self) -> str:
+    """The archive's path."""
+    return f"{self.folder}.tar.gz"
+
+  @property
+  def provenance(self) -> str:
+    """The provenance's path."""
+    return f"{self.folder}.provenance.json"
+
+  @property
+  def report(self) -> str:
+    """The report's path."""
+    return f"{self.folder}.report.html"

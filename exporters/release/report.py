@@ -1,99 +1,92 @@
-"""What a person looks at before and after publishing: one HTML file.
+"""One HTML file about a release, for a person to look at before publishing.
 
-It needs no network and no script, which its own policy forbids it, and reads
-well on a phone.
+It needs no network and no script, which its own policy forbids, and fits a
+phone.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 import dataclasses
-import io
 import re
+from typing import Any
 
 import markdown_it
 import markupsafe
-import matplotlib
-from matplotlib import figure as figures
 
 from exporters import checks
-from exporters.release import cards
 from exporters.release import kaggle
 from exporters.release import privacy
-from exporters.release import provenance
 from exporters.release import statement as statement_lib
-from exporters.release import tfhub
+from exporters.release import texts
 from exporters.release.released import Released
 from exporters.saved_model import object_graph
 
-SUFFIX = ".report.html"
-
-# More parts than this make no chart that one could read.
+# A chart with more parts than this is hard to read.
 _MOST_PARTS = 14
-_COLOR = "#1a73e8"
 
 
 @dataclasses.dataclass(frozen=True)
 class Part:
-  """Variables that belong together, by the beginning of their names."""
+  """Variables whose names begin in the same way."""
 
   name: str
   parameters: int
   size: int
 
 
-def write(one: Released, seconds: Mapping[str, float]) -> str:
-  """Writes the report beside the archive, and returns its path.
+@dataclasses.dataclass(frozen=True)
+class Bar:
+  """One bar of a chart; `share` is its length in percent of the longest."""
+
+  name: str
+  value: int
+  share: float
+
+
+def write(
+  one: Released, statement: Mapping[str, Any], seconds: Mapping[str, float]
+) -> None:
+  """Writes the report beside the archive.
 
   Args:
     one: What is released.
-    seconds: How long each stage of the export took.
+    statement: Its provenance.
+    seconds: How long each stage took.
   """
-  described = one.description
-  statement = statement_lib.read(f"{one.folder}{statement_lib.SUFFIX}")
   build = statement["predicate"]["buildDefinition"]
-  with open(f"{one.root}/{one.page.docs_path}", encoding="utf-8") as f:
-    page = tfhub.read(f.read())
-  names = provenance.unnamed(build["externalParameters"]["recipe"])
-  parts = grouped(described.variables)
-  text = (
-    cards.environment(autoescape=True)
-    .get_template("report.html.jinja")
-    .render(
-      page=one.page,
-      described=described,
-      callables=[c for n, c in described.callables.items() if n],
-      parts=parts,
-      parts_chart=_bars(
-        [(p.name, p.parameters, f"{p.parameters:,}") for p in parts]
-      ),
-      results=one.artifact.results,
-      number=_number,
-      passed=sum(r.status == checks.PASSED for r in one.artifact.results),
-      differences=_bars(
-        [(n, c, f"{c:,}") for n, c in _differences(one.artifact.results)]
-      ),
-      card=markupsafe.Markup(_html(page.body)),
-      digests=statement_lib.digests(
-        [
-          *statement["subject"],
-          *statement["predicate"]["runDetails"]["byproducts"],
-        ]
-      ),
-      build=build,
-      metadata=statement["predicate"]["runDetails"]["metadata"],
-      bindings=[f"--gin_bindings=\"{name} = '...'\"" for name in names],
-      kaggle_handle=kaggle.handle(one.page) if one.page.kaggle else None,
-      seconds=seconds,
-    )
+  details = statement["predicate"]["runDetails"]
+  names = statement_lib.unnamed(build["externalParameters"]["recipe"])
+  parts = grouped(one.description.variables)
+  results = one.artifact.results
+  template = texts.environment(autoescape=True).get_template(
+    "report.html.jinja"
+  )
+  text = template.render(
+    page=one.page,
+    described=one.description,
+    callables=[c for n, c in one.description.callables.items() if n],
+    parts=parts,
+    parts_chart=[*_bars({p.name: p.parameters for p in parts})],
+    differences_chart=[*_bars(_differences(results))],
+    results=results,
+    number=_number,
+    passed=sum(r.status == checks.PASSED for r in results),
+    card=markupsafe.Markup(_html(one.texts.card)),
+    digests=statement_lib.digests(
+      [*statement["subject"], *details["byproducts"]]
+    ),
+    build=build,
+    metadata=details["metadata"],
+    bindings=[f"--gin_bindings=\"{name} = '...'\"" for name in names],
+    kaggle_address=kaggle.address(one.page),
+    seconds=seconds,
   )
   privacy.refuse_private(text, "report", "Look at the recipe and the checks.")
-  path = f"{one.folder}{SUFFIX}"
-  with open(path, "w", encoding="utf-8") as f:
+  with open(one.report, "w", encoding="utf-8") as f:
     f.write(text)
-  return path
 
 
 def grouped(variables: Sequence[object_graph.Variable]) -> list[Part]:
-  """Returns the parts of a model: as fine as a chart can show."""
+  """Returns the parts of a model, as small as a chart can show."""
   for depth in (2, 1):
     parts: dict[str, Part] = {}
     for variable in variables:
@@ -120,11 +113,17 @@ def grouped(variables: Sequence[object_graph.Variable]) -> list[Part]:
   ]
 
 
-def _differences(results: Sequence[checks.Result]) -> list[tuple[str, int]]:
+def _differences(results: Sequence[checks.Result]) -> Mapping[str, int]:
   for result in results:
     if result.check == checks.SAME_NUMBERS:
-      return list(result.histogram.items())
-  return []
+      return result.histogram
+  return {}
+
+
+def _bars(values: Mapping[str, int]) -> Iterator[Bar]:
+  longest = max(values.values(), default=0) or 1
+  for name, value in values.items():
+    yield Bar(name, value, round(100 * value / longest, 2))
 
 
 def _number(value: float | None) -> str:
@@ -134,47 +133,13 @@ def _number(value: float | None) -> str:
 
 
 def _html(text: str) -> str:
-  """Renders Markdown; HTML in it is shown, not obeyed."""
+  """Renders Markdown; HTML in it is shown as text."""
   parser = markdown_it.MarkdownIt("commonmark", {"html": False})
   html = parser.enable("table").render(text)
-  # A table that is too wide scrolls, not the page.
+  # A table that is too wide scrolls by itself.
   return re.sub(
     r"<table>.*?</table>",
     lambda match: f'<div class="wide">{match.group()}</div>',
     html,
     flags=re.S,
   )
-
-
-def _bars(rows: Sequence[tuple[str, int, str]]) -> markupsafe.Markup | None:
-  """Returns a chart of horizontal bars as SVG, as wide as its place allows.
-
-  Args:
-    rows: Name, length and label of each bar.
-  """
-  if not rows:
-    return None
-  names, lengths, labels = zip(*rows, strict=True)
-  with matplotlib.rc_context(
-    {"svg.fonttype": "none", "svg.hashsalt": "report"}
-  ):
-    figure = figures.Figure(figsize=(3.6, 0.42 * len(rows) + 0.2))
-    axes = figure.add_axes((0, 0, 1, 1))
-    bars = axes.barh(range(len(rows)), lengths, height=0.35, color=_COLOR)
-    for bar, name, label in zip(bars, names, labels, strict=True):
-      y = bar.get_y() - 0.12
-      axes.text(0, y, name, fontsize=9, parse_math=False)
-      axes.text(max(lengths), y, label, fontsize=9, horizontalalignment="right")
-    axes.set_xlim(0, max(max(lengths), 1))
-    axes.set_ylim(len(rows) - 0.5, -0.7)
-    axes.axis("off")
-    file = io.StringIO()
-    figure.savefig(
-      file, format="svg", metadata={"Date": None}, transparent=True
-    )
-  svg = file.getvalue()
-  svg = svg[svg.index("<svg") :]
-  # Its size is that of its place; `viewBox` keeps the proportions.
-  svg = re.sub(r'(<svg[^>]*?) width="[^"]*"', r"\1", svg, count=1)
-  svg = re.sub(r'(<svg[^>]*?) height="[^"]*"', r"\1", svg, count=1)
-  return markupsafe.Markup(svg)

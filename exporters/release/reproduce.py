@@ -1,4 +1,4 @@
-"""Makes a release again from its provenance, and compares digest by digest."""
+"""Makes a release again from its provenance, and compares the digests."""
 
 from collections.abc import Iterator, Mapping, Sequence
 import dataclasses
@@ -12,6 +12,7 @@ from exporters import recipe as recipe_lib
 from exporters.errors import ExportError
 from exporters.life_cycle import exporting
 from exporters.release import git_commit
+from exporters.release import modules
 from exporters.release import provenance
 from exporters.release import publish
 from exporters.release import statement as statement_lib
@@ -20,12 +21,12 @@ from exporters.release.released import Released
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Reproduction:
-  """How a release that was made again compares with the first one.
+  """How a release that was made again compares with the original.
 
   Attributes:
-    same: The files that are equal byte for byte.
-    different: Those that are not, each with what is known of the difference.
-    notes: What differs in code or packages, which may be the reason.
+    same: The files that are the same, byte for byte.
+    different: The others, each with what is known about the difference.
+    notes: Differences in code and packages, which may be the reason.
   """
 
   same: Sequence[str]
@@ -40,58 +41,62 @@ def reproduce(
 
   Args:
     path: The provenance.
-    gin_bindings: Where the files lie that the recipe names by digest.
-    stages: Is told of each stage.
+    gin_bindings: Where the files are that the recipe names by digest.
+    stages: Times and announces the stages.
 
   Raises:
-    ExportError: A file that is given is not the one that the release was made
-      from, or the export fails.
+    ExportError: A file differs from the one that the release was made from, or
+      the export fails.
   """
   statement = statement_lib.read(path)
   build = statement["predicate"]["buildDefinition"]
   text = build["externalParameters"]["recipe"]
+  recorded = statement_lib.digests(build["resolvedDependencies"])
+  modules.refuse_others(recorded)
   with tempfile.TemporaryDirectory() as scratch:
     gin_file = os.path.join(scratch, "recipe.gin")
     with open(gin_file, "w", encoding="utf-8") as f:
       f.write(text)
     recipe = recipe_lib.load([gin_file], gin_bindings)
     with stages("compare the files"):
-      _refuse_other_files(recipe.exporter, build, text)
+      _refuse_other_files(recipe.exporter, recorded, text)
     _, released = publish.release(
       recipe,
       release_dir=os.path.join(scratch, "release"),
       level=checks.NONE,
       stages=stages,
-      finish=lambda one: None,
+      prove=lambda one: None,
     )
     return _compare(statement, released, _notes(build))
 
 
 def _refuse_other_files(
-  exporter: base.Exporter, build: Mapping[str, Any], recipe: str
+  exporter: base.Exporter, recorded: Mapping[str, str], recipe: str
 ) -> None:
-  recorded = statement_lib.digests(build["resolvedDependencies"])
-  recorded.pop("requirements.txt")
   given = {
     f"{field}/{name}": digest
     for field, files in provenance.materials(exporter).items()
     for name, digest in files.items()
   }
   lines = [
-    f"  {name}: {given.get(name, 'none')}, not {digest}"
+    f"  {name}: sha256 {given.get(name, '(missing)')}, it was {digest}"
     for name, digest in recorded.items()
-    if given.get(name) != digest
+    if given.get(name) != digest and not _is_of_code(name)
   ]
   if lines:
-    flags = " ".join(
+    flags = [
       f"--gin_bindings=\"{name} = '...'\""
-      for name in provenance.unnamed(recipe)
-    )
+      for name in statement_lib.unnamed(recipe)
+    ]
+    if flags:
+      lines.append(f"Name the original files by {' '.join(flags)}")
     raise ExportError(
-      "The release was made from other files than these:\n"
-      + "\n".join(lines)
-      + f"\n(sha256 of what is given, and of what it was.) Name them by {flags}"
+      "The release was made from other files than these:\n" + "\n".join(lines)
     )
+
+
+def _is_of_code(name: str) -> bool:
+  return name == "requirements.txt" or name.startswith(modules.PREFIX)
 
 
 def _notes(build: Mapping[str, Any]) -> list[str]:
@@ -123,13 +128,13 @@ def _compare(
   (one,) = (r for r in released if f"{r.page.handle}.tar.gz" == name)
   byproducts = statement["predicate"]["runDetails"]["byproducts"]
   recorded = statement_lib.digests([*statement["subject"], *byproducts])
-  made = statement_lib.digests([*provenance.promised(one)])
+  made = {**one.digests, **one.byproducts}
   same, different = [], {}
   for file, digest in recorded.items():
     if made.get(file) == digest:
       same.append(file)
     else:
-      different[file] = f"sha256 {made.get(file, 'none')}, it was {digest}"
+      different[file] = f"sha256 {made.get(file, '(missing)')}, it was {digest}"
   for file in made.keys() - recorded.keys():
     different[file] = "it was not there"
   for file in different:

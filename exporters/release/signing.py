@@ -1,10 +1,10 @@
-"""Signs files of a release by a key, in the format of `model-signing`.
+r"""Signs files of a release with a key, in the format of `model-signing`.
 
-https://github.com/sigstore/model-transparency. What is signed is the archive
-as it is downloaded, and the provenance: both can be verified before anything
-is unpacked, by this repository or by
+https://github.com/sigstore/model-transparency. The archive, as it is
+downloaded, and the provenance are signed. So both can be verified before
+anything is unpacked, by this repository or by
 
-  python -m model_signing verify key 1.tar.gz --signature 1.tar.gz.sig \\
+  python -m model_signing verify key 1.tar.gz --signature 1.tar.gz.sig \
     --public_key key.pub
 """
 
@@ -17,7 +17,7 @@ SUFFIX = ".sig"
 
 
 def refuse_unusable(private_key: str) -> None:
-  """Raises `ExportError` unless a file holds a private elliptic key."""
+  """Raises `ExportError` unless a file has a private elliptic-curve key."""
   from cryptography.hazmat.primitives import serialization
   from cryptography.hazmat.primitives.asymmetric import ec
 
@@ -26,15 +26,15 @@ def refuse_unusable(private_key: str) -> None:
       key = serialization.load_pem_private_key(f.read(), password=None)
   except (OSError, ValueError, TypeError) as e:
     raise ExportError(
-      f"'{private_key}' is no private key in PEM without a password. Make one: "
-      "openssl ecparam -name prime256v1 -genkey -noout -out key.pem"
+      f"'{private_key}' is not a private key in PEM without a password. Make "
+      "one: openssl ecparam -name prime256v1 -genkey -noout -out key.pem"
     ) from e
   if not isinstance(key, ec.EllipticCurvePrivateKey):
-    raise ExportError(f"'{private_key}' is no key of an elliptic curve.")
+    raise ExportError(f"'{private_key}' is not an elliptic-curve key.")
 
 
 def sign(path: str, private_key: str) -> None:
-  """Writes the signature of a file beside it."""
+  """Writes a file's signature beside it."""
   import model_signing
 
   model_signing.signing.Config().use_elliptic_key_signer(
@@ -46,14 +46,14 @@ def verify(path: str, public_key: str) -> None:
   """Verifies the signature beside a file.
 
   Raises:
-    ExportError: There is none, or it is not this key's for this file.
+    ExportError: There is none, or it was not made by this key for this file.
   """
   import model_signing
 
   signature = path + SUFFIX
   if not os.path.exists(signature):
     raise ExportError(f"There is no signature '{signature}'.")
-  # It logs what it raises.
+  # It logs its errors as well as raising them.
   logging.getLogger("model_signing").setLevel(logging.CRITICAL)
   try:
     model_signing.verifying.Config().use_elliptic_key_verifier(
@@ -62,6 +62,6 @@ def verify(path: str, public_key: str) -> None:
   except (ValueError, TypeError, KeyError, OSError) as e:
     reason = str(e).partition("\n")[0][:200]
     raise ExportError(
-      f"The signature '{signature}' is not that of '{path}' by the key "
-      f"'{public_key}'. ({reason}) Do not use the model."
+      f"The signature '{signature}' was not made for '{path}' with the key "
+      f"'{public_key}' ({reason}). Do not use the model."
     ) from e

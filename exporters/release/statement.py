@@ -1,7 +1,8 @@
-"""Reads the statement about a release that provenance.py writes."""
+"""Reads the statement about a release that `provenance` writes."""
 
 from collections.abc import Mapping, Sequence
 import json
+import re
 from typing import Any
 
 from exporters.errors import ExportError
@@ -9,14 +10,16 @@ from exporters.errors import ExportError
 STATEMENT_TYPE = "https://in-toto.io/Statement/v1"
 PREDICATE_TYPE = "https://slsa.dev/provenance/v1"
 BUILD_TYPE = "urn:model-garden-exporter:release:v1"
-SUFFIX = ".provenance.json"
+
+# Marks a digest that replaces a path in a recipe.
+DIGEST = "sha256:"
 
 
 def read(path: str) -> dict[str, Any]:
-  """Returns a statement that is one of these.
+  """Returns a statement from a file.
 
   Raises:
-    ExportError: It can't be read, or is another kind of statement.
+    ExportError: It cannot be read, or it is another kind of statement.
   """
   from google.protobuf import json_format
   from in_toto_attestation.v1 import statement as in_toto
@@ -29,17 +32,17 @@ def read(path: str) -> dict[str, Any]:
     in_toto.Statement.copy_from_pb(parsed).validate()
   except (OSError, UnicodeDecodeError, ValueError, json_format.ParseError) as e:
     reason = str(e).partition("\n")[0]
-    raise ExportError(f"'{path}' is no in-toto statement: {reason}.") from e
+    raise ExportError(f"'{path}' is not an in-toto statement: {reason}.") from e
   statement = json.loads(text)
   if not _is_ours(statement):
     raise ExportError(
-      f"'{path}' is not the provenance of a release of this repository."
+      f"'{path}' is not the provenance of a release by this repository."
     )
   return statement
 
 
 def _is_ours(statement: Mapping[str, Any]) -> bool:
-  """Whether a statement has all that its readers here look for."""
+  """Whether a statement has everything that is read here."""
   try:
     build = statement["predicate"]["buildDefinition"]
     return (
@@ -56,7 +59,7 @@ def _is_ours(statement: Mapping[str, Any]) -> bool:
 
 
 def digests(resources: Sequence[Mapping[str, Any]]) -> dict[str, str]:
-  """Returns sha256 by name of those resources that have one."""
+  """Returns sha256 by name, of the resources that have it."""
   return {
     resource["name"]: resource["digest"]["sha256"]
     for resource in resources
@@ -68,6 +71,11 @@ def archive_name(statement: Mapping[str, Any]) -> str:
   """Returns the name of the archive, `publisher/name/version.tar.gz`."""
   (name,) = filter(_is_archive, digests(statement["subject"]))
   return name
+
+
+def unnamed(recipe: str) -> list[str]:
+  """Returns the names in a recipe that have digests in place of paths."""
+  return re.findall(rf"^(\S+) = (?:\\\s+)?'{DIGEST}[0-9a-f]+'$", recipe, re.M)
 
 
 def _is_archive(name: str) -> bool:

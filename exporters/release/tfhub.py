@@ -1,23 +1,23 @@
-"""The rules of tfhub.dev for pages, as its own validator has them.
+"""The rules of tfhub.dev for pages, as its own validator applies them.
 
-https://github.com/tensorflow/tfhub.dev says how a page is written; the lists
-are those of its `tags` directory.
+https://github.com/tensorflow/tfhub.dev explains how to write a page; the lists
+of values are those in its `tags` directory.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 import dataclasses
 import re
 from urllib import parse
 
-from exporters.errors import ExportError
 from exporters.errors import did_you_mean
+from exporters.errors import refuse_all
 from exporters.release import values
 
 FORMAT = "saved_model_2"
 _REQUIRED = ("asset-path", "task", "fine-tunable", "format")
 _REPEATABLE = ("dataset", "language", "task", "network-architecture")
 _OPTIONAL = ("license", "colab", "interactive-visualizer")
-# What a value must be one of, by key.
+# The values allowed, by key.
 _LISTS: Mapping[str, Sequence[str]] = {
   "task": values.TASKS,
   "dataset": values.DATASETS,
@@ -54,10 +54,10 @@ class Parsed:
 
   Attributes:
     kind: "Module", "Publisher" or "Collection".
-    handle: What follows it in the first line.
-    description: The line below.
+    handle: The rest of the first line.
+    description: The second line.
     metadata: Values by key.
-    body: From the first heading on.
+    body: Everything from the first heading on.
   """
 
   kind: str
@@ -68,19 +68,30 @@ class Parsed:
 
 
 def read(text: str) -> Parsed:
-  """Reads a page by all the rules.
+  """Parses a page.
 
   Raises:
-    ExportError: It breaks one.
+    ExportError: It breaks rules; the error names them all.
   """
+  parsed, broken = _parsed(text)
+  refuse_all(broken)
+  return parsed
+
+
+def mistakes(text: str) -> list[str]:
+  """Returns a sentence for each rule that a page breaks."""
+  return _parsed(text)[1]
+
+
+def _parsed(text: str) -> tuple[Parsed, list[str]]:
+  lines = [*text.split("\n"), ""]
+  kind, handle, broken = _first_line(lines[0])
   if not text.endswith("\n"):
-    raise _error("the last line must end in a newline")
-  lines = text.split("\n")
-  kind, handle = _first_line(lines[0])
+    broken.append("the last line must end in a newline")
   description = lines[1]
   if not re.fullmatch(r"[^\s<#].*\.", description):
-    raise _error(
-      f"line 2 must be a description, one sentence with a full stop, not "
+    broken.append(
+      "line 2 must be a description, one sentence with a full stop, not "
       f"{description!r}"
     )
   metadata: dict[str, list[str]] = {}
@@ -91,75 +102,76 @@ def read(text: str) -> Parsed:
     if match:
       metadata.setdefault(match["key"], []).append(match["value"])
     elif line:
-      raise _error(
+      broken.append(
         f"line {number + 1} must be empty or `<!-- key: value -->` before the "
         f"first heading, not {line!r}"
       )
     number += 1
-  body = "\n".join(lines[number:])
-  _refuse_metadata(kind, metadata)
+  body = "\n".join(lines[number:-1])
+  broken += _in_keys(kind, metadata)
   if kind != "Publisher" and not body.strip():
-    raise _error("there is no heading")
-  return Parsed(
+    broken.append("there is no heading")
+  parsed = Parsed(
     kind=kind,
     handle=handle,
     description=description,
     metadata=metadata,
     body=body,
   )
+  return parsed, [*map(_sentence, broken), *_unknown_values(metadata)]
 
 
-def _first_line(line: str) -> tuple[str, str]:
+def _first_line(line: str) -> tuple[str, str, list[str]]:
+  """Returns the kind of page, its handle, and what is wrong with the line."""
   for kind, pattern in _FIRST_LINES.items():
     if pattern.fullmatch(line):
-      return kind, line.removeprefix(f"# {kind} ")
-  raise _error(
-    "line 1 must be `# Module PUBLISHER/NAME/VERSION`, with a publisher of "
-    "lower-case letters, digits and '-', a name of letters, digits, '_', '.', "
-    f"'-' and '/', and a version from 1 on, not {line!r}"
+      return kind, line.removeprefix(f"# {kind} "), []
+  wrong = (
+    "line 1 must be `# Module PUBLISHER/NAME/VERSION`, with lower-case "
+    "letters, digits and '-' in the publisher, letters, digits, '_', '.', '-' "
+    f"and '/' in the name, and a version of 1 or more, not {line!r}"
   )
+  return "Module", "", [wrong]
 
 
-def _refuse_metadata(kind: str, metadata: Mapping[str, Sequence[str]]) -> None:
+def _in_keys(kind: str, metadata: Mapping[str, Sequence[str]]) -> Iterator[str]:
   required = {"Module": _REQUIRED, "Collection": ("task",), "Publisher": ()}
   for key in required[kind]:
     if key not in metadata:
-      raise _error(f"it lacks `<!-- {key}: ... -->`")
+      yield f"`<!-- {key}: ... -->` is missing"
   for key, found in metadata.items():
     if key not in (*_REQUIRED, *_REPEATABLE, *_OPTIONAL):
-      raise _error(f"there is no key '{key}'")
+      yield f"there is no key '{key}'"
     if len(found) > 1 and key not in _REPEATABLE:
-      raise _error(f"'{key}' may stand once, not {len(found)} times")
+      yield f"'{key}' is allowed only once, not {len(found)} times"
     if len(set(found)) < len(found):
-      raise _error(f"'{key}' has a value twice")
-    for value in found:
-      _refuse_value(key, value)
+      yield f"'{key}' has the same value twice"
+  for value in metadata.get("asset-path", ()):
+    yield from _in_address(value)
 
 
-def _refuse_value(key: str, value: str) -> None:
-  known = _LISTS.get(key)
-  if known is not None and value not in known:
-    raise ExportError(
-      f"tfhub.dev knows no {key} '{value}'.{did_you_mean(value, known)} Its "
-      "list is in exporters/release/values.py."
-    )
-  if key == "asset-path":
-    address = parse.urlsplit(value)
-    if address.scheme not in ("https", "http", "gs") or not address.netloc:
-      raise _error(f"asset-path '{value}' is no address")
-    if not value.endswith(".tar.gz"):
-      raise _error(f"asset-path '{value}' must end in .tar.gz")
-    if re.fullmatch(r"(.*\.)?github\.com", address.hostname or ""):
-      raise _error(f"asset-path '{value}' may not be on github.com")
+def _in_address(value: str) -> Iterator[str]:
+  address = parse.urlsplit(value)
+  if address.scheme not in ("https", "http", "gs") or not address.netloc:
+    yield f"asset-path '{value}' is not an address"
+  if not value.endswith(".tar.gz"):
+    yield f"asset-path '{value}' must end in .tar.gz"
+  if re.fullmatch(r"(.*\.)?github\.com", address.hostname or ""):
+    yield f"asset-path '{value}' must not be on github.com"
 
 
-def _error(what: str) -> ExportError:
-  return ExportError(
-    f"The page breaks a rule of tfhub.dev: {what}. Mend the page's fields in "
+def _unknown_values(metadata: Mapping[str, Sequence[str]]) -> Iterator[str]:
+  for key, known in _LISTS.items():
+    for value in metadata.get(key, ()):
+      if value not in known:
+        yield (
+          f"tfhub.dev does not know the {key} '{value}'."
+          f"{did_you_mean(value, known)} exporters/release/values.py lists all."
+        )
+
+
+def _sentence(what: str) -> str:
+  return (
+    f"The page breaks a rule of tfhub.dev: {what}. Fix the page's fields in "
     "the gin file."
   )
-
-
-def is_publisher_page(path: str) -> bool:
-  """Whether a path below a release directory is that of a publisher's page."""
-  return bool(re.fullmatch(rf"assets/docs/({_PUBLISHER})/\1\.md", path))

@@ -1,4 +1,4 @@
-"""The fixed lists of values for the metadata of a page on tfhub.dev."""
+"""The values that tfhub.dev allows in the metadata of a page."""
 
 LICENSES = tuple(
   """

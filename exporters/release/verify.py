@@ -1,9 +1,9 @@
-"""Verifies an archive from someone else, before anything of it is loaded.
+"""Verifies an archive from someone else before anything in it is loaded.
 
-In this order: signature, digest, members, operations; only then is it unpacked
-into a temporary directory and tried as a consumer would, in a fresh process. A
-name, type or size that does not belong is found in the headers of the archive,
-while nothing is written yet.
+The order is signature, digest, members, operations. Only then is it unpacked
+into a temporary directory, and a fresh process tries it as a consumer would. A
+hostile name, type or size is found in the headers of the archive, before
+anything is written.
 """
 
 from collections.abc import Iterator, Mapping
@@ -25,24 +25,24 @@ from exporters.release import signing
 from exporters.release import statement as statement_lib
 from exporters.release.digests import file_digest
 
-# Weights shrink little, graphs and vocabularies by some 10. What shrinks more
-# than this, beyond a small size, is there to fill a disk.
+# Weights hardly shrink, graphs and vocabularies about 10 times. What shrinks
+# more than this, unless it is small, is there to fill a disk.
 _LARGEST_RATIO = 30
 _SMALL = 64 << 20
-# The format's limit.
+# The limit of protocol buffers.
 _LARGEST_GRAPH = 2 << 30
 _PIECE = 1 << 20
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Verified:
-  """What was found of an archive that is in order.
+  """What was found in an archive that is in order.
 
   Attributes:
-    digest: Its sha256.
-    files: sha256 by path.
-    steps: What was verified, in sentences.
-    results: The checks of a consumer.
+    digest: The archive's sha256.
+    files: sha256 of the files in it, by path.
+    steps: What was verified, in words.
+    results: The results of a consumer's checks.
   """
 
   digest: str
@@ -62,31 +62,31 @@ def verify(
 
   Args:
     path: A `.tar.gz`.
-    provenance: What was written beside it.
-    public_key: Of the publisher (PEM); the signatures lie beside the files.
-    level: Which checks a fresh process makes.
+    provenance: The provenance that came with it.
+    public_key: The publisher's key (PEM), for the signatures beside the files.
+    level: Which checks to run.
 
   Raises:
-    ExportError: Something is wrong with it; nothing was loaded then, unless a
-      check failed.
+    ExportError: Something is wrong with it. Nothing was loaded, unless it was a
+      check that failed.
   """
   steps = []
   if not os.path.isfile(path):
-    raise ExportError(f"There is no archive '{path}'.")
+    raise ExportError(f"There is no archive at '{path}'.")
   if public_key:
     for file in filter(None, (path, provenance)):
       signing.verify(file, public_key)
-      steps.append(f"the signature of {os.path.basename(file)} is the key's")
+      steps.append(f"{os.path.basename(file)} is signed with the key")
   digest = file_digest(path)
   recorded = _recorded(path, digest, provenance)
   if recorded:
-    steps.append("the digest is the provenance's")
+    steps.append("the archive matches the provenance")
   files = _refuse_hostile(path)
-  steps.append(f"{len(files)} files, each with a place in a SavedModel")
-  steps.append("no operation beyond those of a model")
+  steps.append(f"all {len(files)} files belong in a SavedModel")
+  steps.append("all operations belong in a model")
   if recorded is not None:
     _refuse_other_digests(files, recorded)
-    steps.append("the digest of each file is the provenance's")
+    steps.append("each file matches the provenance")
   results = _try(path, digest, level) if level != checks.NONE else []
   return Verified(digest=digest, files=files, steps=steps, results=results)
 
@@ -94,10 +94,10 @@ def verify(
 def _recorded(
   path: str, digest: str, provenance: str | None
 ) -> dict[str, str] | None:
-  """Returns the digests of the files in the archive, as the provenance has it.
+  """Returns the digests that the provenance has of the files in the archive.
 
   Raises:
-    ExportError: The archive's own digest is another one.
+    ExportError: It has another digest of the archive itself.
   """
   if not provenance:
     return None
@@ -107,7 +107,8 @@ def _recorded(
   if recorded[name] != digest:
     raise ExportError(
       f"'{path}' is not the archive of '{provenance}': its sha256 is {digest}, "
-      f"not {recorded[name]}. Download it again; if it stays so, do not use it."
+      f"not {recorded[name]}. Download it again. If that does not help, do not "
+      "use it."
     )
   prefix = name.removesuffix(".tar.gz") + "/"
   return {
@@ -123,13 +124,13 @@ def _refuse_other_digests(
   for name in sorted(files.keys() | recorded.keys()):
     if files.get(name) != recorded.get(name):
       raise ExportError(
-        f"'{name}' in the archive has sha256 {files.get(name, 'none')}, the "
-        f"provenance says {recorded.get(name, 'none')}."
+        f"'{name}' has sha256 {files.get(name, '(missing)')} in the archive, "
+        f"and {recorded.get(name, '(missing)')} in the provenance."
       )
 
 
 def _refuse_hostile(path: str) -> dict[str, str]:
-  """Reads the archive once, writes nothing, and returns the files' digests."""
+  """Reads the archive once, writing nothing; returns the files' digests."""
   found: dict[str, str] = {}
   folders = set()
   limit = max(_SMALL, _LARGEST_RATIO * os.path.getsize(path))
@@ -138,7 +139,7 @@ def _refuse_hostile(path: str) -> dict[str, str]:
     for tar, member in members:
       name = member.name
       if name in found or name in folders:
-        raise ExportError(f"The archive holds '{name}' twice.")
+        raise ExportError(f"The archive has '{name}' twice.")
       if member.isdir():
         folders.add(name)
       archive.refuse_member(
@@ -149,13 +150,13 @@ def _refuse_hostile(path: str) -> dict[str, str]:
       )
       if os.path.dirname(name) not in {"", *folders}:
         raise ExportError(
-          f"'{name}' comes before its directory: TF Hub can't unpack that."
+          f"'{name}' comes before its directory, so TF Hub cannot unpack it."
         )
       total += member.size
       if total > limit:
         raise ExportError(
-          f"With '{name}' the archive unpacks to {total:,} bytes or more, from "
-          f"{os.path.getsize(path):,}: no model shrinks like that."
+          f"With '{name}', {os.path.getsize(path):,} bytes unpack to {total:,} "
+          "or more. No model shrinks like that."
         )
       if member.isfile():
         found[name] = _read(tar, member)
@@ -165,13 +166,15 @@ def _refuse_hostile(path: str) -> dict[str, str]:
 
 
 def _read(tar: tarfile.TarFile, member: tarfile.TarInfo) -> str:
-  """Returns a file's sha256; looks into it if it is the graph."""
+  """Returns a file's sha256; inspects it if it is the graph."""
   content = bytearray()
   is_graph = member.name == "saved_model.pb"
   if is_graph and member.size > _LARGEST_GRAPH:
     raise ExportError("saved_model.pb is larger than 2 GB.")
   digest = hashlib.sha256()
-  with tar.extractfile(member) as f:
+  file = tar.extractfile(member)
+  assert file  # It is not None for a file.
+  with file as f:
     while piece := f.read(_PIECE):
       digest.update(piece)
       if is_graph:
@@ -182,23 +185,21 @@ def _read(tar: tarfile.TarFile, member: tarfile.TarInfo) -> str:
 
 
 class _Member(tarfile.TarInfo):
-  """A member whose long names and attributes, held in memory, are short."""
+  """A member whose name and attributes are too short to fill the memory."""
 
   def _proc_member(self, tar: tarfile.TarFile) -> tarfile.TarInfo:
-    # The entry point of subclasses, says the module.
+    # tarfile's documented hook for subclasses.
     if not (self.isfile() or self.isdir()) and self.size > _PIECE:
       raise ExportError(
-        f"'{self.name}' has {self.size:,} bytes where a name or an attribute "
-        "belongs."
+        f"'{self.name}' has a name or attributes of {self.size:,} bytes."
       )
-    return super()._proc_member(tar)
+    return super()._proc_member(tar)  # type: ignore[misc] # Has no type.
 
 
 class _OneGzipMember:
-  """Reads a gzip file that is one member, as TF Hub's extractor wants it.
+  """Reads a gzip file of one member, which is what TF Hub's extractor takes.
 
-  `gzip` reads on into the next member, and `tarfile` itself looks at no
-  checksum.
+  `gzip` would go on to the next member, and `tarfile` checks no checksum.
   """
 
   def __init__(self, file: BinaryIO):
@@ -206,7 +207,7 @@ class _OneGzipMember:
     self._inflate = zlib.decompressobj(16 + zlib.MAX_WBITS)
 
   def read(self, size: int) -> bytes:
-    """Returns up to `size` bytes, fewer at the end alone."""
+    """Returns `size` bytes, or fewer at the end."""
     content = b""
     while len(content) < size and not self._inflate.eof:
       piece = self._inflate.unconsumed_tail or self._file.read(_PIECE)
@@ -216,7 +217,7 @@ class _OneGzipMember:
     return content
 
   def refuse_rest(self) -> None:
-    """Reads on to the checksum, and refuses what has no business there."""
+    """Reads on to the checksum; refuses data where there should be none."""
     while rest := self.read(_PIECE):
       if any(rest):
         raise tarfile.ReadError("something follows the end of the archive")
@@ -232,18 +233,22 @@ def _members(
   try:
     with open(path, "rb") as f:
       stream = _OneGzipMember(f)
-      # As a stream, as TF Hub reads it: no member is read before its turn.
-      with tarfile.open(fileobj=stream, mode="r|", tarinfo=_Member) as tar:
+      # As a stream, like TF Hub: no member is read before its turn.
+      with tarfile.open(
+        fileobj=stream,  # type: ignore[call-overload] # It only needs `read`.
+        mode="r|",
+        tarinfo=_Member,
+      ) as tar:
         yield ((tar, member) for member in tar)
       stream.refuse_rest()
   except (tarfile.TarError, EOFError, zlib.error, OSError) as e:
     raise ExportError(
-      f"'{path}' is truncated, damaged or no tar.gz: {e}. Download it again."
+      f"'{path}' is truncated, damaged or not a tar.gz: {e}. Download it again."
     ) from e
 
 
 def _try(path: str, digest: str, level: str) -> list[checks.Result]:
-  """Unpacks the archive, and has a fresh process use it."""
+  """Unpacks the archive, and has a fresh process try it."""
   with (
     tempfile.TemporaryDirectory() as scratch,
     checker.Checker(level) as processes,

@@ -5,6 +5,7 @@ They are read from the object graph in saved_model.pb; nothing is loaded.
 
 from collections.abc import Iterator, Mapping, Sequence
 import dataclasses
+import json
 from typing import Any
 
 import tensorflow as tf
@@ -15,6 +16,7 @@ from tensorflow.python.saved_model import nested_structure_coder
 
 # For Keras 3 and for signatures: they compute what the model computes.
 _ENDPOINTS = ("serve", "signatures")
+_FORMS = {tf.RaggedTensorSpec: "ragged", tf.SparseTensorSpec: "sparse"}
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -25,13 +27,15 @@ class Tensor:
     name: Its key, or its place in a nest.
     shape: Its dimensions, with None for one that varies; None if the rank does.
     dtype: Such as "float32".
-    ragged: Whether its rows vary in length.
+    form: "ragged" if its rows vary in length, "sparse", or "" for a dense one.
+    place: Where it is in a nest, in Python: `["logits"]`, say.
   """
 
   name: str
   shape: tuple[int | None, ...] | None
   dtype: str
-  ragged: bool = False
+  form: str = ""
+  place: str = ""
 
   def __str__(self) -> str:
     if self.shape is None:
@@ -39,7 +43,7 @@ class Tensor:
     else:
       sizes = ("?" if size is None else str(size) for size in self.shape)
       dimensions = f"[{', '.join(sizes)}]"
-    return f"{dimensions} {'ragged ' if self.ragged else ''}{self.dtype}"
+    return " ".join(filter(None, (dimensions, self.form, self.dtype)))
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -185,23 +189,24 @@ def _inputs(traces: Sequence[Any]) -> Iterator[list[Tensor]]:
       yield nest
 
 
-def _nest(nest: Any, name: str = "") -> list[Tensor]:
+def _nest(nest: Any, name: str = "", place: str = "") -> list[Tensor]:
   """Returns the tensors of a nest of specs; in a list they are `name_0`, ..."""
   if isinstance(nest, Mapping):
-    pairs = sorted(nest.items())
+    parts = [(str(key), json.dumps(key), nest[key]) for key in sorted(nest)]
   elif isinstance(nest, (list, tuple)):
-    pairs = [(f"{name}_{i}".lstrip("_"), x) for i, x in enumerate(nest)]
+    parts = [(f"{name}_{i}".lstrip("_"), str(i), x) for i, x in enumerate(nest)]
   else:
-    return [tensor(nest, name)]
-  return [t for key, value in pairs for t in _nest(value, str(key))]
+    return [tensor(nest, name, place)]
+  return [t for key, at, x in parts for t in _nest(x, key, f"{place}[{at}]")]
 
 
-def tensor(spec: Any, name: str) -> Tensor:
-  """Returns what a `tf.TensorSpec` or `tf.RaggedTensorSpec` describes."""
+def tensor(spec: Any, name: str, place: str = "") -> Tensor:
+  """Returns what the spec of a dense, ragged or sparse tensor describes."""
   shape = spec.shape
   return Tensor(
     name=name or (getattr(spec, "name", None) or "").replace("unknown", ""),
     shape=None if shape.rank is None else tuple(shape.as_list()),
     dtype=spec.dtype.name,
-    ragged=isinstance(spec, tf.RaggedTensorSpec),
+    form=_FORMS.get(type(spec), ""),
+    place=place,
   )

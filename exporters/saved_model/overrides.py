@@ -42,18 +42,23 @@ def with_defaults(
   return _changed(published, change, {})
 
 
+def compiled_pattern(pattern: str) -> re.Pattern[str]:
+  """Returns the field `trainable`; raises `ExportError` if it is no pattern."""
+  try:
+    return re.compile(pattern)
+  except re.error as e:
+    raise ExportError(
+      f"trainable = '{pattern}' is not a regular expression: {e}."
+    ) from e
+
+
 def with_trainable(published: Published, pattern: str) -> Published:
   """Returns `published` with only the matching variables left trainable.
 
   Raises:
     ExportError: `pattern` is not a regular expression, or nothing matches.
   """
-  try:
-    compiled = re.compile(pattern)
-  except re.error as e:
-    raise ExportError(
-      f"trainable = '{pattern}' is not a regular expression: {e}."
-    ) from e
+  compiled = compiled_pattern(pattern)
 
   def change(one: Published) -> dict[str, Any]:
     trained = one.trainable_variables

@@ -65,6 +65,10 @@ class Published:
       batch sizes and, where `inputs` leave them open, lengths or image sizes.
     reference: What the artifact is compared with, called like `function`: the
       model that the checkpoint was restored into. None: `function` itself.
+    api: The common SavedModel API of TF Hub that it claims to follow: "image",
+      "text encoder" or "text preprocessor". None: none but the interface above.
+    image_size: For "image", the height and width of the images that the model
+      was trained on, which the first of the samples has too. None: not known.
     remarks: Sentences for those who publish or use the model, about what it
       leaves out or does otherwise than they may expect.
   """
@@ -86,6 +90,8 @@ class Published:
   parent: str | None = None
   samples: Sequence[Any] = ()
   reference: Callable[..., Any] | None = None
+  api: str | None = None
+  image_size: tuple[int, int] | None = None
   remarks: Sequence[str] = ()
 
   def callables(self, name: str = "") -> dict[str, Published]:

@@ -171,8 +171,8 @@ def build(
 
   Args:
     config: The configuration in the gin file; it is not changed.
-    declared: What others declare about the encoder, such as the checkpoint. By
-      who declares it, to follow "in"; then by the names of `BertEncoderConfig`.
+    declared: What others declare about the encoder: by who declares it, such as
+      "the checkpoint", and then by the names of `BertEncoderConfig`.
     **stated: What else the gin file states, by the names that `declared` uses.
 
   Raises:

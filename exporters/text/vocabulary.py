@@ -19,6 +19,8 @@ from exporters.text import tokenizer_files
 
 SPECIAL_TOKENS = tuple(tokenization.SPECIAL_TOKENS.values())
 NAME = "vocab.txt"
+# The largest multiple that tables are padded to.
+_PADDING = 128
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -76,8 +78,7 @@ def require_size(
 ) -> list[str]:
   """Returns what to say of a vocabulary for a table of embeddings.
 
-  A table may be longer: trainings pad it to a multiple of 8, 64 or 128, which
-  processors prefer, or leave the size of another model.
+  Trainings pad tables to a multiple of 8, 64 or 128, which processors prefer.
 
   Args:
     what: The vocabulary, for the error.
@@ -86,22 +87,24 @@ def require_size(
     embeddings: How many rows the table has.
 
   Returns:
-    A sentence about the rows without tokens; nothing if there are none.
+    A sentence about the padding; nothing if there is none.
 
   Raises:
-    ExportError: There is no embedding for some token.
+    ExportError: There is no embedding for some token, or there are more
+      embeddings than tokens without being padding.
   """
-  if size > embeddings:
-    raise ExportError(
-      f"The {what} has {size} {pieces}, but the model has embeddings for "
-      f"{embeddings}. Use the one with which the model was trained."
-    )
   if size == embeddings:
     return []
+  if not 0 < embeddings - size < _PADDING:
+    raise ExportError(
+      f"The {what} has {size} {pieces}, but the model has embeddings for "
+      f"{embeddings}, which is not {size} with some padding. Use the one with "
+      "which the model was trained."
+    )
   return [
-    f"The vocabulary has {size:,} {pieces}, and the table of embeddings "
-    f"{embeddings:,} rows. No text uses the other {embeddings - size:,}, which "
-    "are usually padding."
+    f"The model has embeddings for {embeddings:,} {pieces} and its vocabulary "
+    f"has {size:,}: the last {embeddings - size:,} are padding, and no text "
+    "uses them."
   ]
 
 

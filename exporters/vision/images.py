@@ -25,6 +25,7 @@ from typing_extensions import override
 from exporters import base
 from exporters.errors import ExportError
 from exporters.keras_models import functional
+from exporters.keras_models import tap
 from exporters.vision import labels
 
 CLASSIFICATION = "classification"
@@ -82,9 +83,9 @@ class ImageExporter(base.CheckpointExporter):
     free = full
     if not classifier.fixed_size and None not in full.inputs[0].shape[1:3]:
       free = functional.with_free_size(full)
-    references, models = _sliced(full), _sliced(free)
+    models = _sliced(free)
     artifacts = {
-      name: self._publish(name, classifier, references[name], models[name])
+      name: self._publish(name, classifier, models[name])
       for name in self.artifacts
     }
     if len(artifacts) == 1:
@@ -97,7 +98,6 @@ class ImageExporter(base.CheckpointExporter):
     self,
     name: str,
     classifier: Classifier,
-    reference: tf_keras.Model,
     model: tf_keras.Model,
   ) -> base.Published:
     height, width = (
@@ -115,14 +115,16 @@ class ImageExporter(base.CheckpointExporter):
       ),
       inputs=[tf.TensorSpec([None, height, width, 3], tf.float32, "images")],
       outputs=(_OUTPUTS[name], "default"),
+      api="image",
+      image_size=classifier.image_size,
       hyperparameters=functional.hyperparameters(model),
       variables=model.variables,
       trainable_variables=model.trainable_variables,
       regularization_losses=functional.regularization_losses(model)[0],
       assets=assets,
       samples=_samples(classifier),
-      reference=lambda images, training: reference(
-        normalize(images), training=training
+      reference=lambda images, training: _of_the_whole(
+        name, classifier, images, training
       ),
     )
 
@@ -167,6 +169,18 @@ def _sliced(model: tf_keras.Model) -> dict[str, tf_keras.Model]:
     name: tf_keras.Model(model.inputs, output, name=name)
     for name, output in outputs.items()
   }
+
+
+def _of_the_whole(
+  name: str, classifier: Classifier, images: tf.Tensor, training: bool
+) -> tf.Tensor:
+  """Returns what the restored classifier, called whole, computes on its way."""
+  model = classifier.model
+  _, logits = functional.head(model)
+  dense, _ = functional.producer(model, logits)
+  with tap.tapped(dense) as last:
+    model(classifier.normalize(images), training=training)
+  return last.outputs if name == CLASSIFICATION else last.inputs
 
 
 def _samples(classifier: Classifier) -> list[np.ndarray]:

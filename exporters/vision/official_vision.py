@@ -80,7 +80,7 @@ def normalize(images: tf.Tensor) -> tf.Tensor:
     images: float32 [batch, height, width, 3].
 
   Returns:
-    The same shape and type, of mean 0 and standard deviation 1 over ImageNet.
+    The same shape and type; over ImageNet, mean 0 and standard deviation 1.
   """
   return preprocess_ops.normalize_image(
     images * 255.0,

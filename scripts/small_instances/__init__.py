@@ -209,8 +209,8 @@ INSTANCES = {
     trainable=(4 + 3 * 4) * 3 + 4 * 4 + 2,
   ),
   # A convolution and its batch norm are 3; squeeze and excite is 4. The stem, a
-  # block that does not expand, 15 that do, the head, the dense layer. Stochastic
-  # depth is random too, so that no rate of dropout can be set.
+  # block that does not expand, 15 that do, the head, the dense layer. Also,
+  # stochastic depth is random, so no dropout rate can be set.
   "efficientnet": Instance(
     module="exporters.efficientnet",
     leaf="configs/efficientnet/efficientnet_b0.gin",
@@ -275,5 +275,19 @@ INSTANCES = {
     has=_OF_CONVOLUTIONS,
     trainable=4,
     write=_keras_model,
+  ),
+  # A convolution and its batch norm are 3; squeeze and excite is 4. The stem;
+  # 19 blocks, of which all but the first expand; the dense layer.
+  "mobiledet": Instance(
+    module="exporters.mobiledet",
+    leaf="configs/mobiledet/mobiledet_cpu.gin",
+    bindings=(
+      *sizes.IMAGES,
+      "backbones.MobileDet.filter_size_scale = 0.125",
+      "mobiledet.MobileDetExporter.artifacts = ['classification']",
+    ),
+    kind=Kind.IMAGE_CLASSIFIER,
+    has=_OF_CONVOLUTIONS,
+    trainable=3 + 10 + 18 * 13 + 2,
   ),
 }

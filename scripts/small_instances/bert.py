@@ -31,6 +31,7 @@ TOKENS = [
 
 
 def config(**sizes) -> encoders.EncoderConfig:
+  """Returns the configuration, with other `sizes`."""
   return encoders.EncoderConfig(
     type="bert", bert=encoders.BertEncoderConfig(**SIZES | sizes)
   )
@@ -59,6 +60,7 @@ def pretrainer(**sizes) -> models.BertPretrainerV2:
 
 
 def randomize(model: tf_keras.Model, seed: int) -> None:
+  """Draws every variable at random; scales of norms are around 1."""
   rng = np.random.default_rng(seed)
   for variable in model.variables:
     noise = rng.normal(scale=0.1, size=variable.shape)
@@ -66,6 +68,7 @@ def randomize(model: tf_keras.Model, seed: int) -> None:
 
 
 def write_vocabulary(path: pathlib.Path, tokens=TOKENS) -> pathlib.Path:
+  """Writes a vocabulary; returns its path."""
   path.write_text("".join(f"{token}\n" for token in tokens))
   return path
 

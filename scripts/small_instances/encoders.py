@@ -1,5 +1,7 @@
 """One small encoder of each type that Model Garden builds."""
 
+from typing import Any
+
 from official.nlp.configs import encoders
 from official.projects.roformer import roformer
 from official.projects.teams import teams
@@ -23,7 +25,7 @@ _MIXER = _SIZES | {
 }
 
 # Fields of the types' configurations that differ from the defaults.
-FIELDS = {
+FIELDS: dict[str, dict[str, Any]] = {
   "bert_v2": _BERT,
   # ELECTRA's discriminator is a BERT with an embedding projection.
   "bert": _BERT | {"embedding_size": 8},

@@ -2,6 +2,7 @@
 
 import io
 import pathlib
+from typing import Any
 
 import sentencepiece
 
@@ -12,6 +13,15 @@ angstrom and facade; resume and jalapeno; uber and strasse.
 one two three four five six seven eight nine ten 0123456789
 what is tokenized as it was trained gives what was trained!
 """
+
+
+_SPECIAL: dict[str, Any] = {
+  "pad_id": 0,
+  "unk_id": 1,
+  "bos_id": -1,
+  "eos_id": -1,
+  "control_symbols": ["[CLS]", "[SEP]", "[MASK]"],
+}
 
 
 def write(path: pathlib.Path, *, special: bool = True) -> pathlib.Path:
@@ -25,15 +35,7 @@ def write(path: pathlib.Path, *, special: bool = True) -> pathlib.Path:
     byte_fallback=False,
     num_threads=1,
     minloglevel=2,
-    **{
-      "pad_id": 0,
-      "unk_id": 1,
-      "bos_id": -1,
-      "eos_id": -1,
-      "control_symbols": ["[CLS]", "[SEP]", "[MASK]"],
-    }
-    if special
-    else {},
+    **(_SPECIAL if special else {}),
   )
   path.write_bytes(model.getvalue())
   return path

@@ -18,7 +18,7 @@ _EXPORT_TYPE = flags.DEFINE_enum(
   "export_type",
   "model",
   ["model", "model_with_mlm", "preprocessing"],
-  "What to export: an encoder, with `.mlm` too, or a preprocessor.",
+  "What to export: an encoder, an encoder with `.mlm`, or a preprocessor.",
 )
 _EXPORT_PATH = flags.DEFINE_string(
   "export_path", None, "The directory to write."

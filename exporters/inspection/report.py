@@ -1,0 +1,216 @@
+"""All that `scripts.inspect` says of a file or folder."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+import dataclasses
+import os
+from typing import Any
+
+from exporters.checkpoints import file_kinds
+from exporters.errors import ExportError
+from exporters.inspection import gin_file
+from exporters.inspection import graph_file
+from exporters.inspection import identity as identity_lib
+from exporters.inspection import keras_files
+from exporters.inspection import parameters
+from exporters.inspection.identity import Identity
+
+Fact = tuple[str, str]
+
+_KERAS_GIN = "configs/keras_model/keras_model.gin"
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Report:
+  """What was found.
+
+  Attributes:
+    path: The path that the user gave.
+    facts: Names and values, to be shown in this order.
+    tensors: Shape and type by name.
+    identity: Of the checkpoint in it; None if it is not one that can be told.
+    gin: The text of a gin file that exports it, if one is known to fit.
+    command: The command that exports it without a gin file of its own.
+    advice: How to go on otherwise.
+  """
+
+  path: str
+  facts: Sequence[Fact]
+  tensors: Mapping[str, str] = dataclasses.field(default_factory=dict)
+  identity: Identity | None = None
+  gin: str | None = None
+  command: str | None = None
+  advice: str = ""
+
+
+def read(path: str) -> Report:
+  """Finds out what is at a path.
+
+  Raises:
+    ExportError: There is nothing, nothing that is known, or it is damaged.
+  """
+  path = path.rstrip("/") or path
+  graph = graph_file.read(path)
+  if graph:
+    return _of_graph(path, graph)
+  keras = keras_files.read(path)
+  if keras:
+    return _of_keras(path, keras)
+  try:
+    return _of_checkpoint(path)
+  except ExportError:
+    kind = file_kinds.kind_of(path)
+    if not kind:
+      raise
+    return Report(path=path, facts=[("kind", kind.name)], advice=kind.advice)
+
+
+def _of_checkpoint(path: str) -> Report:
+  identity = identity_lib.identify(path)
+  return Report(
+    path=path,
+    facts=[*_known(identity), *_sizes_of(identity)],
+    tensors=_shapes(identity),
+    identity=identity,
+    **_offer(identity),
+  )
+
+
+def _of_graph(path: str, graph: graph_file.Graph) -> Report:
+  identity = _identity(
+    os.path.join(path, "variables", "variables") if graph.is_tf1 else path
+  )
+  counted = [v for v in graph.variables if parameters.is_parameter(v[2])]
+  number = parameters.count(shape for _, shape, _ in counted)
+  facts = [("kind", graph.kind), ("TensorFlow", graph.version or "unknown")]
+  if set(graph.tags) != {"serve"}:
+    facts.append(("tags", "; ".join(graph.tags)))
+  if identity and identity.architecture != identity_lib.UNKNOWN:
+    facts += [*_known(identity)][1:]
+  for name, (inputs, outputs) in graph.signatures.items():
+    facts.append((f"signature {name}", ", ".join(inputs) or "no inputs"))
+    facts.append(("  gives", ", ".join(outputs)))
+  if graph.keras:
+    facts += _keras_facts(graph.keras.classes, graph.keras.custom, ())
+  dtypes = sorted({dtype for _, _, dtype in counted})
+  facts += [
+    ("parameters", f"{number:,}"),
+    ("dtype", ", ".join(dtypes) or "none"),
+  ]
+  report = Report(
+    path=path,
+    facts=facts,
+    tensors={n: _shape(s, d) for n, s, d in graph.variables},
+    identity=identity,
+    advice=f"As it is, `python -m scripts.check {path}` tries it as a consumer "
+    "would.",
+  )
+  if graph.is_keras:
+    return dataclasses.replace(report, command=_keras_command(path))
+  offered = _offer(identity) if identity else {}
+  if graph.is_tf1 and not offered:
+    return dataclasses.replace(
+      report,
+      advice="Its weights are a TF1 checkpoint; its name is "
+      f"'{path}/variables/variables'.",
+    )
+  return dataclasses.replace(report, **offered)
+
+
+def _of_keras(path: str, keras: keras_files.KerasFile) -> Report:
+  weights = parameters.of_checkpoint(keras.weights)
+  major = keras.version.partition(".")[0]
+  facts = [("kind", f"Keras {keras.version} model (.{keras.form})")]
+  config = keras.config
+  if config:
+    facts.append(("model", f"{config.class_name} of {config.layers} layers"))
+    facts += [("input", text) for text in config.inputs]
+    facts += [("output", text) for text in config.outputs]
+    facts += _keras_facts(config.classes, config.custom, config.with_code)
+  facts += [
+    (
+      "parameters",
+      f"{parameters.count(t.shape for t in weights.values()):,}",
+    ),
+    ("dtype", ", ".join(sorted({t.dtype for t in weights.values()})) or "none"),
+  ]
+  report = Report(
+    path=path,
+    facts=facts,
+    tensors={n: _shape(t.shape, t.dtype) for n, t in weights.items()},
+  )
+  if major not in ("1", "2", ""):
+    return dataclasses.replace(
+      report,
+      advice="Exporters take models of Keras 2 (tf_keras). Build the same "
+      "model with tf_keras and give it the weights "
+      "(new.set_weights(old.get_weights())), or publish what Keras 3 exports "
+      "itself (model.export).",
+    )
+  code = config.with_code if config else ()
+  more = ["keras_model.KerasModelExporter.safe_mode = False"] if code else []
+  return dataclasses.replace(report, command=_keras_command(path, *more))
+
+
+def _keras_facts(
+  classes: str, custom: Sequence[str], code: Sequence[str]
+) -> Iterator[Fact]:
+  if classes:
+    yield "classes", classes
+  if custom:
+    yield "custom classes", f"{', '.join(custom)}; import their module first"
+  if code:
+    yield (
+      "code",
+      f"in {', '.join(code)}: it runs when the model is loaded; take it only "
+      "from people you trust",
+    )
+
+
+def _keras_command(path: str, *more: str) -> str:
+  return gin_file.command_line(
+    "exporters.keras_model", _KERAS_GIN, f"MODEL_FILE = {path!r}", *more
+  )
+
+
+def _identity(path: str) -> Identity | None:
+  """Returns the identity of a SavedModel's weights, if they can be read."""
+  try:
+    return identity_lib.identify(path)
+  except ExportError:
+    return None
+
+
+def _offer(identity: Identity) -> dict[str, Any]:
+  """Returns the fields of a report that say how to export a checkpoint."""
+  reason = gin_file.misfit(identity)
+  if reason:
+    return {"advice": f"No gin file is known to fit: {reason}"}
+  text = gin_file.written(identity)
+  return {"gin": text} if text else {}
+
+
+def _known(identity: Identity) -> Iterator[Fact]:
+  yield "kind", identity.kind
+  yield "architecture", identity.architecture
+  for name, value in identity.sizes.items():
+    note = " (assumed: the file does not say)"
+    yield name, f"{value}{note * (name in identity.guessed)}"
+  yield "heads", ", ".join(identity.heads) or "none"
+
+
+def _sizes_of(identity: Identity) -> Iterator[Fact]:
+  yield "parameters", f"{identity.parameters:,}"
+  yield "dtype", ", ".join(identity.dtypes)
+  yield "tensors", str(len(identity.tensors))
+  if identity.training:
+    yield "for training only", str(identity.training)
+
+
+def _shapes(identity: Identity) -> dict[str, str]:
+  return {n: _shape(t.shape, t.dtype) for n, t in identity.tensors.items()}
+
+
+def _shape(shape: tuple[int, ...], dtype: str) -> str:
+  return f"{'x'.join(map(str, shape)) or 'scalar'} {dtype}"

@@ -1,0 +1,111 @@
+"""Adds finished versions to a release directory, all of them or none.
+
+Everything is written beside the directory first. Then it takes its place,
+together with links to what was there before.
+"""
+
+from collections.abc import Iterator, Sequence
+import contextlib
+import fcntl
+import os
+import re
+import shutil
+
+from exporters.errors import ExportError
+from exporters.life_cycle import staging
+from exporters.release import texts
+from exporters.release.digests import file_digest
+from exporters.release.page import Page
+from exporters.release.released import Released
+from exporters.saved_model import files
+
+
+def write_text(root: str, path: str, text: str) -> None:
+  """Writes a text to a path below `root`, in UTF-8."""
+  path = os.path.join(root, path)
+  os.makedirs(os.path.dirname(path), exist_ok=True)
+  # What is there may be a link to a file that has to stay as it is.
+  with contextlib.suppress(FileNotFoundError):
+    os.remove(path)
+  with open(path, "w", encoding="utf-8", newline="\n") as f:
+    f.write(text)
+
+
+def add(tree: str, released: Sequence[Released], release_dir: str) -> None:
+  """Moves the files in `tree` into `release_dir`, all at once.
+
+  Pages of publishers and collections, which belong to several models, are
+  written here too.
+
+  Raises:
+    ExportError: `release_dir` holds one of the versions with other bytes.
+  """
+  with _locked(release_dir):
+    for one in released:
+      _refuse_other_bytes(one, release_dir)
+    with staging.stage(release_dir, overwrite=True) as new:
+      if os.path.isdir(release_dir):
+        # Links will do: a file of a release is replaced, never changed.
+        shutil.copytree(
+          release_dir, new, copy_function=os.link, dirs_exist_ok=True
+        )
+      for one in released:
+        shutil.rmtree(os.path.join(new, one.page.handle), ignore_errors=True)
+      for file in files.listed(tree):
+        target = os.path.join(new, file)
+        os.makedirs(os.path.dirname(target), exist_ok=True)
+        os.rename(os.path.join(tree, file), target)
+      for one in released:
+        _write_shared_pages(new, one)
+
+
+@contextlib.contextmanager
+def _locked(release_dir: str) -> Iterator[None]:
+  """Lets only one release at a time be added."""
+  parent = os.path.dirname(os.path.abspath(release_dir))
+  lock = os.open(parent, os.O_RDONLY)
+  try:
+    fcntl.flock(lock, fcntl.LOCK_EX)
+    yield
+  finally:
+    os.close(lock)
+
+
+def _refuse_other_bytes(one: Released, release_dir: str) -> None:
+  path = os.path.join(release_dir, one.page.handle)
+  if not os.path.exists(f"{path}.tar.gz") and not os.path.exists(path):
+    return
+  for file, digest in one.digests.items():
+    there = os.path.join(release_dir, file)
+    if not os.path.exists(there) or file_digest(there) != digest:
+      raise ExportError(
+        f"'{release_dir}' already holds {one.page.handle}, with a different "
+        f"'{file}'. A published version never changes: set page.Page.version = "
+        f"{one.page.version + 1}."
+      )
+
+
+def _write_shared_pages(tree: str, one: Released) -> None:
+  docs = f"assets/docs/{one.page.publisher}"
+  publisher = f"{docs}/{one.page.publisher}.md"
+  # A page that is there may say more about the publisher.
+  if not os.path.exists(os.path.join(tree, publisher)):
+    write_text(tree, publisher, one.texts.publisher)
+  if one.page.collection:
+    path = f"{docs}/collections/{one.page.collection}/1.md"
+    write_text(tree, path, _collection(tree, path, one.page))
+
+
+def _collection(tree: str, path: str, page: Page) -> str:
+  """Returns a collection's page with a model added to those on it."""
+  handles = {page.handle}
+  if os.path.exists(os.path.join(tree, path)):
+    with open(os.path.join(tree, path), encoding="utf-8") as f:
+      handles |= set(re.findall(r"^\| \[(.+?)\]", f.read(), re.M))
+  models = []
+  for handle in sorted(handles):
+    publisher, _, rest = handle.partition("/")
+    model = os.path.join(tree, f"assets/docs/{publisher}/models/{rest}.md")
+    with open(model, encoding="utf-8") as f:
+      models.append(f.read())
+  return texts.collection_page(page, models)

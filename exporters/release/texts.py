@@ -1,0 +1,245 @@
+"""Renders the texts that people read about an artifact, each of them once.
+
+A template has what is the same for all models of a kind. The page's fields and
+the description of the artifact have the rest.
+"""
+
+from collections.abc import Sequence
+import dataclasses
+import os
+import re
+from typing import Any
+
+import jinja2
+import tensorflow as tf
+
+from exporters.life_cycle import exporting
+from exporters.release import kaggle
+from exporters.release import page as page_lib
+from exporters.release import samples
+from exporters.release import tfhub
+from exporters.saved_model import description
+from exporters.saved_model.object_graph import Tensor
+
+PREPROCESSOR, ENCODER = "preprocessor", "encoder"
+CLASSIFIER, FEATURE_VECTOR = _IMAGES = "classifier", "feature vector"
+OTHER = "model"
+# By the API of TF Hub that a model claims to follow.
+_KINDS = {"text preprocessor": PREPROCESSOR, "text encoder": ENCODER}
+# What a SavedModel for `tf_keras.models.load_model` has.
+_KERAS_FILE = "keras_metadata.pb"
+
+_TEMPLATES = os.path.join(os.path.dirname(__file__), "templates")
+# What a preprocessor fills or cuts texts to, unless it says otherwise.
+_USUAL_LENGTH = 128
+_POSITIONS = re.compile(r"position_embeddings?/embeddings$")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Texts:
+  """What people read about one artifact.
+
+  Attributes:
+    page: Its page on tfhub.dev, in Markdown.
+    card: The page's body, without the lines that only tfhub.dev reads.
+    publisher: The publisher's page on tfhub.dev.
+    kaggle: The metadata files of Kaggle Models, by name, if it goes there.
+  """
+
+  page: str
+  card: str
+  publisher: str
+  kaggle: dict[str, str]
+
+
+def rendered(
+  page: page_lib.Page,
+  described: description.Description,
+  artifact: exporting.Artifact,
+) -> Texts:
+  """Returns the texts about an artifact.
+
+  Args:
+    page: What the publisher says about it.
+    described: What is in it.
+    artifact: What the export knows of it.
+
+  Raises:
+    ExportError: A page would break a rule of tfhub.dev.
+  """
+  values = _values(page, described, artifact)
+  model = _render("model.md.jinja", **values, **_on_tfhub(page))
+  publisher = _render("publisher.md.jinja", page=page)
+  tfhub.read(publisher)
+  on_kaggle = {}
+  if page.kaggle:
+    card = _render("model.md.jinja", **values, **_on_kaggle(page))
+    on_kaggle = kaggle.metadata(
+      page,
+      tfhub.read(card).body,
+      fine_tunable=bool(described.trainable_parameters),
+    )
+  return Texts(
+    page=model,
+    card=tfhub.read(model).body,
+    publisher=publisher,
+    kaggle=on_kaggle,
+  )
+
+
+def collection_page(page: page_lib.Page, models: Sequence[str]) -> str:
+  """Returns the page of the collection that a model belongs to.
+
+  Args:
+    page: The page of one of its models.
+    models: The texts of the pages of all its models.
+  """
+  parsed = sorted((tfhub.read(text) for text in models), key=_order)
+  text = _render("collection.md.jinja", page=page, models=parsed)
+  tfhub.read(text)
+  return text
+
+
+def environment(**options: Any) -> jinja2.Environment:
+  """Returns what renders the templates; an unknown name is an error."""
+  return jinja2.Environment(
+    loader=jinja2.FileSystemLoader(_TEMPLATES, encoding="utf-8"),
+    undefined=jinja2.StrictUndefined,
+    trim_blocks=True,
+    lstrip_blocks=True,
+    keep_trailing_newline=True,
+    extensions=["jinja2.ext.do"],
+    **options,
+  )
+
+
+def kind(
+  described: description.Description, artifact: exporting.Artifact
+) -> str:
+  """Returns the kind of model: which API it follows, and which part of it."""
+  if artifact.api == "image":
+    _, outputs = described.signatures["serving_default"]
+    logits = any(tensor.name == "logits" for tensor in outputs)
+    return CLASSIFIER if logits else FEATURE_VECTOR
+  return _KINDS.get(artifact.api or "", OTHER)
+
+
+def _values(
+  page: page_lib.Page,
+  described: description.Description,
+  artifact: exporting.Artifact,
+) -> dict[str, Any]:
+  """Returns what a model's template says wherever the model is published."""
+  kind_ = kind(described, artifact)
+  model, sample = described.model, artifact.sample
+  is_encoder = kind_ == ENCODER
+  lengths = _lengths(described) if is_encoder else []
+  longest = _longest(described) if is_encoder else None
+  return {
+    "page": page,
+    "described": described,
+    "artifact": artifact,
+    "model": model,
+    "kind": kind_,
+    "metadata": page.metadata(
+      fine_tunable=bool(described.trainable_parameters)
+    ),
+    "inputs": model.inputs[0] if model.inputs else (),
+    "outputs": _outputs(described),
+    "float_outputs": [
+      tensor
+      for tensor in model.outputs
+      if tf.as_dtype(tensor.dtype).is_floating
+    ],
+    "sample": None if sample is None else samples.code(sample),
+    "autocast": not samples.has_other_floats(sample),
+    "is_keras_model": _KERAS_FILE in described.files,
+    "from_text": is_encoder and bool(page.preprocessor),
+    "lengths": lengths,
+    "longest": longest,
+    "packed_length": _packed_length(lengths, longest),
+    "in_words": any(
+      len(tensor.shape or ()) == 3
+      for name in described.callables
+      if name == "tokenize"
+      for tensor in described.callables[name].outputs
+    ),
+    "fixed_size": (
+      kind_ in _IMAGES and None not in (model.inputs[0][0].shape or ())[1:3]
+    ),
+  }
+
+
+def _lengths(described: description.Description) -> list[int]:
+  """Returns the only lengths that an encoder takes; none for any."""
+  shapes = [inputs[0].shape or (None,) for inputs in described.model.inputs]
+  lengths = {shape[-1] for shape in shapes}
+  return [] if None in lengths else sorted(filter(None, lengths))
+
+
+def _longest(described: description.Description) -> int | None:
+  """Returns for how many tokens an encoder has positions; None for any."""
+  positions = (
+    variable.shape[0]
+    for variable in described.variables
+    if _POSITIONS.search(variable.name)
+  )
+  return min(positions, default=None)
+
+
+def _packed_length(lengths: Sequence[int], longest: int | None) -> int | None:
+  """Returns the length to ask a preprocessor for; None for its own."""
+  if lengths:
+    return lengths[-1]
+  return longest if longest and longest < _USUAL_LENGTH else None
+
+
+def _on_tfhub(page: page_lib.Page) -> dict[str, Any]:
+  """Returns what a model's template says on tfhub.dev: where models are."""
+  url = "https://tfhub.dev/{}".format
+  return {
+    "download": None,
+    "preprocessor_download": None,
+    "url": url(page.handle),
+    "preprocessor": page.preprocessor,
+    "preprocessor_url": url(page.preprocessor),
+  }
+
+
+def _on_kaggle(page: page_lib.Page) -> dict[str, Any]:
+  """Returns the same for Kaggle."""
+  values = _on_tfhub(page)
+  handle, preprocessor = kaggle.address(page), kaggle.preprocessor(page)
+  assert handle  # It goes to Kaggle.
+  values |= {
+    "download": handle,
+    "url": kaggle.url(handle, page.version),
+    "preprocessor_download": preprocessor,
+  }
+  if preprocessor and page.preprocessor:
+    version = page.preprocessor.rpartition("/")[-1]
+    values["preprocessor"] = preprocessor
+    values["preprocessor_url"] = kaggle.url(preprocessor, version)
+  return values
+
+
+def _outputs(described: description.Description) -> Sequence[Tensor]:
+  """Returns the outputs by the names that the signature has for them.
+
+  A signature has several tensors for one that is ragged or sparse.
+  """
+  composite = any(tensor.form for tensor in described.model.outputs)
+  _, outputs = described.signatures.get("serving_default", ((), ()))
+  return described.model.outputs if composite else outputs
+
+
+def _render(template: str, **values: Any) -> str:
+  text = environment().get_template(template).render(**values)
+  # Parts that a model lacks leave empty lines behind.
+  return re.sub(r"\n{3,}", "\n\n", text).rstrip("\n") + "\n"
+
+
+def _order(parsed: tfhub.Parsed) -> list[Any]:
+  """Sorts handles by name, and versions as numbers."""
+  name, _, version = parsed.handle.rpartition("/")
+  return [name, int(version)]

@@ -1,0 +1,130 @@
+"""The pages of the documentation, and what they are made of.
+
+A block of code that follows a line with a path and a colon is that file:
+
+  `/path/to/my_release.gin`:
+"""
+
+from collections.abc import Iterator
+import dataclasses
+import os
+import pathlib
+import re
+import subprocess
+import sys
+
+import markdown_it
+import tensorflow as tf
+
+from exporters.text import vocabulary
+from tests import command
+from tests import small_bert
+
+ROOT = command.ROOT
+PAGES = [
+  *(ROOT / f for f in ("README.md", "CONTRIBUTING.md", "SECURITY.md")),
+  *sorted((ROOT / "docs").glob("*.md")),
+]
+# Commands that set up an environment, or upload.
+_NOT_RUN = re.compile(r"scripts/(quickstart|test)\.sh|^kaggle ", re.M)
+_FILE = re.compile(r"^`(\S+)`:\n\n```\w*\n(.*?)^```$", re.M | re.S)
+
+
+def blocks(page: pathlib.Path) -> list[str]:
+  """Returns the commands of a page that can be run, block by block."""
+  found = re.findall(r"^```bash\n(.*?)^```$", page.read_text(), re.M | re.S)
+  return [block for block in found if not _NOT_RUN.search(block)]
+
+
+def files(page: pathlib.Path) -> dict[str, str]:
+  """Returns the files that a page shows in full, by their paths."""
+  return dict(_FILE.findall(page.read_text()))
+
+
+@dataclasses.dataclass(frozen=True)
+class Heading:
+  level: int
+  text: str
+
+  @property
+  def anchor(self) -> str:
+    """What GitHub calls the heading in links."""
+    kept = re.sub(r"[^\w\- ]", "", self.text.lower())
+    return kept.replace(" ", "-")
+
+
+def headings(page: pathlib.Path) -> Iterator[Heading]:
+  """Yields the headings of a page, with the marks of code in them."""
+  tokens = _parser().parse(page.read_text())
+  for token, inline in zip(tokens, tokens[1:], strict=False):
+    if token.type == "heading_open":
+      yield Heading(int(token.tag[1]), inline.content)
+
+
+def code_spans(page: pathlib.Path) -> set[str]:
+  """Returns what stands between backticks on a page, outside of blocks."""
+  return {
+    token.content for token in _inline(page) if token.type == "code_inline"
+  }
+
+
+def links(page: pathlib.Path) -> set[str]:
+  """Returns where the links and images of a page lead."""
+  addresses = {
+    token.attrGet("href") or token.attrGet("src") for token in _inline(page)
+  }
+  return {str(address) for address in addresses - {None}}
+
+
+def _inline(page: pathlib.Path):
+  for token in _parser().parse(page.read_text()):
+    yield from token.children or ()
+
+
+def _parser() -> markdown_it.MarkdownIt:
+  return markdown_it.MarkdownIt().enable("table")
+
+
+def write_inputs(folder: pathlib.Path) -> None:
+  """Writes what stands at /path/to: the smallest of the 24 small BERTs."""
+  pretrainer = small_bert.pretrainer(
+    vocab_size=30522,
+    hidden_size=128,
+    intermediate_size=512,
+    max_position_embeddings=512,
+  )
+  items = tf.train.Checkpoint(**pretrainer.checkpoint_items)
+  items.write(str(folder / "bert_model.ckpt"))
+  tokens = [*vocabulary.SPECIAL_TOKENS, *(f"w{i}" for i in range(30517))]
+  small_bert.write_vocabulary(folder / "vocab.txt", tokens)
+
+
+def run(text: str, folder: pathlib.Path, scratch: pathlib.Path) -> None:
+  """Runs commands as a reader would paste them.
+
+  Args:
+    text: One command or several.
+    folder: What stands at /path/to.
+    scratch: What stands at /tmp.
+  """
+  script = moved(text, folder, scratch)
+  # The checks of an export are the contract's matter.
+  script = re.sub(r"--export_path=\S+", r"\g<0> --checks=none", script)
+  script = re.sub(r"--release_dir=\S+", r"\g<0> --draft --checks=none", script)
+  script = re.sub(r"scripts\.(check|verify)", r"\g<0> --checks=basic", script)
+  environment = command.environment()
+  path = f"{os.path.dirname(sys.executable)}:{environment['PATH']}"
+  done = subprocess.run(
+    ["bash", "-euo", "pipefail", "-c", script],
+    cwd=ROOT,
+    env=environment | {"PATH": path},
+    capture_output=True,
+    text=True,
+    check=False,
+  )
+  assert done.returncode == 0, done.stdout + done.stderr
+
+
+def moved(text: str, folder: pathlib.Path, scratch: pathlib.Path) -> str:
+  """Returns a text with folders in place of those that pages write."""
+  return text.replace("/tmp/", f"{scratch}/").replace("/path/to/", f"{folder}/")

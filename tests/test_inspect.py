@@ -1,0 +1,310 @@
+"""What `scripts.inspect` says of files: what they are, what exports them."""
+
+import io
+import os
+import pickle
+import re
+import subprocess
+import sys
+import tarfile
+import zipfile
+
+import numpy as np
+import pytest
+import tensorflow as tf
+import tf_keras
+
+from exporters.checkpoints import file_kinds
+from exporters.errors import ExportError
+from exporters.inspection import gin_file
+from exporters.inspection import identity as identity_lib
+from exporters.inspection import report
+from tests import checkpoint_files
+from tests import command
+from tests import numpy_bert
+
+# By hand: a Dense layer of 4 on 8 numbers, one of 2 on these 4.
+_PARAMETERS = "46"
+_KERAS_3 = """
+import keras
+import numpy as np
+i = keras.Input((8,), name="numbers")
+x = keras.layers.Dropout(0.5)(keras.layers.Dense(4)(i))
+model = keras.Model(i, keras.layers.Dense(2, "softmax", name="scores")(x))
+model.compile("adam", "sparse_categorical_crossentropy")
+model.fit(np.zeros((4, 8)), np.zeros(4), verbose=0)
+model.export("{0}/keras_3", verbose=False)
+model.save("{0}/keras_3.keras")
+model.save("{0}/keras_3.h5")
+"""
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+  """One model as Keras 2 and Keras 3 write it, trained for a step."""
+  path = tmp_path_factory.mktemp("inspect")
+  environment = {k: v for k, v in os.environ.items() if "KERAS" not in k}
+  subprocess.run(
+    [sys.executable, "-c", _KERAS_3.format(path)],
+    env=environment,
+    check=True,
+    capture_output=True,
+  )
+  inputs = tf_keras.Input((8,), name="numbers")
+  hidden = tf_keras.layers.Dense(4)(inputs)
+  scores = tf_keras.layers.Dense(2, "softmax", name="scores")(hidden)
+  model = tf_keras.Model(inputs, scores)
+  model.compile("adam", "sparse_categorical_crossentropy")
+  model.fit(np.zeros((4, 8)), np.zeros(4), verbose=0)
+  model.save(path / "keras_2", save_format="tf")
+  model.save(path / "keras_2.keras")
+  model.save(path / "keras_2.h5")
+  return path
+
+
+def facts(path) -> dict[str, str]:
+  return dict(report.read(str(path)).facts)
+
+
+@pytest.mark.parametrize(
+  ("name", "kind"),
+  [
+    ("keras_2", r"Keras SavedModel \(Keras 2\)"),
+    ("keras_2.keras", r"Keras 2\S+ model \(\.keras\)"),
+    ("keras_2.h5", r"Keras 2\S+ model \(\.h5\)"),
+    ("keras_3", "SavedModel that Keras 3 exported"),
+    ("keras_3.keras", r"Keras 3\S+ model \(\.keras\)"),
+    ("keras_3.h5", r"Keras 3\S+ model \(\.h5\)"),
+  ],
+)
+def test_a_keras_model(folder, name, kind):
+  found = report.read(str(folder / name))
+  said = dict(found.facts)
+  assert re.fullmatch(kind, said["kind"])
+  assert said["parameters"] == _PARAMETERS
+  assert said["dtype"] == "float32"
+  inputs = said.get("input") or said["signature serving_default"]
+  assert inputs == "numbers [?, 8] float32"
+  if "output" in said:
+    assert said["output"] == "scores [..., 2] (Dense)"
+  if name != "keras_3":
+    assert said["classes"] == "2 (softmax)"
+  assert found.gin is None
+  if name.startswith("keras_3"):
+    assert found.command is None
+    assert "model.export" in found.advice or "scripts.check" in found.advice
+  else:
+    assert f"MODEL_FILE = '{folder / name}'" in found.command
+
+
+def test_the_command_exports_it(folder, tmp_path):
+  shown = command.run("scripts.inspect", str(folder / "keras_2.keras")).stdout
+  _, _, commands = shown.partition("python -m ")
+  module, *arguments = re.sub(r'\\\n|"', " ", commands).split()
+  # As a shell splits it, without its quotes.
+  text = re.sub(r"\\\n", " ", commands).strip()
+  arguments = re.findall(r'--\w+=(?:"[^"]*"|\S+)', text)
+  arguments = [a.replace('"', "") for a in arguments[:-1]]
+  path = tmp_path / "model"
+  command.run(module, *arguments, f"--export_path={path}", "--checks=none")
+  assert tf.saved_model.load(str(path))(tf.zeros([1, 8])).shape == [1, 2]
+
+
+def test_a_keras_3_export_has_no_gin_file(folder):
+  """A leaf of a text preprocessor has 0 parameters too."""
+  shown = command.run("scripts.inspect", str(folder / "keras_3")).stdout
+  assert "include" not in shown
+  assert "scripts.check" in shown
+  done = command.run(
+    "scripts.inspect", "--gin", str(folder / "keras_3"), check=False
+  )
+  assert done.returncode == 1
+  assert "No gin file is known to fit" in done.stderr
+
+
+def test_code_in_a_model_is_named_and_not_run(tmp_path):
+  ran = tmp_path / "ran"
+  inputs = tf_keras.Input((2,))
+  outputs = tf_keras.layers.Lambda(
+    lambda x, p=str(ran): (__import__("os").makedirs(p, exist_ok=True), x)[1],
+    name="mine",
+  )(inputs)
+  model = tf_keras.Model(inputs, outputs)
+  ran.rmdir()
+  for name in ("model.keras", "model.h5"):
+    model.save(tmp_path / name)
+    found = report.read(str(tmp_path / name))
+    assert dict(found.facts)["code"].startswith("in mine: it runs when")
+    assert "safe_mode = False" in found.command
+  assert not ran.exists()
+
+
+class _Touch:
+  def __init__(self, path):
+    self.path = path
+
+  def __reduce__(self):
+    return os.mkdir, (self.path,)
+
+
+def test_a_pickle_is_not_run(tmp_path):
+  path = tmp_path / "model.pkl"
+  path.write_bytes(pickle.dumps(_Touch(str(tmp_path / "ran"))))
+  assert facts(path) == {"kind": "a Python pickle"}
+  assert not (tmp_path / "ran").exists()
+
+
+@pytest.fixture(scope="module")
+def tf1(tmp_path_factory):
+  """A TF1 model, trained by Adam: its SavedModel, and its graph, frozen."""
+  path = tmp_path_factory.mktemp("tf1")
+  v1 = tf.compat.v1
+  with tf.Graph().as_default() as graph, v1.Session() as session:
+    x = v1.placeholder(tf.float32, [None, 8], name="x")
+    kernel = v1.get_variable("dense/kernel", [8, 4])
+    bias = v1.get_variable("dense/bias", [4])
+    y = tf.add(tf.matmul(x, kernel), bias, name="y")
+    step = v1.train.get_or_create_global_step()
+    v1.train.AdamOptimizer().minimize(tf.reduce_sum(y), global_step=step)
+    session.run(v1.global_variables_initializer())
+    builder = v1.saved_model.Builder(str(path / "saved_model"))
+    builder.add_meta_graph_and_variables(
+      session,
+      ["serve", "gpu"],
+      {
+        "predict": v1.saved_model.build_signature_def(
+          {"x": v1.saved_model.build_tensor_info(x)},
+          {"y": v1.saved_model.build_tensor_info(y)},
+          "predict",
+        )
+      },
+    )
+    builder.save()
+    frozen = v1.graph_util.convert_variables_to_constants(
+      session, graph.as_graph_def(), ["y"]
+    )
+    v1.train.Saver().save(session, str(path / "model.ckpt"))
+  (path / "frozen.pb").write_bytes(frozen.SerializeToString())
+  return path
+
+
+def test_a_tf1_saved_model(tf1):
+  found = report.read(str(tf1 / "saved_model"))
+  said = dict(found.facts)
+  assert said["kind"] == "TF1 SavedModel"
+  assert set(said["tags"].split(", ")) == {"serve", "gpu"}
+  assert said["signature predict"] == "x [?, 8] float32"
+  assert said["  gives"] == "y [?, 4] float32"
+  # By hand, without Adam's two moments of each.
+  assert said["parameters"] == "36"
+  assert f"'{tf1}/saved_model/variables/variables'" in found.advice
+  weights = identity_lib.identify(f"{tf1}/saved_model/variables/variables")
+  assert weights.kind.startswith("TF1")
+  assert weights.parameters == 36
+
+
+_ONNX = b"\x08\x08\x12\x07pytorch\x3a\x04\x0a\x02\x0a\x00\x42\x02\x10\x11"
+
+
+def _zipped(**members) -> bytes:
+  content = io.BytesIO()
+  with zipfile.ZipFile(content, "w") as archive:
+    for name, text in members.items():
+      archive.writestr(name.replace("__", "/"), text)
+  return content.getvalue()
+
+
+def _tarred(mode) -> bytes:
+  content = io.BytesIO()
+  with tarfile.open(fileobj=content, mode=mode) as archive:
+    archive.addfile(tarfile.TarInfo("model/saved_model.pb"))
+  return content.getvalue()
+
+
+@pytest.mark.parametrize(
+  ("content", "kind"),
+  [
+    (_ONNX, "an ONNX model"),
+    (b"\x1c\x00\x00\x00TFL3" + bytes(20), "a TFLite model"),
+    (b"GGUF\x03\x00\x00\x00", "a GGUF file of llama.cpp"),
+    (_zipped(a="", b=""), "a zip archive"),
+    (b"PK\x03\x04" + bytes(60), "a zip archive that is truncated or damaged"),
+    (_zipped(model__data__pkl=""), "a zip archive"),
+    (
+      _zipped(**{"model__data.pkl": "", "model__constants.pkl": ""}),
+      "a TorchScript model",
+    ),
+    (_zipped(**{"model__data.pkl": ""}), "a PyTorch file"),
+    (_zipped(**{"a.npy": ""}), "a NumPy .npz archive"),
+    (_tarred("w"), "a tar archive"),
+    (_tarred("w:gz"), "a tar.gz archive"),
+    (pickle.dumps({}), "a Python pickle"),
+    (b"\x93NUMPY\x01\x00", "a NumPy array"),
+    (b"", "an empty file"),
+    (b"<html></html>", "a web page"),
+    (b'{"format": "layers-model"}', "a TensorFlow.js model"),
+    (b'{"model_type": "bert"}', "the description of a Hugging Face model"),
+    ("Füße\n".encode(), "a text file"),
+  ],
+)
+def test_other_formats_are_named(tmp_path, content, kind):
+  path = tmp_path / "model.bin_"
+  path.write_bytes(content)
+  assert facts(path) == {"kind": kind}
+
+
+def test_what_tf1_writes_is_named(tf1):
+  assert facts(tf1 / "frozen.pb") == {"kind": "a frozen graph"}
+  kinds = {
+    "model.ckpt.index": "the index of a TensorFlow checkpoint",
+    "model.ckpt.meta": "the graph of a TF1 checkpoint (.meta)",
+    "checkpoint": "the list of a folder's checkpoints",
+    "saved_model/saved_model.pb": "the graph of a SavedModel",
+  }
+  for name, kind in kinds.items():
+    assert file_kinds.kind_of(str(tf1 / name)).name == kind
+  # An exporter takes them by these names too.
+  assert facts(tf1 / "model.ckpt.index")["kind"].startswith("TF1")
+
+
+def test_what_nothing_tells(tmp_path):
+  path = tmp_path / "model"
+  path.write_bytes(bytes(range(256)))
+  assert file_kinds.kind_of(str(path)) is None
+  with pytest.raises(ExportError, match="There is no checkpoint at"):
+    report.read(str(path))
+
+
+def test_a_head_that_shares_the_embeddings_is_not_counted_twice(tmp_path):
+  tensors = numpy_bert.tensors("bert")
+  name = "bert.embeddings.word_embeddings.weight"
+  tensors["cls.predictions.decoder.weight"] = tensors[name]
+  config = numpy_bert.CONFIGS["bert"]
+  checkpoint_files.hugging_face(tmp_path / "bert", "bert", config, tensors)
+  found = identity_lib.identify(str(tmp_path / "bert"))
+  once = numpy_bert.tensors("bert").values()
+  assert found.parameters == sum(tensor.size for tensor in once)
+
+
+def test_as_many_parameters_are_not_enough(tmp_path):
+  """The digits' ResNet has 312,506, in tensors of other shapes."""
+  path = str(tmp_path / "ckpt")
+  variable = tf.Variable(tf.zeros([312_506]), name="residual_block/kernel")
+  tf.train.Checkpoint(backbone=variable).write(path)
+  found = identity_lib.identify(path)
+  assert found.parameters == 312_506
+  assert gin_file.of_leaf("configs/resnet/digits_resnet.gin", found) is None
+  shown = command.run("scripts.inspect", path).stdout
+  assert "include" not in shown
+
+
+def test_an_encoder_that_misses_a_part_gets_the_reason(tmp_path):
+  tensors = {
+    name: tensor
+    for name, tensor in numpy_bert.tensors("bert").items()
+    if "pooler" not in name
+  }
+  checkpoint_files.tf1(tmp_path / "bert_model.ckpt", tensors)
+  found = report.read(str(tmp_path / "bert_model.ckpt"))
+  assert found.gin is None
+  assert "saved without a pooler" in found.advice

@@ -1,0 +1,379 @@
+"""Keras models as people have them: exported as their owner calls them.
+
+What is right is computed by the model itself, loaded by tf_keras, or by hand.
+"""
+
+import dataclasses
+import pathlib
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+import tf_keras
+
+from exporters import checks
+from exporters import keras_model
+from exporters.errors import ExportError
+from exporters.keras_models import functional
+from exporters.life_cycle import exporting
+
+layers = tf_keras.layers
+
+
+def export(model, folder: pathlib.Path, level=checks.BASIC, **fields):
+  """Exports a model, by way of a file unless it says otherwise."""
+  file = folder / "model.keras"
+  model.save(file)
+  exporter = keras_model.KerasModelExporter(model_file=str(file), **fields)
+  path = str(folder / "exported")
+  done = exporting.export(exporter, export_path=path, level=level)
+  return tf.saved_model.load(path), done
+
+
+def owners(folder: pathlib.Path) -> tf_keras.Model:
+  """Returns the model of the file, loaded by its own loader."""
+  return tf_keras.models.load_model(folder / "model.keras", compile=False)
+
+
+def _ragged() -> tf_keras.Model:
+  words = tf_keras.Input([None], ragged=True, dtype=tf.int32)
+  states = layers.LSTM(3)(layers.Embedding(10, 4)(words))
+  return tf_keras.Model(words, layers.Dense(2)(states))
+
+
+def _sparse() -> tf_keras.Model:
+  features = tf_keras.Input([6], sparse=True)
+  return tf_keras.Model(features, layers.Dense(2)(features))
+
+
+def test_a_ragged_input_stays_ragged(tmp_path):
+  loaded, _ = export(_ragged(), tmp_path)
+  words = tf.ragged.constant([[3, 4, 5], [6]], tf.int32)
+  want = owners(tmp_path)(words)
+  np.testing.assert_allclose(loaded(words), want, rtol=0, atol=1e-6)
+  # As tensors, for servers.
+  served = loaded.signatures["serving_default"](
+    inputs_values=words.flat_values, inputs_row_splits=words.row_splits
+  )
+  np.testing.assert_allclose(served["default"], want, rtol=0, atol=1e-6)
+
+
+def test_a_sparse_input_stays_sparse(tmp_path):
+  loaded, _ = export(_sparse(), tmp_path)
+  features = tf.sparse.from_dense([[0.0, 2, 0, 0, 1, 0], [0, 0, 0, 0, 0, 3]])
+  want = owners(tmp_path)(features)
+  np.testing.assert_allclose(loaded(features), want, rtol=0, atol=1e-6)
+  served = loaded.signatures["serving_default"](
+    inputs_indices=features.indices,
+    inputs_values=features.values,
+    inputs_dense_shape=features.dense_shape,
+  )
+  np.testing.assert_allclose(served["default"], want, rtol=0, atol=1e-6)
+
+
+@tf_keras.utils.register_keras_serializable("tests")
+class Doubled(tf_keras.Model):
+  """A functional model whose call is not that of its layers."""
+
+  def call(self, inputs, training=False):
+    return 2.0 * super().call(inputs, training=training)
+
+
+def _doubled() -> tf_keras.Model:
+  inputs = tf_keras.Input([3])
+  return Doubled(inputs, layers.Dense(2, name="scores")(inputs))
+
+
+def test_an_overridden_call_is_kept(tmp_path):
+  model = _doubled()
+  exporter = keras_model.KerasModelExporter(model_function=lambda: model)
+  path = str(tmp_path / "exported")
+  exporting.export(exporter, export_path=path, level=checks.BASIC)
+  inputs = tf.ones([2, 3])
+  kernel, bias = model.layers[-1].get_weights()
+  np.testing.assert_allclose(
+    tf.saved_model.load(path)(inputs),
+    2 * (np.ones([2, 3]) @ kernel + bias),
+    rtol=1e-5,
+  )
+
+
+def _masked() -> tf_keras.Model:
+  words = tf_keras.Input([None], dtype=tf.int32)
+  vectors = layers.Embedding(10, 4, mask_zero=True, name="vectors")(words)
+  states = layers.LSTM(3, name="states")(vectors)
+  return tf_keras.Model(words, layers.Dense(2, name="scores")(states))
+
+
+def test_a_mask_that_crosses_the_cut_is_an_error(tmp_path):
+  with pytest.raises(ExportError, match="'states' gets a mask from the layers"):
+    export(_masked(), tmp_path, input_layer="states")
+
+
+def test_a_mask_behind_the_cut_is_kept(tmp_path):
+  loaded, _ = export(_masked(), tmp_path, output_layer="states")
+  words = tf.constant([[1, 2, 0, 0], [3, 4, 5, 6]])
+  model = owners(tmp_path)
+  vectors = model.get_layer("vectors")(words)
+  mask = tf.constant([[True, True, False, False], [True] * 4])
+  want = model.get_layer("states")(vectors, mask=mask)
+  np.testing.assert_allclose(loaded(words), want, rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize("cut", ["whole", "input_layer", "output_layer"])
+def test_a_broken_rebuild_fails_its_checks(tmp_path, monkeypatch, cut):
+  """Whatever is published, the reference is the owner's model, called whole."""
+  inputs = tf_keras.Input([4])
+  middle = layers.Dense(4, activation="relu", name="middle")(inputs)
+  model = tf_keras.Model(inputs, layers.Dense(2, name="scores")(middle))
+  fields = (
+    {} if cut == "whole" else {cut: "scores" if "in" in cut else "middle"}
+  )
+  sliced = keras_model.KerasModelExporter._sliced
+
+  def broken(self, whole):
+    part = sliced(self, whole)
+    return tf_keras.Model(part.inputs, part.outputs[0] * 1.001)
+
+  monkeypatch.setattr(keras_model.KerasModelExporter, "_sliced", broken)
+  with pytest.raises(
+    ExportError, match="same numbers as the reference: failed"
+  ):
+    export(model, tmp_path, **fields)
+  assert not (tmp_path / "exported").exists()
+
+
+def test_a_batch_size_that_is_fixed_stays_fixed(tmp_path):
+  inputs = tf_keras.Input(batch_shape=[2, 4])
+  loaded, _ = export(tf_keras.Model(inputs, layers.Dense(2)(inputs)), tmp_path)
+  want = owners(tmp_path)(tf.ones([2, 4]))
+  np.testing.assert_allclose(loaded(tf.ones([2, 4])), want, rtol=1e-6)
+
+
+def test_a_sample_that_is_too_small(tmp_path):
+  inputs = tf_keras.Input([None, None, 3])
+  shrunk = layers.AveragePooling2D(64)(inputs)
+  model = tf_keras.Model(inputs, layers.Conv2D(2, 3)(shrunk))
+  with pytest.raises(ExportError, match="KerasModelExporter.sample_sizes"):
+    export(model, tmp_path)
+  export(model, tmp_path, sample_sizes=(256, 320))
+
+
+def _lookup() -> tf_keras.Model:
+  colours = tf_keras.Input([1], dtype=tf.string)
+  numbers = layers.StringLookup(vocabulary=["red", "green"])(colours)
+  vectors = layers.Flatten()(layers.Embedding(6, 3)(numbers))
+  return tf_keras.Model(colours, layers.Dense(2)(vectors))
+
+
+def _vectorized() -> tf_keras.Model:
+  words = layers.TextVectorization(max_tokens=20, output_sequence_length=6)
+  words.adapt(["the cat sat", "Hello, world!"])
+  text = tf_keras.Input([], dtype=tf.string)
+  vectors = layers.Embedding(20, 4)(words(text))
+  pooled = layers.GlobalAveragePooling1D()(vectors)
+  return tf_keras.Model(text, layers.Dense(2)(pooled))
+
+
+@pytest.mark.parametrize(
+  ("build", "inputs"),
+  [
+    (_lookup, [["green"], ["blue"], ["red"]]),
+    (_vectorized, ["the cat sat", "a dog", ""]),
+  ],
+)
+def test_a_table_travels_with_the_model(tmp_path, build, inputs):
+  loaded, _ = export(build(), tmp_path, checks.ALL)
+  want = owners(tmp_path)(tf.constant(inputs))
+  np.testing.assert_allclose(loaded(tf.constant(inputs)), want, rtol=1e-6)
+
+
+def test_random_augmentation_is_for_training_alone(tmp_path):
+  images = tf_keras.Input([8, 8, 3])
+  flipped = layers.RandomFlip("horizontal")(images)
+  model = tf_keras.Model(images, layers.Flatten()(flipped))
+  loaded, _ = export(model, tmp_path, checks.ALL)
+  rng = np.random.default_rng(0)
+  sample = tf.constant(rng.random([16, 8, 8, 3], np.float32))
+  np.testing.assert_array_equal(loaded(sample), tf.reshape(sample, [16, -1]))
+  trained = tf.reshape(loaded(sample, training=True), sample.shape)
+  mirrored = tf.reverse(sample, axis=[2])
+  kinds = {
+    "same": int(tf.reduce_sum(tf.cast(_equal(trained, sample), tf.int32))),
+    "mirrored": int(
+      tf.reduce_sum(tf.cast(_equal(trained, mirrored), tf.int32))
+    ),
+  }
+  assert sum(kinds.values()) == 16
+  assert all(kinds.values())
+
+
+def _equal(one: tf.Tensor, other: tf.Tensor) -> tf.Tensor:
+  return tf.reduce_all(one == other, axis=[1, 2, 3])
+
+
+def test_a_layer_that_carries_its_state_is_named(tmp_path):
+  inputs = tf_keras.Input(batch_shape=[2, 4, 3])
+  states = layers.LSTM(3, stateful=True, name="memory")(inputs)
+  with pytest.raises(ExportError, match="'memory' carries its state from one"):
+    export(tf_keras.Model(inputs, states), tmp_path)
+
+
+@tf_keras.utils.register_keras_serializable("tests")
+class WithLoss(layers.Layer):
+  def call(self, inputs):
+    self.add_loss(tf.reduce_mean(inputs**2))
+    return inputs
+
+
+@tf_keras.utils.register_keras_serializable("tests")
+class Block(layers.Layer):
+  """A regularized weight of its own beside that of a layer in it."""
+
+  def __init__(self, **kwargs):
+    super().__init__(**kwargs)
+    self.dense = layers.Dense(4, kernel_regularizer="l2")
+
+  def build(self, shape):
+    self.scale = self.add_weight(
+      name="scale", shape=[4], initializer="ones", regularizer="l2"
+    )
+    super().build(shape)
+
+  def call(self, inputs):
+    return self.dense(inputs) * self.scale
+
+
+def test_losses_that_depend_on_inputs_are_left_out_aloud(tmp_path):
+  inputs = tf_keras.Input([5])
+  dense = layers.Dense(4, activity_regularizer="l2", kernel_regularizer="l2")
+  model = tf_keras.Model(inputs, layers.Dense(2)(WithLoss()(dense(inputs))))
+  loaded, done = export(model, tmp_path, checks.ALL)
+  kernel = owners(tmp_path).layers[1].kernel
+  # By hand: 0.01 times the sum of the squares.
+  assert [float(loss()) for loss in loaded.regularization_losses] == [
+    pytest.approx(0.01 * float(np.sum(np.square(kernel))), rel=1e-5)
+  ]
+  ((remark,),) = (artifact.remarks for artifact in done.artifacts)
+  assert "(2 of them)" in remark
+
+
+def test_a_composite_layer_keeps_its_own_regularizer(tmp_path):
+  inputs = tf_keras.Input([5])
+  model = tf_keras.Model(inputs, layers.Dense(2)(Block()(inputs)))
+  loaded, _ = export(model, tmp_path)
+  block = owners(tmp_path).layers[1]
+  want = [
+    0.01 * float(np.sum(np.square(weight)))
+    for weight in (block.scale, block.dense.kernel)
+  ]
+  got = sorted(float(loss()) for loss in loaded.regularization_losses)
+  np.testing.assert_allclose(got, sorted(want), rtol=1e-5)
+
+
+@pytest.fixture
+def _float32_again():
+  yield
+  tf_keras.mixed_precision.set_global_policy("float32")
+
+
+@pytest.mark.usefixtures("_float32_again")
+@pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16"])
+@pytest.mark.parametrize("last", ["float32", None])
+def test_mixed_precision(tmp_path, policy, last):
+  """Rates are of the type that dropout computes in."""
+  tf_keras.mixed_precision.set_global_policy(policy)
+  images = tf_keras.Input([8, 8, 3])
+  features = layers.BatchNormalization()(layers.Conv2D(4, 3)(images))
+  dropped = layers.Dropout(0.5)(layers.GlobalAveragePooling2D()(features))
+  model = tf_keras.Model(images, layers.Dense(2, dtype=last)(dropped))
+  loaded, _ = export(model, tmp_path, checks.ALL)
+  sample = tf.ones([64, 8, 8, 3])
+  want = owners(tmp_path)(sample)
+  got = loaded(sample)
+  assert got.dtype == want.dtype == model.outputs[0].dtype
+  np.testing.assert_array_equal(
+    tf.cast(got, tf.float32), tf.cast(want, tf.float32)
+  )
+  quiet = [loaded(sample, training=True, dropout_rate=0.0) for _ in range(2)]
+  np.testing.assert_array_equal(*(tf.cast(t, tf.float32) for t in quiet))
+
+
+@pytest.mark.parametrize("suffix", ["keras", "h5"])
+def test_code_in_a_file_runs_on_request_alone(tmp_path, suffix):
+  inputs = tf_keras.Input([3])
+  model = tf_keras.Model(inputs, layers.Lambda(lambda x: 2 * x)(inputs))
+  file = str(tmp_path / f"model.{suffix}")
+  model.save(file)
+  safe = keras_model.KerasModelExporter(model_file=file)
+  path = str(tmp_path / "exported")
+  with pytest.raises(ExportError, match=r"holds code: .*safe_mode = False"):
+    exporting.export(safe, export_path=path, level=checks.NONE)
+  unsafe = dataclasses.replace(safe, safe_mode=False)
+  exporting.export(unsafe, export_path=path, level=checks.BASIC)
+  loaded = tf.saved_model.load(path)
+  np.testing.assert_array_equal(loaded(tf.constant([[1.0, 2, 3]])), [[2, 4, 6]])
+
+
+@pytest.mark.parametrize("suffix", ["keras", "h5"])
+def test_a_file_of_keras_3_is_named(tmp_path, suffix):
+  model = keras.Sequential([keras.Input([5]), keras.layers.Dense(3)])
+  file = str(tmp_path / f"model.{suffix}")
+  model.save(file)
+  exporter = keras_model.KerasModelExporter(model_file=file)
+  with pytest.raises(ExportError, match="was saved by Keras 3") as raised:
+    exporter.build()
+  assert len(str(raised.value)) < 500
+
+
+def test_outputs_keep_the_keys_that_the_model_gives_them(tmp_path):
+  inputs = tf_keras.Input([3])
+  outputs = {"zeta": layers.Dense(2)(inputs), "alpha": layers.Dense(1)(inputs)}
+  loaded, _ = export(tf_keras.Model(inputs, outputs), tmp_path)
+  want = owners(tmp_path)(tf.ones([1, 3]))
+  got = loaded(tf.ones([1, 3]))
+  assert got.keys() == want.keys() == {"zeta", "alpha"}
+  for name in want:
+    np.testing.assert_allclose(got[name], want[name], rtol=1e-6)
+  signature = loaded.signatures["serving_default"]
+  assert signature.structured_outputs.keys() == {"zeta", "alpha"}
+
+
+def test_a_named_output_is_called_so_and_others_can_be(tmp_path):
+  inputs = tf_keras.Input([3])
+  model = tf_keras.Model(inputs, layers.Dense(2, name="scores")(inputs))
+  (tmp_path / "own").mkdir()
+  loaded, _ = export(model, tmp_path / "own", checks.NONE)
+  signature = loaded.signatures["serving_default"]
+  assert signature.structured_outputs.keys() == {"scores", "default"}
+  two = [layers.Dense(2)(inputs), layers.Dense(1)(inputs)]
+  loaded, _ = export(
+    tf_keras.Model(inputs, two), tmp_path, output_names=["logits", "value"]
+  )
+  assert loaded(tf.ones([1, 3])).keys() == {"logits", "value"}
+
+
+def test_names_for_more_outputs_than_there_are(tmp_path):
+  inputs = tf_keras.Input([3])
+  model = tf_keras.Model(inputs, layers.Dense(2)(inputs))
+  with pytest.raises(ExportError, match="of which there are 1"):
+    export(model, tmp_path, output_names=["one", "two"])
+
+
+@pytest.mark.parametrize(
+  "shape", [[8, 8, 1], [8, 8, 4], [4, 8, 8, 3], [16, 3], [5]]
+)
+def test_a_keras_model_claims_no_image_api(tmp_path, shape):
+  """Grey images, more channels, videos, signals: with probabilities."""
+  inputs = tf_keras.Input(shape)
+  dense = layers.Dense(3, activation="softmax")(layers.Flatten()(inputs))
+  loaded, _ = export(tf_keras.Model(inputs, dense), tmp_path)
+  np.testing.assert_allclose(
+    tf.reduce_sum(loaded(tf.ones([2, *shape])), axis=1), [1, 1], rtol=1e-5
+  )
+
+
+def test_regularization_losses_of_a_model_without_any():
+  model = tf_keras.Sequential([tf_keras.Input([3]), layers.Dense(2)])
+  assert functional.regularization_losses(model) == ([], 0)
