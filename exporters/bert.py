@@ -102,12 +102,12 @@ class BertExporter(base.CheckpointExporter):
   def build(self) -> base.Build:
     checkpoint = self.opened
     config, declared = self._described()
-    tokens_name, tokens = self._tokens()
     encoder = encoders.build(
       config,
       declared | {"the checkpoint": checkpoint.declared},
       do_lower_case=self.do_lower_case,
     )
+    tokens_name, tokens = self._tokens()
     remarks = tokens.require_size(encoder.vocab_size)
     embed = checkpoint.sentence_embedding
 
@@ -212,11 +212,14 @@ def _by_model_garden(
 ) -> dict[str, Any]:
   """Returns what the encoder's own class computes, for comparison."""
   made = encoder.model(inputs, training=training)
-  layers_from = len(made["encoder_outputs"]) - encoder.num_layers
-  outputs = {n: v for n, v in made.items() if n != "encoder_outputs"}
-  tokens = outputs["sequence_output"]
-  outputs["encoder_outputs"] = [*made["encoder_outputs"]][layers_from:]
-  outputs["default"] = outputs["pooled_output"]
+  tokens = made["sequence_output"]
+  outputs = {
+    "sequence_output": tokens,
+    "pooled_output": made["pooled_output"],
+    # Some begin with the embeddings.
+    "encoder_outputs": list(made["encoder_outputs"])[-encoder.num_layers :],
+    "default": made["pooled_output"],
+  }
   if embed:
     # Sentence by sentence, of its own tokens alone.
     count = tf.reduce_sum(inputs["input_mask"], axis=1)

@@ -55,6 +55,11 @@ def _combining() -> str:
   return f"[{''.join(ranges)}]"
 
 
+def _utf8(texts: tf.Tensor) -> tf.Tensor:
+  # To SentencePiece, either is a character that it does not know.
+  return text_operations.utf8(texts, for_nul=text_operations.STAND_IN)
+
+
 class SentencePieceTokenizer(tf.Module):
   """A tokenizer that holds its model.
 
@@ -88,7 +93,11 @@ class SentencePieceTokenizer(tf.Module):
     self._replace_quotes = replace_quotes
     processor = sentencepiece.SentencePieceProcessor(model_proto=model.content)
     self._kept = {p: processor.PieceToId(p) for p in sorted(kept_whole)}
-    self._ids = {name: processor.PieceToId(p) for name, p in _IDS.items()}
+    self._ids = {
+      name: id_
+      for name, piece in _IDS.items()
+      if (id_ := processor.PieceToId(piece)) != processor.unk_id()
+    }
     self._size = model.pieces
     self._pieces = tf_text.SentencepieceTokenizer(
       model=model.content, out_type=tf.int32
@@ -100,7 +109,7 @@ class SentencePieceTokenizer(tf.Module):
 
   def tokenize(self, texts: tf.Tensor) -> tf.RaggedTensor:
     """Returns the ids."""
-    valid = text_operations.utf8(texts)
+    valid = _utf8(texts)
     if not self._kept:
       pieces = self._pieces.tokenize(self._normalized(valid))
     else:
@@ -111,9 +120,7 @@ class SentencePieceTokenizer(tf.Module):
 
   def tokenize_with_offsets(self, texts: tf.Tensor) -> list[tf.RaggedTensor]:
     """Returns the ids, and where each piece starts and ends."""
-    found = self._pieces.tokenize_with_offsets(
-      self._normalized(text_operations.utf8(texts))
-    )
+    found = self._pieces.tokenize_with_offsets(self._normalized(_utf8(texts)))
     return [text_operations.with_batch(texts, one) for one in found]
 
   @property

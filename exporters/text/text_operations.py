@@ -17,9 +17,19 @@ import tensorflow_text as tf_text
 _LOCAL = {"İ": "i̇", "Ì": "ì", "Í": "í", "Ĩ": "ĩ", "Į": "į"}
 
 
-def utf8(texts: tf.Tensor) -> tf.Tensor:
-  """Removes bytes that are not UTF-8, as Python's "ignore" does."""
-  return tf.strings.unicode_transcode(texts, "UTF-8", "UTF-8", errors="ignore")
+# Unicode assigns it to no character, and nothing splits or changes it.
+STAND_IN = "\ufdd0"
+
+
+def utf8(texts: tf.Tensor, *, for_nul: str) -> tf.Tensor:
+  """Removes bytes that are not UTF-8, as Python's "ignore" does.
+
+  Args:
+    texts: Strings of any shape.
+    for_nul: What to put for a NUL, with which ICU's operations end a text.
+  """
+  texts = tf.strings.unicode_transcode(texts, "UTF-8", "UTF-8", errors="ignore")
+  return tf.strings.regex_replace(texts, r"\x{0}", for_nul)
 
 
 def lower_cased(texts: tf.Tensor, *, by_letter: bool) -> tf.Tensor:
@@ -37,10 +47,6 @@ def lower_cased(texts: tf.Tensor, *, by_letter: bool) -> tf.Tensor:
   return tf.strings.lower(tf.strings.lower(texts), encoding="utf-8")
 
 
-# Unicode assigns it to no character, and nothing splits or changes it.
-_STAND_IN = "\ufdd0"
-
-
 class Parts:
   """Texts, cut before and after the tokens that are kept whole.
 
@@ -56,15 +62,13 @@ class Parts:
       texts: UTF-8 strings [batch].
       kept: The tokens.
     """
-    # A NUL would end the text; another control character is removed likewise.
-    texts = tf.strings.regex_replace(texts, r"\x{0}", "\x01")
     # The longest come first, as they do in the tokenizers of their origin.
     pattern = "|".join(map(re.escape, sorted(kept, key=len, reverse=True)))
     parts, starts, _ = tf_text.regex_split_with_offsets(texts, pattern, pattern)
     self._splits = parts.row_splits
     self._parts, self._starts = parts.values, starts.values
     self._whole = tf.strings.regex_full_match(self._parts, pattern)
-    self.texts = tf.where(self._whole, _STAND_IN, self._parts)
+    self.texts = tf.where(self._whole, STAND_IN, self._parts)
 
   def joined(self, inside: tf.RaggedTensor) -> tf.RaggedTensor:
     """Returns what all parts of each text consist of.

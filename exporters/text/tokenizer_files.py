@@ -113,8 +113,12 @@ class TokenizerFiles:
 
   @property
   def is_of_hugging_face(self) -> bool:
-    """Whether one of Hugging Face's libraries wrote the folder."""
-    return bool(self.files)
+    """Whether one of Hugging Face's libraries described its text.
+
+    A `config.json` does not: many are of models that google-research's code
+    trained.
+    """
+    return bool(self._contents.keys() - {CONFIG})
 
   def lengths(self) -> Iterator[tuple[str, int]]:
     """Yields the most tokens that the model takes, after where it stands."""

@@ -24,6 +24,7 @@ from exporters.text.vocabulary import Vocabulary
 # Control characters (Cc) except tab and line ends, format characters (Cf), and
 # what stands for a character that could not be decoded.
 _REMOVED = r"\x{0}-\x{8}\x{B}\x{C}\x{E}-\x{1F}\x{7F}-\x{9F}\p{Cf}\x{FFFD}"
+_REMOVED_LIKE_NUL = "\x01"
 _PRIVATE_USE = r"\p{Co}"
 _SPACE = r"[\t\n\r\p{Z}]+"
 # All of ASCII that is neither letter nor digit, and Unicode's punctuation.
@@ -108,7 +109,7 @@ class WordPieceTokenizer(tf.Module):
     self, texts: tf.Tensor, *, offsets: bool = False
   ) -> tuple[tf.RaggedTensor, ...]:
     """Returns words, ragged [batch, (words)], and where they start and end."""
-    texts = text_operations.utf8(texts)
+    texts = text_operations.utf8(texts, for_nul=_REMOVED_LIKE_NUL)
     if not self._wanted.kept_whole:
       return self._split(texts)
     parts = text_operations.Parts(texts, self._wanted.kept_whole)
