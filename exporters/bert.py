@@ -213,7 +213,7 @@ def _by_model_garden(
   """Returns what the encoder's own class computes, for comparison."""
   made = encoder.model(inputs, training=training)
   tokens = made["sequence_output"]
-  outputs = {
+  outputs = {name: made[name] for name in encoder.extra_outputs} | {
     "sequence_output": tokens,
     "pooled_output": made["pooled_output"],
     # Some begin with the embeddings.

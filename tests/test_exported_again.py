@@ -10,11 +10,15 @@ import tensorflow as tf
 
 from exporters import bert
 from exporters import checkpoints
+from exporters import checks
 from exporters.checkpoints import saved_graph
+from exporters.checkpoints.sentence_embedding import SentenceEmbedding
 from exporters.errors import ExportError
+from exporters.life_cycle import exporting
 from exporters.saved_model import description
 from exporters.saved_model import files
 from exporters.saved_model import reusable
+from exporters.text import encoders
 from tests import checkpoint_files
 from tests import command
 from tests import numpy_bert
@@ -300,3 +304,41 @@ def test_real_weights(minilm, tmp_path):
       {f: (path / f).read_bytes() for f in files.listed(str(path))}
     )
   assert contents[1] == contents[0]
+
+
+_published_outputs = encoders.Encoder.published_outputs
+
+
+def _backwards(self, outputs):
+  published = _published_outputs(self, outputs)
+  return published | {"encoder_outputs": published["encoder_outputs"][::-1]}
+
+
+@pytest.mark.parametrize(
+  ("owner", "name", "broken"),
+  [
+    (
+      SentenceEmbedding,
+      "__call__",
+      lambda self, tokens, mask: tf.reduce_mean(tokens, axis=1),
+    ),
+    (encoders.Encoder, "published_outputs", _backwards),
+  ],
+  ids=["a mean that counts padding", "the layers from last to first"],
+)
+def test_a_broken_rebuild_fails_its_checks(
+  owner, name, broken, tmp_path, monkeypatch
+):
+  """Whatever is published, the reference is Model Garden's model, whole."""
+  folder = sentence_encoder(tmp_path / "folder")
+  exporter = bert.BertExporter(
+    checkpoint=str(folder), encoder=small_bert.config(), do_lower_case=True
+  )
+  monkeypatch.setattr(owner, name, broken)
+  with pytest.raises(
+    ExportError, match="same numbers as the reference: failed"
+  ):
+    exporting.export(
+      exporter, export_path=str(tmp_path / "out"), level=checks.BASIC
+    )
+  assert not (tmp_path / "out").exists()

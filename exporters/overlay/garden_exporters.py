@@ -166,8 +166,13 @@ class ListExporter(base.CheckpointExporter):
   @override
   def build(self) -> base.Build:
     model = self.model
+
+    def whole(inputs, training):
+      return model(inputs, training=training)
+
     published = base.Published(
-      function=lambda inputs, training: model(inputs, training=training),
+      function=whole,
+      reference=whole,
       inputs=[[tf.TensorSpec([None, None], tf.int32, name) for name in INPUTS]],
       outputs=self.outputs,
       variables=model.variables,
