@@ -39,8 +39,9 @@ if __name__ == "__main__":
 
   export_command.run()
 
+from collections.abc import Mapping
 import dataclasses
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from official.modeling import tf_utils
 from official.nlp.configs import encoders as encoder_configs
@@ -51,12 +52,16 @@ import tf_keras
 from typing_extensions import override
 
 from exporters import base
+from exporters.checkpoints.sentence_embedding import SentenceEmbedding
 from exporters.errors import ExportError
 from exporters.saved_model.variables import each_once
 from exporters.text import encoder_file
 from exporters.text import encoders
 from exporters.text import sentencepiece_model
+from exporters.text import sentencepiece_source
 from exporters.text import vocabulary
+from exporters.text import wordpiece_source
+from exporters.text.wordpiece_source import WordPieceSource
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -64,16 +69,19 @@ class BertExporter(base.CheckpointExporter):
   """Publishes a BERT encoder, with its masked language model on request.
 
   Attributes:
-    encoder: The architecture. None: as `encoder_file` describes it.
+    checkpoint: The checkpoint's path. What lies beside it about the encoder and
+      its text must agree with the gin file; see `text.encoder_file` and
+      `text.tokenizer_files`.
+    encoder: The architecture. None: as `encoder_file` describes it, or a file
+      beside the checkpoint.
     encoder_file: A `bert_config.json` or a Model Garden YAML that describes the
       architecture. If `encoder` is set too, the two must agree.
     masked_lm_layer: The class of `.mlm`'s head, which subclasses may replace.
     do_lower_case: Whether text was lower-cased for training. It must be stated:
       a wrong guess gives a model that works, but less well.
-    vocab_file: The WordPiece vocabulary. None: the one in the checkpoint's
-      folder.
-    sp_model_file: The SentencePiece model, instead of a vocabulary. None: the
-      one in the checkpoint's folder, if that has no vocabulary.
+    vocab_file: The WordPiece vocabulary, or a folder that holds it. None: the
+      one beside the checkpoint.
+    sp_model_file: The SentencePiece model, instead of a vocabulary.
     with_mlm: Whether to publish `.mlm`; the checkpoint must have its head.
     copy_pooler_dense_to_encoder: Whether to publish the pooler of the next
       sentence head, which `BertPretrainerV2` trains, in place of the encoder's
@@ -81,11 +89,12 @@ class BertExporter(base.CheckpointExporter):
   """
 
   masked_lm_layer: ClassVar[type[tf_keras.layers.Layer]] = layers.MaskedLM
+  checkpoint: encoder_file.EncoderCheckpointPath
   do_lower_case: bool
   encoder: encoder_configs.EncoderConfig | None = None
   encoder_file: base.FilePath | None = None
   vocab_file: vocabulary.VocabularyPath | None = None
-  sp_model_file: base.FilePath | None = None
+  sp_model_file: sentencepiece_model.ModelPath | None = None
   with_mlm: bool = False
   copy_pooler_dense_to_encoder: bool = False
 
@@ -95,7 +104,7 @@ class BertExporter(base.CheckpointExporter):
     config, declared = self._described()
     encoder = encoders.build(
       config,
-      {"the checkpoint": checkpoint.declared} | declared,
+      declared | {"the checkpoint": checkpoint.declared},
       do_lower_case=self.do_lower_case,
     )
     tokens_name, tokens = self._tokens()
@@ -110,6 +119,9 @@ class BertExporter(base.CheckpointExporter):
         else outputs["pooled_output"]
       )
       return outputs
+
+    def reference(inputs, training):
+      return _by_model_garden(encoder, embed, inputs, training)
 
     model = encoder.model
     restored = {"encoder": model, "model": model}
@@ -129,41 +141,48 @@ class BertExporter(base.CheckpointExporter):
       api="text encoder",
       constants={"do_lower_case": self.do_lower_case}
       | (embed.constants if embed else {}),
-      assets={tokens_name: tokens.asset()},
+      assets=_assets(tokens_name, tokens),
       sub_objects=sub_objects,
       samples=encoder.samples(),
+      reference=reference,
       remarks=remarks,
     )
     return base.Build(restores=restores, published={"": published})
 
   def _described(self):
-    """Returns the architecture, and what its file declares about it."""
-    if self.encoder_file is None:
-      if self.encoder is None:
-        raise ExportError(
-          "Set encoder or encoder_file to describe the architecture."
-        )
-      return self.encoder, {}
-    file = encoder_file.read_encoder_file(self.encoder_file)
-    declared = {f"'{self.encoder_file}'": file.declared}
-    return self.encoder or file.config(), declared
+    """Returns the architecture, and what files declare about it."""
+    files = {file.path: file for file in encoder_file.beside(self.opened)}
+    if self.encoder_file is not None:
+      file = encoder_file.read_encoder_file(self.encoder_file)
+      files = {self.encoder_file: file} | files
+    if self.encoder is None and not files:
+      raise ExportError(
+        "Set encoder or encoder_file to describe the architecture."
+      )
+    config = self.encoder or next(iter(files.values())).config()
+    return config, {f"'{path}'": f.declared for path, f in files.items()}
 
   def _tokens(self):
     """Returns the asset's name, and the vocabulary or SentencePiece model."""
+    stated = {"do_lower_case": self.do_lower_case}
     if self.sp_model_file and self.vocab_file:
       raise ExportError("Set only one of vocab_file and sp_model_file.")
-    vocab_file = self.vocab_file or self.opened.vocab_file
-    sp_model_file = self.sp_model_file
-    if not vocab_file:
-      sp_model_file = sp_model_file or self.opened.sp_model_file
-    if sp_model_file:
-      return "sp_model_file", sentencepiece_model.read(sp_model_file)
-    if not vocab_file:
+    if not self.sp_model_file:
+      source = wordpiece_source.read(
+        vocab_file=self.vocab_file, checkpoint=self.checkpoint, stated=stated
+      )
+      if source:
+        return "vocab_file", source
+    beside = sentencepiece_model.beside(self.checkpoint)
+    model_file = self.sp_model_file or (beside[0] if len(beside) == 1 else None)
+    if not model_file:
       raise ExportError(
         f"The checkpoint '{self.checkpoint}' comes without a vocabulary. Name "
         "the one it was trained with: --gin_bindings=\"VOCAB_FILE = '...'\"."
       )
-    return "vocab_file", vocabulary.read_vocabulary(vocab_file)
+    return "sp_model_file", sentencepiece_source.read(
+      sp_model_file=model_file, checkpoint=self.checkpoint, stated=stated
+    )
 
   def _pooler(self, encoder: encoders.Encoder) -> tf_keras.layers.Layer:
     pooler = getattr(encoder.model, "pooler_layer", None)
@@ -174,6 +193,45 @@ class BertExporter(base.CheckpointExporter):
         "copy_pooler_dense_to_encoder = False."
       )
     return pooler
+
+
+def _assets(name: str, tokens: Any) -> dict[str, str]:
+  """Returns the vocabulary, and what has to lie beside it, by attribute."""
+  found = {name: tokens.asset()}
+  if isinstance(tokens, WordPieceSource):
+    config = tokens.as_json()
+    found |= {"tokenizer_config": config} if config else {}
+  return found
+
+
+def _by_model_garden(
+  encoder: encoders.Encoder,
+  embed: SentenceEmbedding | None,
+  inputs: Mapping[str, tf.Tensor],
+  training: bool,
+) -> dict[str, Any]:
+  """Returns what the encoder's own class computes, for comparison."""
+  made = encoder.model(inputs, training=training)
+  tokens = made["sequence_output"]
+  outputs = {name: made[name] for name in encoder.extra_outputs} | {
+    "sequence_output": tokens,
+    "pooled_output": made["pooled_output"],
+    # Some begin with the embeddings.
+    "encoder_outputs": list(made["encoder_outputs"])[-encoder.num_layers :],
+    "default": made["pooled_output"],
+  }
+  if embed:
+    # Sentence by sentence, of its own tokens alone.
+    count = tf.reduce_sum(inputs["input_mask"], axis=1)
+    if embed.pooling == "first":
+      count = tf.ones_like(count)
+    own = tf.RaggedTensor.from_tensor(tokens, lengths=count)
+    embedding = tf.reduce_mean(own, axis=1)
+    if embed.normalize:
+      length = tf.norm(embedding, axis=1, keepdims=True)
+      embedding /= length
+    outputs["default"] = embedding
+  return outputs
 
 
 def _head(

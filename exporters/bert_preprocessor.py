@@ -17,6 +17,10 @@ Consumers import `tensorflow_text` before they load it:
   preprocess.tokenize_with_offsets(sentences)  # Tokens, start and limit bytes
   preprocess.tokenize.get_special_tokens_dict()  # Scalars, such as mask_id
 
+Text is split as in the model's training: by google-research's tokenizer, or as
+the files beside the vocabulary say, those of Hugging Face's folders. Every
+export is compared with that code, which runs in Python.
+
 With a SentencePiece model (`sp_model_file`) instead of a vocabulary, tokens are
 [batch, (pieces)]. ALBERT first strips diacritics, and offsets can't count the
 bytes that this removes; so `tokenize_with_offsets` is published only if
@@ -29,26 +33,26 @@ if __name__ == "__main__":
 
   export_command.run()
 
-from collections.abc import Callable
 import dataclasses
 import functools
-from typing import Any
 
 import numpy as np
 from official.nlp.modeling import layers
 import tensorflow as tf
-import tf_keras
 from typing_extensions import override
 
 from exporters import base
 from exporters.errors import ExportError
+from exporters.text import facts
+from exporters.text import python_preprocessor
+from exporters.text import sample_text
 from exporters.text import sentencepiece_model
+from exporters.text import sentencepiece_source
 from exporters.text import vocabulary
+from exporters.text import wordpiece_source
+from exporters.text.sentencepiece_source import SentencePieceSource
+from exporters.text.wordpiece_source import WordPieceSource
 
-_SENTENCES = (
-  np.array(["Hello, world!"]),
-  np.array(["A preprocessor.", "", "Ångström & naïve façades — 東京, 🙂"]),
-)
 # What `bert_pack_inputs` takes: one or two segments, each of tokens, or of
 # words that are lists of tokens.
 _RAGGED = [
@@ -56,28 +60,45 @@ _RAGGED = [
   for ragged_rank in (1, 2)
   for segments in (1, 2)
 ]
+_PACKING_IDS = ("start_of_sequence_id", "end_of_segment_id", "padding_id")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class BertPreprocessorExporter(base.Exporter):
   """Publishes a preprocessor, which turns strings into an encoder's inputs.
 
+  What lies beside the vocabulary must not contradict these fields; see
+  `exporters.text.tokenizer_files`.
+
   Attributes:
-    vocab_file: The WordPiece vocabulary, or a folder that holds `vocab.txt`.
+    vocab_file: The WordPiece vocabulary, or a folder that holds `vocab.txt` or
+      `tokenizer.json`.
     sp_model_file: The SentencePiece model, instead of a vocabulary.
-    do_lower_case: Whether to lower-case text and, with a vocabulary, also strip
-      accents, as the encoder's training did.
-    strip_diacritics: Whether to strip diacritics before SentencePiece, as
-      ALBERT's training did.
+    do_lower_case: Whether to lower-case text, as the encoder's training did.
+    strip_accents: With a vocabulary, whether to strip accents. None: as the
+      files beside it say; else if text is lower-cased, as in BERT.
+    tokenize_chinese_chars: With a vocabulary, whether each Chinese character is
+      a word. None: as the files beside it say; else they are, as in BERT.
+    max_letters_per_word: With a vocabulary, the most letters of a word; a
+      longer one is unknown. None: as the files beside it say; else 100 in a
+      folder of Hugging Face's, and google-research's 200 in any other.
+    strip_diacritics: With a SentencePiece model, whether to strip diacritics,
+      as ALBERT's training did.
     default_seq_length: The length of the encoder's inputs, unless a call of
       `bert_pack_inputs` sets another.
+    sample_file: A UTF-8 text, such as the model is for. The summary then says
+      which share of it became unknown tokens.
   """
 
   do_lower_case: bool
   vocab_file: vocabulary.VocabularyPath | None = None
-  sp_model_file: base.FilePath | None = None
+  sp_model_file: sentencepiece_model.ModelPath | None = None
+  strip_accents: bool | None = None
+  tokenize_chinese_chars: bool | None = None
+  max_letters_per_word: int | None = None
   strip_diacritics: bool = True
   default_seq_length: int = 128
+  sample_file: base.FilePath | None = None
 
   @override
   def build(self) -> base.Build:
@@ -87,32 +108,47 @@ class BertPreprocessorExporter(base.Exporter):
         "token between the first and the last one, which are special. Set it "
         "to 3 or more."
       )
-    make_tokenizer = self._tokenizer_factory()
-    tokenizer = make_tokenizer(tokenize_with_offsets=False)
-    special_tokens = base.Published(
-      function=lambda: {
-        name: tf.constant(value, tf.int32)
-        for name, value in tokenizer.get_special_tokens_dict().items()
-      },
-      training=False,
+    source = self._source()
+    facts.refuse_longer(self.default_seq_length, source.lengths)
+    tokenizer = source.tokenizer()
+    ids = tokenizer.special_ids()
+    packing_ids = {name: ids[name] for name in _PACKING_IDS}
+    in_python = python_preprocessor.PythonPreprocessor(
+      source.in_python(),
+      words=source.words,
+      special_ids=ids,
+      seq_length=self.default_seq_length,
     )
+    on_sentences = functools.partial(
+      base.Published,
+      inputs=[tf.TensorSpec([None], tf.string, name="sentences")],
+      training=False,
+      trackables={"tokenizer": tokenizer},
+      samples=[np.array(texts) for texts in source.samples()],
+    )
+
+    def special_tokens():
+      return {name: tf.constant(id_, tf.int32) for name, id_ in ids.items()}
 
     def pack(segments, seq_length):
       return layers.BertPackInputs.bert_pack_inputs(
-        segments, seq_length, **_packing_ids(tokenizer)
+        segments, seq_length, **packing_ids
       )
 
-    tokenizers = {"tokenize": tokenizer}
-    if self.vocab_file or not self.strip_diacritics:
-      tokenizers["tokenize_with_offsets"] = make_tokenizer(
-        tokenize_with_offsets=True
-      )
+    def preprocess(sentences):
+      return pack(tokenizer.tokenize(sentences), self.default_seq_length)
+
+    names = ["tokenize"]
+    if tokenizer.has_offsets:
+      names.append("tokenize_with_offsets")
+    special = base.Published(function=special_tokens, training=False)
     sub_objects = {
-      name: dataclasses.replace(
-        _on_sentences(_returning_lists(layer), layer),
-        sub_objects={"get_special_tokens_dict": special_tokens},
+      name: on_sentences(
+        function=getattr(tokenizer, name),
+        reference=getattr(in_python, name),
+        sub_objects={"get_special_tokens_dict": special},
       )
-      for name, layer in tokenizers.items()
+      for name in names
     }
     sub_objects["bert_pack_inputs"] = base.Published(
       function=pack,
@@ -122,64 +158,47 @@ class BertPreprocessorExporter(base.Exporter):
         "seq_length": base.Hyperparameter(default=self.default_seq_length)
       },
       samples=_packing_samples(),
+      reference=in_python.bert_pack_inputs,
     )
-    published = dataclasses.replace(
-      _on_sentences(
-        lambda sentences: pack(tokenizer(sentences), self.default_seq_length),
-        tokenizer,
-      ),
+    published = on_sentences(
+      function=preprocess,
       sub_objects=sub_objects,
       api="text preprocessor",
+      reference=in_python,
+      remarks=self._remarks(source),
     )
     return base.Build(published={"": published})
 
-  def _tokenizer_factory(self) -> Callable[..., tf_keras.layers.Layer]:
-    """Returns a function of `tokenize_with_offsets` that makes a tokenizer."""
-    if self.vocab_file and not self.sp_model_file:
-      return functools.partial(
-        layers.BertTokenizer,
-        vocab_file=vocabulary.read_vocabulary(self.vocab_file).asset(),
-        lower_case=self.do_lower_case,
+  def _source(self) -> WordPieceSource | SentencePieceSource:
+    """Returns the facts about the vocabulary, and what comes of text by it."""
+    if bool(self.vocab_file) == bool(self.sp_model_file):
+      raise ExportError("Set exactly one of vocab_file and sp_model_file.")
+    stated = {"do_lower_case": self.do_lower_case}
+    if self.sp_model_file:
+      return sentencepiece_source.read(
+        sp_model_file=self.sp_model_file,
+        stated=stated | {"strip_diacritics": self.strip_diacritics},
       )
-    if self.sp_model_file and not self.vocab_file:
-      return functools.partial(
-        layers.SentencepieceTokenizer,
-        model_file_path=sentencepiece_model.read(self.sp_model_file).asset(),
-        lower_case=self.do_lower_case,
-        strip_diacritics=self.strip_diacritics,
+    switches = ("strip_accents", "tokenize_chinese_chars")
+    for name in (*switches, "max_letters_per_word"):
+      if getattr(self, name) is not None:
+        stated[name] = getattr(self, name)
+    source = wordpiece_source.read(vocab_file=self.vocab_file, stated=stated)
+    if source is None:
+      raise ExportError(f"There is no vocabulary at '{self.vocab_file}'.")
+    return source
+
+  def _remarks(
+    self, source: WordPieceSource | SentencePieceSource
+  ) -> list[str]:
+    remarks = source.remarks()
+    if self.sample_file:
+      remarks.append(
+        sample_text.unknown_share(
+          self.sample_file, source.in_python(), source.unknown_id
+        )
       )
-    raise ExportError("Set exactly one of vocab_file and sp_model_file.")
-
-
-def _returning_lists(layer: tf_keras.layers.Layer) -> Callable[..., Any]:
-  """Returns `layer`, but with lists in place of its tuples.
-
-  The preprocessors that Model Garden has published return lists.
-  """
-
-  def call(sentences):
-    outputs = layer(sentences)
-    return list(outputs) if isinstance(outputs, tuple) else outputs
-
-  return call
-
-
-def _on_sentences(
-  function: Callable[..., Any], tokenizer: tf_keras.layers.Layer
-) -> base.Published:
-  return base.Published(
-    function=function,
-    inputs=[tf.TensorSpec([None], tf.string, name="sentences")],
-    training=False,
-    trackables={"tokenizer": tokenizer},
-    samples=_SENTENCES,
-  )
-
-
-def _packing_ids(tokenizer: tf_keras.layers.Layer) -> dict[str, int]:
-  ids = tokenizer.get_special_tokens_dict()
-  names = ("start_of_sequence_id", "end_of_segment_id", "padding_id")
-  return {name: ids[name] for name in names}
+    return remarks
 
 
 def _packing_samples() -> list[list[tf.RaggedTensor]]:

@@ -59,6 +59,7 @@ _FIRST_TOKEN = {
   "bert.FirstToken": "first_token.FirstToken",
   "include 'configs/bert/bert_base.gin'\n": "include 'first_token_base.gin'\n",
   'else outputs["pooled_output"]': 'else outputs["sequence_output"][:, 0]',
+  '"default": made["pooled_output"]': '"default": tokens[:, 0]',
 }
 
 

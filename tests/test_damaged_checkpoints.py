@@ -509,7 +509,7 @@ class TestIdentified:
     (copied / "bert_config.json").write_text(json.dumps(config))
     leaf = gin_file.written(identity_lib.identify(str(copied / "tf1")))
     assert "import os" not in leaf
-    assert "hidden_size" not in leaf
+    assert "hidden_size = 16\n" in leaf
     assert ".y = " not in leaf
 
   def test_one_number_is_no_template(self, tmp_path):

@@ -5,20 +5,20 @@ import json
 import pathlib
 
 import numpy as np
-from official.nlp.configs import encoders
 import pytest
-import sentencepiece
 import tensorflow as tf
 
 from exporters import bert
 from exporters import checkpoints
+from exporters import checks
 from exporters.checkpoints import saved_graph
+from exporters.checkpoints.sentence_embedding import SentenceEmbedding
 from exporters.errors import ExportError
+from exporters.life_cycle import exporting
 from exporters.saved_model import description
 from exporters.saved_model import files
 from exporters.saved_model import reusable
-from scripts.small_instances import encoders as small_encoders
-from scripts.small_instances import sentencepiece_model
+from exporters.text import encoders
 from tests import checkpoint_files
 from tests import command
 from tests import numpy_bert
@@ -110,29 +110,6 @@ class TestSameBytes:
     }
     assert found["folder again"] == found["folder"]
     assert found["tf2 again"] == found["tf2"] == found["folder"]
-
-  def test_of_sentencepiece(self, tmp_path):
-    path = sentencepiece_model.write(tmp_path / "sp.model")
-    size = sentencepiece.SentencePieceProcessor(str(path)).GetPieceSize()
-    config = small_encoders.config("albert", vocab_size=size)
-    model = encoders.build_encoder(config)
-    small_bert.randomize(model, seed=1)
-    tf.train.Checkpoint(encoder=model).write(str(tmp_path / "ckpt"))
-    for checkpoint, name, sp_model_file in (
-      ("ckpt", "first", str(path)),
-      ("first", "again", None),
-    ):
-      exporter = bert.BertExporter(
-        checkpoint=str(tmp_path / checkpoint),
-        encoder=config,
-        sp_model_file=sp_model_file,
-        do_lower_case=True,
-      )
-      build = exporter.build()
-      checkpoints.restore(exporter.opened, build.restores[0])
-      reusable.write(build.published[""], str(tmp_path / name))
-      asset = tmp_path / name / "assets/sp.model"
-      assert asset.read_bytes() == path.read_bytes()
 
 
 def published(path, **fields):
@@ -272,6 +249,22 @@ class TestActivation:
     with pytest.raises(ExportError, match=f"'{other}' in the gin file, '"):
       again.build()
 
+  def test_a_head_has_another(self, tmp_path):
+    folder = sentence_encoder(tmp_path / "folder")
+    reusable.write(published(folder), str(tmp_path / "first"))
+    model = tf.Module()
+    model.encoder = tf.saved_model.load(str(tmp_path / "first"))
+
+    @tf.function(input_signature=[tf.TensorSpec([None, 16])])
+    def head(x):
+      with tf.name_scope("head/activation"):
+        return tf.nn.relu(x)
+
+    model.head = head
+    tf.saved_model.save(model, str(tmp_path / "second"))
+    declared = checkpoints.open_checkpoint(str(tmp_path / "second")).declared
+    assert declared["hidden_activation"] == "exporters>exact_gelu"
+
 
 class TestHostileGraphs:
   """Graphs that lead nowhere end the search, and nothing else."""
@@ -311,3 +304,41 @@ def test_real_weights(minilm, tmp_path):
       {f: (path / f).read_bytes() for f in files.listed(str(path))}
     )
   assert contents[1] == contents[0]
+
+
+_published_outputs = encoders.Encoder.published_outputs
+
+
+def _backwards(self, outputs):
+  published = _published_outputs(self, outputs)
+  return published | {"encoder_outputs": published["encoder_outputs"][::-1]}
+
+
+@pytest.mark.parametrize(
+  ("owner", "name", "broken"),
+  [
+    (
+      SentenceEmbedding,
+      "__call__",
+      lambda self, tokens, mask: tf.reduce_mean(tokens, axis=1),
+    ),
+    (encoders.Encoder, "published_outputs", _backwards),
+  ],
+  ids=["a mean that counts padding", "the layers from last to first"],
+)
+def test_a_broken_rebuild_fails_its_checks(
+  owner, name, broken, tmp_path, monkeypatch
+):
+  """Whatever is published, the reference is Model Garden's model, whole."""
+  folder = sentence_encoder(tmp_path / "folder")
+  exporter = bert.BertExporter(
+    checkpoint=str(folder), encoder=small_bert.config(), do_lower_case=True
+  )
+  monkeypatch.setattr(owner, name, broken)
+  with pytest.raises(
+    ExportError, match="same numbers as the reference: failed"
+  ):
+    exporting.export(
+      exporter, export_path=str(tmp_path / "out"), level=checks.BASIC
+    )
+  assert not (tmp_path / "out").exists()

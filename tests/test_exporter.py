@@ -41,9 +41,13 @@ class Scaled(base.CheckpointExporter):
     def call(inputs, training):
       return dropout(dense(inputs), training=training) * scale
 
+    def reference(inputs, training):
+      return (tf.matmul(inputs, dense.kernel) + dense.bias) * scale
+
     variables = [*dense.variables, *([scale] if self.listed else [])]
     published = base.Published(
       function=call,
+      reference=reference,
       inputs=[tf.TensorSpec([None, 3], tf.float32, "inputs")],
       variables=variables,
       trainable_variables=dense.variables,
@@ -191,6 +195,7 @@ class Raising(base.Exporter):
 
     published = base.Published(
       function=call,
+      reference=call,
       inputs=[tf.TensorSpec([None, 3], tf.float32, "inputs")],
       training=False,
     )
@@ -224,3 +229,9 @@ def test_a_model_with_recurrent_layers(tmp_path):
   exporter = keras_model.KerasModelExporter(model_function=lambda: model)
   path = str(tmp_path / "model")
   exporting.export(exporter, export_path=path, level=checks.BASIC)
+
+
+def test_what_is_compared_with_nothing_is_refused():
+  spec = tf.TensorSpec([None, 3], tf.float32, "inputs")
+  with pytest.raises(ExportError, match="no reference to be compared with"):
+    base.Published(function=tf.identity, inputs=[spec])

@@ -40,8 +40,8 @@ def open_checkpoint(path: str, *, averages: bool | None = None) -> Checkpoint:
   Args:
     path: A local or remote path, as `tf.io.gfile` reads it: the prefix of a TF2
       or TF1 checkpoint's files, a directory of such checkpoints (the newest is
-      opened), a Keras `.h5` or `.weights.h5` file, a Hugging Face folder, or
-      the SavedModel of an earlier export.
+      opened), a Keras `.h5`, `.weights.h5` or `.keras` file, a Hugging Face
+      folder, or the SavedModel of an earlier export.
     averages: Whether to restore averages of weights, as module `averages` finds
       them. None: if the checkpoint has them.
 

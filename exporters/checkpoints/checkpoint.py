@@ -168,11 +168,6 @@ class Checkpoint(abc.ABC):
     return None
 
   @property
-  def sp_model_file(self) -> str | None:
-    """The path of the SentencePiece model that comes with it, if any."""
-    return None
-
-  @property
   def declared(self) -> Mapping[str, Any]:
     """The sizes and rates that the checkpoint states for its model.
 

@@ -49,6 +49,7 @@ MOBILEBERT_FIELDS = FIELDS + _fields(
 )
 # Keys for which Model Garden has no field: the one value that it computes with.
 _ONE_WAY = {
+  "layer_norm_eps": 1e-12,
   # ALBERT: one layer that is shared by all.
   "num_hidden_groups": 1,
   "inner_group_num": 1,

@@ -50,7 +50,6 @@ _READERS = {
   _H5: tf_model_h5.read,
 }
 _VOCABULARY = "vocab.txt"
-_SENTENCEPIECE = "spiece.model"
 # The output bias, which is one tensor under two names.
 _BIAS = "predictions.bias"
 _DECODER_BIAS = "predictions.decoder.bias"
@@ -97,7 +96,6 @@ class HuggingFace(Mapped):
       self._config.name,
       *self._weights,
       _VOCABULARY,
-      _SENTENCEPIECE,
       TOKENIZER_CONFIG,
       MODULES,
     )
@@ -116,12 +114,6 @@ class HuggingFace(Mapped):
   @override
   def vocab_file(self) -> str | None:
     path = os.path.join(self.path, _VOCABULARY)
-    return path if tf.io.gfile.exists(path) else None
-
-  @property
-  @override
-  def sp_model_file(self) -> str | None:
-    path = os.path.join(self.path, _SENTENCEPIECE)
     return path if tf.io.gfile.exists(path) else None
 
   @property

@@ -6,11 +6,15 @@ from typing import Any
 
 from exporters.checkpoints.checkpoint import EXACT_GELU
 
-# By the end of an operation's name, the activation that it is the last of.
-_ACTIVATIONS = {
+# By the end of an operation's name, the activation that it belongs to. The
+# operations of `tf.nn.gelu` are an encoder's; only without them are others
+# looked at, which heads have too.
+_GELUS = {
   "Gelu/Erf": EXACT_GELU,
   "Gelu/Erfc": EXACT_GELU,
   "Gelu/Tanh": "gelu",
+}
+_OTHERS = {
   "activation/Relu": "relu",
   # MobileBERT's.
   "intermediate_dense/Relu": "relu",
@@ -25,7 +29,9 @@ def activation(graph: Any) -> str | None:
   Args:
     graph: A `GraphDef`.
   """
-  found = {_ACTIVATIONS.get(name) for name in _ends(graph)} - {None}
+  ends = set(_ends(graph))
+  gelus = {_GELUS[end] for end in ends & _GELUS.keys()}
+  found = gelus or {_OTHERS[end] for end in ends & _OTHERS.keys()}
   return found.pop() if len(found) == 1 else None
 
 

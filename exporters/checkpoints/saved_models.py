@@ -125,11 +125,6 @@ class SavedModel(Named):
   def vocab_file(self) -> str | None:
     return self._asset("vocab_file")
 
-  @property
-  @override
-  def sp_model_file(self) -> str | None:
-    return self._asset("sp_model_file")
-
   @functools.cached_property
   @override
   def declared(self) -> dict[str, Any]:

@@ -83,7 +83,8 @@ class SentenceEmbedding:
     if self.pooling == _FIRST:
       embedding = sequence_output[:, 0]
     else:
-      mask = tf.cast(input_mask, sequence_output.dtype)[:, :, tf.newaxis]
+      # LiteRT has this operation, and none for `tf.newaxis`.
+      mask = tf.expand_dims(tf.cast(input_mask, sequence_output.dtype), -1)
       total = tf.reduce_sum(sequence_output * mask, axis=1)
       embedding = total / tf.maximum(tf.reduce_sum(mask, axis=1), 1e-9)
     if self.normalize:

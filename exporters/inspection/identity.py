@@ -9,10 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 import dataclasses
 import math
-import os
 import re
-
-import tensorflow as tf
 
 from exporters import checkpoints
 from exporters.checkpoints.checkpoint import Checkpoint
@@ -47,8 +44,6 @@ _HEADS = (
   ("classifier", r"^classifier|^sentence_prediction|^dense(_\d+)?/kernel"),
   ("question answering", r"qa_outputs|span_labeling"),
 )
-# The usual names of the file that describes an encoder.
-_ENCODER_FILES = ("bert_config.json", "albert_config.json")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -111,7 +106,9 @@ def identify(path: str) -> Identity:
   )
   known = dict(checkpoint.declared)
   lower_case = known.pop("do_lower_case", None)
-  sizes, guessed = _sizes(weights, architecture, _beside(path) | known)
+  for file in encoder_file.beside(checkpoint):
+    known = dict(file.values) | known
+  sizes, guessed = _sizes(weights, architecture, known)
   return Identity(
     path=path,
     kind=checkpoint.kind,
@@ -131,17 +128,6 @@ def identify(path: str) -> Identity:
     vocab_file=checkpoint.vocab_file,
     do_lower_case=lower_case,
   )
-
-
-def _beside(path: str) -> dict[str, int | str]:
-  """Returns what a `bert_config.json` beside a checkpoint says about it."""
-  # A file beside a folder is about another model.
-  folder = path if tf.io.gfile.isdir(path) else os.path.dirname(path)
-  for name in _ENCODER_FILES:
-    file = os.path.join(folder, name)
-    if tf.io.gfile.exists(file):
-      return dict(encoder_file.read_encoder_file(file).values)
-  return {}
 
 
 def _sizes(

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from official.nlp.configs import encoders
 from official.nlp.modeling import layers
+import sentencepiece
 import tensorflow as tf
 import tf_keras
 from typing_extensions import override
@@ -26,6 +27,8 @@ from exporters.errors import ExportError
 from exporters.life_cycle import exporting
 from exporters.saved_model import assets
 from exporters.text.encoder_types import INPUTS
+from exporters.text.sentencepiece_model import SentencePieceModel
+from exporters.text.vocabulary import Vocabulary
 from exporters.vision import images
 
 _ANY_UPPER_CASE = re.compile(r"^(?!\[).*[A-Z]", re.M)
@@ -88,6 +91,30 @@ class UnreadFile:
     return assets.asset(self._content, "vocabulary", self._name)
 
 
+class _UnreadVocabulary(Vocabulary):
+  """A vocabulary whose asset keeps the name of its file."""
+
+  @override
+  def asset(self) -> str:
+    return UnreadFile(self.path).asset()
+
+
+def unread_vocabulary(path: str) -> Vocabulary:
+  """Returns a vocabulary, whatever is in it."""
+  with tf.io.gfile.GFile(path, "rb") as f:
+    content = f.read()
+  tokens = content.decode(errors="replace").removesuffix("\n").split("\n")
+  return _UnreadVocabulary(path=path, content=content, tokens=tuple(tokens))
+
+
+def unread_sentencepiece_model(path: str) -> SentencePieceModel:
+  """Returns a SentencePiece model, whatever pieces it has."""
+  with tf.io.gfile.GFile(path, "rb") as f:
+    content = f.read()
+  processor = sentencepiece.SentencePieceProcessor(model_proto=content)
+  return SentencePieceModel(path=path, content=content, pieces=len(processor))
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class GardenBertExporter(bert.BertExporter):
   """Publishes an encoder, and its vocabulary unread."""
@@ -139,8 +166,13 @@ class ListExporter(base.CheckpointExporter):
   @override
   def build(self) -> base.Build:
     model = self.model
+
+    def whole(inputs, training):
+      return model(inputs, training=training)
+
     published = base.Published(
-      function=lambda inputs, training: model(inputs, training=training),
+      function=whole,
+      reference=whole,
       inputs=[[tf.TensorSpec([None, None], tf.int32, name) for name in INPUTS]],
       outputs=self.outputs,
       variables=model.variables,

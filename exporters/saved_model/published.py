@@ -8,6 +8,7 @@ from typing import Any
 
 import tensorflow as tf
 
+from exporters.errors import ExportError
 from exporters.saved_model.variables import each_once
 
 
@@ -64,7 +65,8 @@ class Published:
     samples: Inputs to check the artifact with: nests of arrays with different
       batch sizes and, where `inputs` leave them open, lengths or image sizes.
     reference: What the artifact is compared with, called like `function`: the
-      model that the checkpoint was restored into. None: `function` itself.
+      model as its own loader gives it, called whole, however `function` is put
+      together. A callable with inputs needs one.
     api: The common SavedModel API of TF Hub that it claims to follow: "image",
       "text encoder" or "text preprocessor". None: none but the interface above.
     image_size: For "image", the height and width of the images that the model
@@ -93,6 +95,15 @@ class Published:
   api: str | None = None
   image_size: tuple[int, int] | None = None
   remarks: Sequence[str] = ()
+
+  def __post_init__(self):
+    """Refuses what nothing could be compared with."""
+    if self.inputs and self.reference is None:
+      raise ExportError(
+        "A Published with inputs has no reference to be compared with. Set "
+        "reference to a function that calls the whole model as its own code "
+        "does; if that is what function does, name it there too."
+      )
 
   def callables(self, name: str = "") -> dict[str, Published]:
     """Returns this callable and those below it, by dotted attribute path."""

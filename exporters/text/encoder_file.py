@@ -1,28 +1,37 @@
 """Reads an architecture from a file that its training left.
 
 There are two kinds: the `bert_config.json` of google-research/bert and its
-successors, which usually lies beside the weights, and the YAML of Model
-Garden's experiments, with an `EncoderConfig` below `task.model.encoder` or as
-its root.
+successors, and the YAML of Model Garden's experiments, with an `EncoderConfig`
+below `task.model.encoder` or as its root. Either usually lies beside the
+weights: as `*config*.json`, or as the `params.yaml` that Model Garden writes.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 import dataclasses
+import fnmatch
 import json
-from typing import Any
+import os
+from typing import Annotated, Any
 
 from official.nlp.configs import encoders
 import tensorflow as tf
 import yaml
 
+from exporters.checkpoints import Checkpoint
 from exporters.checkpoints import encoder_json
 from exporters.checkpoints.encoder_fields import bert_name
 from exporters.errors import ExportError
+from exporters.fields import paths
 from exporters.saved_model import assets
 from exporters.text import encoder_types
+from exporters.text import vocabulary
 
+# Where a YAML of Model Garden describes the encoder.
+_IN_EXPERIMENTS = ("task", "model", "encoder")
+# The names under which such files lie beside weights.
+_BESIDE = ("*config*.json", "params.yaml")
 # Of the JSON, in addition to sizes and rates.
 _MORE_FIELDS = (
   ("embedding_size", "embedding_size"),
@@ -77,18 +86,7 @@ def read_encoder_file(path: str) -> EncoderFile:
   """
   if not tf.io.gfile.exists(path):
     raise ExportError(f"The encoder file '{path}' does not exist.")
-  _, text = assets.read(path, "encoder file", encoding="utf-8")
-  try:
-    # YAML reads a few of JSON's numbers differently.
-    content = (
-      json.loads(text) if path.endswith(".json") else yaml.safe_load(text)
-    )
-  except (ValueError, RecursionError, yaml.YAMLError) as e:
-    message = str(e).replace("\n", " ")
-    raise ExportError(
-      f"Cannot parse the encoder file '{path}': {message}. Fix it, or download "
-      "it again."
-    ) from e
+  content = _parsed(path)
   found = _experiment_yaml(content, path) or _bert_config_json(content, path)
   if found is None:
     raise ExportError(
@@ -97,6 +95,54 @@ def read_encoder_file(path: str) -> EncoderFile:
       "Garden YAML (task.model.encoder.type)."
     )
   return found
+
+
+def beside(checkpoint: Checkpoint) -> list[EncoderFile]:
+  """Returns the encoder files in the folder of a checkpoint's weights.
+
+  Without those that the checkpoint itself reads, such as the `config.json` of a
+  Hugging Face folder.
+
+  Raises:
+    ExportError: One is damaged, or describes an encoder that Model Garden can't
+      build.
+  """
+  found = []
+  for path in paths_beside(checkpoint):
+    content = _parsed(path)
+    if path.endswith(".json"):
+      found.append(_bert_config_json(content, path))
+    elif _is_experiment(content):
+      found.append(_experiment_yaml(content, path))
+  return [file for file in found if file]
+
+
+def paths_beside(checkpoint: Checkpoint) -> list[str]:
+  """Returns the paths of files that may describe a checkpoint's encoder."""
+  path = checkpoint.path
+  folder = path if tf.io.gfile.isdir(path) else os.path.dirname(path)
+  names = tf.io.gfile.listdir(folder or os.curdir)
+  found = [
+    os.path.join(folder, name)
+    for name in sorted(names)
+    if any(fnmatch.fnmatch(name, pattern) for pattern in _BESIDE)
+  ]
+  read = checkpoint.files
+  return [f for f in found if f not in read and not tf.io.gfile.isdir(f)]
+
+
+def _parsed(path: str) -> Any:
+  """Returns what a JSON or YAML file holds."""
+  _, text = assets.read(path, "encoder file", encoding="utf-8")
+  try:
+    # YAML reads a few of JSON's numbers differently.
+    return json.loads(text) if path.endswith(".json") else yaml.safe_load(text)
+  except (ValueError, RecursionError, yaml.YAMLError) as e:
+    message = str(e).replace("\n", " ")
+    raise ExportError(
+      f"Cannot parse the encoder file '{path}': {message}. Fix it, or download "
+      "it again."
+    ) from e
 
 
 def _bert_config_json(content: Any, path: str) -> EncoderFile | None:
@@ -120,8 +166,16 @@ def _bert_config_json(content: Any, path: str) -> EncoderFile | None:
   return EncoderFile(path=path, type=kind, values=values)
 
 
+def _is_experiment(content: Any) -> bool:
+  for key in _IN_EXPERIMENTS:
+    if not isinstance(content, Mapping) or key not in content:
+      return False
+    content = content[key]
+  return True
+
+
 def _experiment_yaml(content: Any, path: str) -> EncoderFile | None:
-  for key in ("task", "model", "encoder"):
+  for key in _IN_EXPERIMENTS:
     if isinstance(content, Mapping) and key in content:
       content = content[key]
   if not isinstance(content, Mapping):
@@ -156,3 +210,14 @@ def _experiment_yaml(content: Any, path: str) -> EncoderFile | None:
     type=kind,
     values={bert_name(k): v for k, v in values.items()},
   )
+
+
+def _files(exporter: Any, path: str) -> list[str]:
+  """Returns the paths of what an encoder's exporter reads of a checkpoint."""
+  opened = exporter.opened
+  found = [*opened.files, *paths_beside(opened), *vocabulary.files_at(path)]
+  return list(dict.fromkeys(found))
+
+
+# The path of an encoder's checkpoint, with what lies beside the weights.
+EncoderCheckpointPath = Annotated[str, paths.Reads(_files, checked=False)]

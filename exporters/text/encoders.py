@@ -20,9 +20,9 @@ import tensorflow as tf
 import tf_keras
 
 from exporters.checkpoints.checkpoint import EXACT_GELU
-from exporters.errors import ExportError
 from exporters.saved_model.published import Hyperparameter
 from exporters.text import encoder_types
+from exporters.text import facts
 from exporters.text.encoder_types import INPUTS
 
 _RATES = ("dropout_rate", "attention_dropout_rate")
@@ -188,8 +188,7 @@ def build(
   values = {name: getattr(fields, field) for name, field in names.items()} | {
     "type": config.type
   }
-  for where, known in declared.items():
-    _refuse_contradictions(values | stated, known, where)
+  facts.agreed({facts.GIN: values | stated} | _unambiguous(declared))
   encoder_types.refuse_unfit(config.type, values)
   rates = {name: _Rate(values[name]) for name in _RATES if name in names}
   for name, rate in rates.items():
@@ -241,17 +240,16 @@ def _activation(stated: str, declared: Mapping[str, Mapping[str, Any]]) -> str:
   return EXACT_GELU if stated == "gelu" and EXACT_GELU in known else stated
 
 
-def _refuse_contradictions(
-  stated: Mapping[str, Any], declared: Mapping[str, Any], where: str
-) -> None:
-  lines = [
-    f"  {name}: {stated[name]!r} in the gin file, {value!r} in {where}"
-    for name, value in declared.items()
-    if name in stated and stated[name] != value
-  ]
-  if lines:
-    raise ExportError(
-      f"The gin file and {where} contradict each other:\n"
-      + "\n".join(lines)
-      + "\nUse the gin file of this model, or fix the value in it."
+def _unambiguous(
+  declared: Mapping[str, Mapping[str, Any]],
+) -> dict[str, Mapping[str, Any]]:
+  """Returns what is declared, with one activation wherever "gelu" is named."""
+  return {
+    where: dict(values)
+    | (
+      {"hidden_activation": _activation(values["hidden_activation"], declared)}
+      if "hidden_activation" in values
+      else {}
     )
+    for where, values in declared.items()
+  }

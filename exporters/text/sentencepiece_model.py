@@ -1,12 +1,16 @@
 """Reads and checks a SentencePiece model before anything is built on it."""
 
 import dataclasses
+import os
+from typing import Annotated
 
 import sentencepiece
 import tensorflow as tf
 
 from exporters.errors import ExportError
+from exporters.fields import paths
 from exporters.saved_model import assets
+from exporters.text import tokenizer_files
 from exporters.text import vocabulary
 
 # By ALBERT's names; a preprocessor needs each.
@@ -35,6 +39,37 @@ class SentencePieceModel:
   def asset(self) -> str:
     """Returns a path to the content that depends only on the content."""
     return assets.asset(self.content, "sentencepiece", "sp.model")
+
+
+def located(path: str) -> str:
+  """Returns the path of a SentencePiece model: `path`, or the one in a folder.
+
+  Raises:
+    ExportError: The folder holds none, or several.
+  """
+  if not tf.io.gfile.isdir(path):
+    return path
+  found = beside(path)
+  if len(found) != 1:
+    raise ExportError(
+      f"The folder '{path}' holds {len(found)} files *.model. Name the "
+      "SentencePiece model itself."
+    )
+  return found[0]
+
+
+def beside(path: str) -> list[str]:
+  """Returns the paths of the SentencePiece models beside what is at `path`."""
+  folder = tokenizer_files.folder_of(path)
+  return sorted(tf.io.gfile.glob(os.path.join(folder, "*.model")))
+
+
+def _files(path: str) -> list[str]:
+  return [located(path), *tokenizer_files.names_in(path)]
+
+
+# A SentencePiece model, or the folder that holds it.
+ModelPath = Annotated[str, paths.Reads(lambda exporter, path: _files(path))]
 
 
 def read(path: str) -> SentencePieceModel:

@@ -5,17 +5,14 @@ They write Reusable SavedModels through `exporters.bert` and
 `exporters.bert_preprocessor`, and take vocabularies as they are.
 """
 
-from collections.abc import Callable
 import contextlib
 import dataclasses
-import functools
 import os
 from typing import Any
 
 from official.legacy.bert import configs
 from official.modeling import tf_utils
 from official.nlp.configs import encoders
-from official.nlp.modeling import layers
 from official.nlp.modeling import models
 import tensorflow as tf
 from tensorflow.core.protobuf import saved_model_pb2
@@ -31,6 +28,8 @@ from exporters import checks
 from exporters.overlay import arguments
 from exporters.overlay import garden_exporters
 from exporters.saved_model import reusable
+from exporters.text import sentencepiece_source
+from exporters.text import wordpiece_source
 
 
 def get_bert_encoder(bert_config: configs.BertConfig) -> tf_keras.Model:
@@ -181,18 +180,19 @@ class _Preprocessor(bert_preprocessor.BertPreprocessorExporter):
     return dataclasses.replace(build, published={"": root})
 
   @override
-  def _tokenizer_factory(self) -> Callable[..., tf_keras.layers.Layer]:
+  def _source(self):
     if self.vocab_file:
-      return functools.partial(
-        layers.BertTokenizer,
-        vocab_file=garden_exporters.UnreadFile(self.vocab_file).asset(),
-        lower_case=self.do_lower_case,
+      vocabulary = garden_exporters.unread_vocabulary(self.vocab_file)
+      return wordpiece_source.of_google_research(
+        vocabulary, lower_case=self.do_lower_case
       )
-    return functools.partial(
-      layers.SentencepieceTokenizer,
-      model_file_path=garden_exporters.UnreadFile(self.sp_model_file).asset(),
-      lower_case=self.do_lower_case,
-      strip_diacritics=self.strip_diacritics,
+    return sentencepiece_source.SentencePieceSource(
+      model=garden_exporters.unread_sentencepiece_model(self.sp_model_file),
+      options={
+        "lower_case": self.do_lower_case,
+        "strip_diacritics": self.strip_diacritics,
+      },
+      lengths={},
     )
 
 

@@ -1,0 +1,109 @@
+"""A preprocessor in Python, with the interface of the published one.
+
+It is what an exported preprocessor is compared with, so it must be callable
+while TensorFlow traces.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from exporters.text import python_tokenizer
+from exporters.text.python_tokenizer import InPython
+
+
+class PythonPreprocessor:
+  """Computes with lists what the published preprocessor does with tensors."""
+
+  def __init__(
+    self,
+    split: InPython,
+    *,
+    words: bool,
+    special_ids: Mapping[str, int],
+    seq_length: int,
+  ):
+    """Makes a preprocessor.
+
+    Args:
+      split: Splits one text.
+      words: Whether the pieces of each word are a list of their own.
+      special_ids: As `get_special_tokens_dict` returns them.
+      seq_length: The default length of the encoder's inputs.
+    """
+    self._split = split
+    self._words = words
+    self._ids = dict(special_ids)
+    self._seq_length = seq_length
+
+  def tokenize(self, sentences: tf.Tensor) -> tf.RaggedTensor:
+    """Returns the ids: ragged [batch, (words), (pieces)] or without words."""
+    return self.tokenize_with_offsets(sentences)[0]
+
+  def tokenize_with_offsets(
+    self, sentences: tf.Tensor
+  ) -> list[tf.RaggedTensor]:
+    """Returns the ids, and where each piece starts and ends."""
+
+    def split(texts):
+      found = [self._split(t.decode("utf-8", "ignore")) for t in texts]
+      pieces = [piece for words in found for word in words for piece in word]
+      of_words = [len(word) for words in found for word in words]
+      of_texts = [len(words) for words in found]
+      columns = np.array(pieces, np.int64).reshape([-1, 3]).T
+      return (*columns, np.array(of_words, np.int64), np.array(of_texts))
+
+    ids, starts, limits, of_words, of_texts = tf.numpy_function(
+      split, [sentences], [tf.int64] * 5
+    )
+    lengths = [of_texts, of_words]
+    for tensor in (ids, starts, limits, *lengths):
+      tensor.set_shape([None])
+
+    def ragged(values):
+      nested = tf.RaggedTensor.from_nested_row_lengths(values, lengths)
+      return nested if self._words else nested.merge_dims(1, 2)
+
+    return [ragged(tf.cast(ids, tf.int32)), ragged(starts), ragged(limits)]
+
+  def __call__(self, sentences: tf.Tensor) -> dict[str, tf.Tensor]:
+    """Returns an encoder's inputs of the default length."""
+    return self.bert_pack_inputs([self.tokenize(sentences)], self._seq_length)
+
+  def bert_pack_inputs(
+    self, segments: Sequence[tf.RaggedTensor], seq_length: Any
+  ) -> dict[str, tf.Tensor]:
+    """Packs one or two segments into an encoder's inputs."""
+    names = ("input_word_ids", "input_mask", "input_type_ids")
+
+    def pack(length, *parts):
+      count = len(parts) // 2
+      rows = [
+        np.split(values, splits[1:-1])
+        for values, splits in zip(parts[:count], parts[count:], strict=True)
+      ]
+      packed = [
+        python_tokenizer.packed(
+          [list(segment) for segment in row],
+          int(length),
+          start=self._ids["start_of_sequence_id"],
+          end=self._ids["end_of_segment_id"],
+          padding=self._ids["padding_id"],
+        )
+        for row in zip(*rows, strict=True)
+      ]
+      return [
+        np.array([one[name] for one in packed], np.int32) for name in names
+      ]
+
+    flat = [s.merge_dims(1, -1) if s.ragged_rank > 1 else s for s in segments]
+    made = tf.numpy_function(
+      pack,
+      [seq_length, *(s.values for s in flat), *(s.row_splits for s in flat)],
+      [tf.int32] * len(names),
+    )
+    return dict(zip(names, made, strict=True))

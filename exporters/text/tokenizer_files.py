@@ -1,0 +1,311 @@
+"""Reads what lies in a model's folder about how its text becomes ids.
+
+Hugging Face's folders have `tokenizer_config.json`, `tokenizer.json`,
+`special_tokens_map.json` and `added_tokens.json`, those of
+sentence-transformers `sentence_bert_config.json`; google-research's have
+`vocab.txt` alone. What a preprocessor's graph does not compute is refused.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+import os
+import reprlib
+from typing import Any, NoReturn
+
+import tensorflow as tf
+
+from exporters import checkpoints
+from exporters.checkpoints.hugging_face_config import CONFIG
+from exporters.checkpoints.hugging_face_config import TOKENIZER_CONFIG
+from exporters.checkpoints.hugging_face_config import read_json
+from exporters.errors import ExportError
+from exporters.text.tokenization import SPECIAL_TOKENS
+
+_TOKENIZER = "tokenizer.json"
+_SPECIAL_TOKENS_MAP = "special_tokens_map.json"
+_ADDED_TOKENS = "added_tokens.json"
+_SENTENCE_BERT = "sentence_bert_config.json"
+_NAMES = (
+  CONFIG,
+  _TOKENIZER,
+  TOKENIZER_CONFIG,
+  _SPECIAL_TOKENS_MAP,
+  _ADDED_TOKENS,
+  _SENTENCE_BERT,
+)
+# With an id: the name of the fact which token has it.
+_TOKEN = "token "
+# The tokenizers of `transformers` that compute what BERT's does.
+_CLASSES = ("Bert", "DistilBert", "Electra", "MobileBert")
+# How many letters of a word the library `tokenizers` looks at.
+MAX_LETTERS = 100
+# By key, in any of these files: the most tokens that the model takes. Where
+# `transformers` knows of no limit, it writes a larger number.
+_LENGTHS = ("model_max_length", "max_seq_length", "max_position_embeddings")
+_NO_LENGTH = 1_000_000
+
+
+def names_in(path: str) -> list[str]:
+  """Returns the paths of these files beside a vocabulary or a checkpoint."""
+  folder = folder_of(path)
+  paths = [os.path.join(folder, name) for name in _NAMES]
+  return [path for path in paths if tf.io.gfile.exists(path)]
+
+
+def tokens_by_id(said: Mapping[str, Any]) -> dict[int, str]:
+  """Returns the tokens that files name with their ids, of what they say."""
+  return {
+    int(name.removeprefix(_TOKEN)): token
+    for name, token in said.items()
+    if name.startswith(_TOKEN)
+  }
+
+
+def folder_of(path: str) -> str:
+  """Returns the folder in which things lie beside what is at `path`."""
+  if not tf.io.gfile.isdir(path):
+    return os.path.dirname(path) or os.curdir
+  return os.path.join(path, "assets") if _is_saved_model(path) else path
+
+
+def _is_saved_model(path: str) -> bool:
+  return tf.io.gfile.exists(os.path.join(path, "saved_model.pb"))
+
+
+class TokenizerFiles:
+  """The files in one folder.
+
+  Attributes:
+    files: Their paths.
+    declared: What each says, by where it stands; see `facts.agreed`.
+    kept_whole: The tokens that are recognised as they stand in a text.
+    vocabulary: The file and the tokens of the vocabulary in `tokenizer.json`.
+  """
+
+  def __init__(self, path: str, *, wordpiece: bool = True):
+    """Reads the files.
+
+    Args:
+      path: A vocabulary or a SentencePiece model, or the path of a checkpoint
+        of any kind.
+      wordpiece: Whether the vocabulary is one of WordPieces.
+
+    Raises:
+      ExportError: A file is damaged, or describes what is not computed here.
+    """
+    self._folder = folder_of(path)
+    self._wordpiece = wordpiece
+    self.files = names_in(path)
+    names = map(os.path.basename, self.files)
+    self._contents = {name: read_json(self._folder, name) for name in names}
+    self.kept_whole: set[str] = set()
+    self.vocabulary: tuple[str, Sequence[str]] | None = None
+    said = {
+      self._at(_TOKENIZER): self._said_by_tokenizer_json(),
+      self._at(TOKENIZER_CONFIG): self._said_by_tokenizer_config(),
+      self._at(_SPECIAL_TOKENS_MAP): self._roles(_SPECIAL_TOKENS_MAP),
+      self._at(_ADDED_TOKENS): self._said_by_added_tokens(),
+      self._at(_SENTENCE_BERT): self._said_by_sentence_bert(),
+      path: _said_by_saved_model(path),
+    }
+    self.declared = {f"'{where}'": one for where, one in said.items() if one}
+
+  @property
+  def is_of_hugging_face(self) -> bool:
+    """Whether one of Hugging Face's libraries described its text.
+
+    A `config.json` does not: many are of models that google-research's code
+    trained.
+    """
+    return bool(self._contents.keys() - {CONFIG})
+
+  def lengths(self) -> Iterator[tuple[str, int]]:
+    """Yields the most tokens that the model takes, after where it stands."""
+    for name, content in self._contents.items():
+      for key in _LENGTHS:
+        value = content.get(key)
+        if isinstance(value, (int, float)) and 0 < value < _NO_LENGTH:
+          yield f"{key} of '{self._at(name)}'", int(value)
+
+  def _at(self, name: str) -> str:
+    return os.path.join(self._folder, name)
+
+  def _said_by_tokenizer_json(self) -> dict[str, Any]:
+    content = self._contents.get(_TOKENIZER)
+    if content is None or not self._wordpiece:
+      return {}
+    path = self._at(_TOKENIZER)
+    model, normalizer = _part(content, "model"), _part(content, "normalizer")
+    for what, value, wanted in (
+      ("the model", model.get("type", "WordPiece"), "WordPiece"),
+      ("the prefix", model.get("continuing_subword_prefix", "##"), "##"),
+      ("the normalizer", normalizer.get("type"), "BertNormalizer"),
+      ("clean_text", normalizer.get("clean_text", True), True),
+      (
+        "the pre-tokenizer",
+        _part(content, "pre_tokenizer").get("type"),
+        "BertPreTokenizer",
+      ),
+    ):
+      if value != wanted:
+        _refuse(path, f"has {what} {reprlib.repr(value)}, not {wanted!r}")
+    said = _switches(
+      normalizer, path, lower="lowercase", chinese="handle_chinese_chars"
+    )
+    limit = model.get("max_input_chars_per_word", MAX_LETTERS)
+    said["max_letters_per_word"] = limit
+    said["unk_token"] = model.get("unk_token", SPECIAL_TOKENS["unk_token"])
+    said |= _ends(_part(content, "post_processor"), path)
+    said |= self._added(content.get("added_tokens") or [], path)
+    self.vocabulary = path, _in_order(model.get("vocab"), path)
+    return said
+
+  def _said_by_tokenizer_config(self) -> dict[str, Any]:
+    content = self._contents.get(TOKENIZER_CONFIG, {})
+    path = self._at(TOKENIZER_CONFIG)
+    said = _switches(
+      content, path, lower="do_lower_case", chinese="tokenize_chinese_chars"
+    )
+    if not self._wordpiece:
+      if "keep_accents" in content:
+        said["strip_diacritics"] = not _bool(content, "keep_accents", path)
+      return said
+    kind = content.get("tokenizer_class") or "BertTokenizer"
+    plain = str(kind).removesuffix("Fast").removesuffix("Tokenizer")
+    if _TOKENIZER not in self._contents and plain not in _CLASSES:
+      _refuse(path, f"has the tokenizer {reprlib.repr(kind)}")
+    if content.get("do_basic_tokenize", True) is not True:
+      _refuse(path, "says do_basic_tokenize = False")
+    unsplit = content.get("never_split") or []
+    if not set(unsplit) <= set(SPECIAL_TOKENS.values()):
+      _refuse(path, f"says never_split = {reprlib.repr(unsplit)}")
+    if "max_input_chars_per_word" in content:  # Of an earlier export.
+      said["max_letters_per_word"] = content["max_input_chars_per_word"]
+    said |= self._roles(TOKENIZER_CONFIG)
+    decoder = _part(content, "added_tokens_decoder")
+    tokens = [{"id": id_} | token for id_, token in decoder.items()]
+    return said | self._added(tokens, path)
+
+  def _roles(self, name: str) -> dict[str, Any]:
+    """Returns the special tokens that a file names, by their roles."""
+    content = self._contents.get(name, {})
+    more = content.get("additional_special_tokens") or []
+    self.kept_whole |= {_text(token) for token in more}
+    return {r: _text(content[r]) for r in SPECIAL_TOKENS if content.get(r)}
+
+  def _said_by_added_tokens(self) -> dict[str, Any]:
+    content = self._contents.get(_ADDED_TOKENS, {})
+    special = self.kept_whole | set(SPECIAL_TOKENS.values())
+    for token in content:
+      if token not in special:
+        _refuse(
+          self._at(_ADDED_TOKENS),
+          f"adds the token {token!r}, which is looked for in lower-cased text",
+        )
+    return {f"{_TOKEN}{id_}": token for token, id_ in content.items()}
+
+  def _said_by_sentence_bert(self) -> dict[str, Any]:
+    # False leaves it to the tokenizer.
+    lower = self._contents.get(_SENTENCE_BERT, {}).get("do_lower_case")
+    return {"do_lower_case": True} if lower is True else {}
+
+  def _added(self, tokens: Sequence[Any], path: str) -> dict[str, Any]:
+    said = {}
+    for token in tokens:
+      text = _text(token)
+      for flag in ("single_word", "normalized"):
+        if token.get(flag):
+          _refuse(path, f"looks for the token {text!r} with {flag} = True")
+      said[f"{_TOKEN}{token['id']}"] = text
+      self.kept_whole.add(text)
+    return said
+
+
+def _said_by_saved_model(path: str) -> dict[str, Any]:
+  if not _is_saved_model(path):
+    return {}
+  said = checkpoints.open_checkpoint(path).declared
+  return {name: said[name] for name in ("do_lower_case",) if name in said}
+
+
+def _part(content: Mapping[str, Any], key: str) -> Mapping[str, Any]:
+  """Returns an entry that is a dict; of a sequence of one, that one."""
+  value = content.get(key)
+  for parts in ("normalizers", "pretokenizers", "processors"):
+    if isinstance(value, dict) and len(value.get(parts) or ()) == 1:
+      (value,) = value[parts]
+  return value if isinstance(value, dict) else {}
+
+
+def _switches(
+  content: Mapping[str, Any], path: str, *, lower: str, chinese: str
+) -> dict[str, Any]:
+  said = {}
+  if lower in content:
+    said["do_lower_case"] = _bool(content, lower, path)
+  if content.get("strip_accents", ...) is None:
+    # As in BERT.
+    if lower in content:
+      said["strip_accents"] = said["do_lower_case"]
+  elif "strip_accents" in content:
+    said["strip_accents"] = _bool(content, "strip_accents", path)
+  if chinese in content:
+    said["tokenize_chinese_chars"] = _bool(content, chinese, path)
+  return said
+
+
+def _bool(content: Mapping[str, Any], key: str, path: str) -> bool:
+  if not isinstance(content[key], bool):
+    raise ExportError(
+      f"'{path}' says {key} = {reprlib.repr(content[key])}, which is neither "
+      "true nor false. Fix the file."
+    )
+  return content[key]
+
+
+def _text(token: Any) -> str:
+  """Returns a token that stands for itself or with its properties."""
+  return str(token.get("content") if isinstance(token, dict) else token)
+
+
+def _ends(processor: Mapping[str, Any], path: str) -> dict[str, Any]:
+  """Returns the tokens that are put around a text, and around a pair."""
+  if not processor:
+    return {}
+  if processor.get("type") == "BertProcessing":
+    return {f"{name}_token": processor[name][0] for name in ("cls", "sep")}
+  parts = [
+    (kind, part.get("id"), part.get("type_id"))
+    for template in ("single", "pair")
+    for entry in processor.get(template) or ()
+    for kind, part in entry.items()
+  ]
+  tokens = [id_ for kind, id_, _ in parts if kind == "SpecialToken"]
+  first, last = (tokens[0], tokens[-1]) if tokens else (None, None)
+  single = [
+    ("SpecialToken", first, 0),
+    ("Sequence", "A", 0),
+    ("SpecialToken", last, 0),
+  ]
+  pair = [*single, ("Sequence", "B", 1), ("SpecialToken", last, 1)]
+  if parts != single + pair:
+    _refuse(path, "puts other tokens than [CLS] A [SEP] B [SEP] around texts")
+  return {"cls_token": first, "sep_token": last}
+
+
+def _in_order(ids: Any, path: str) -> Sequence[str]:
+  """Returns the tokens of a dict of ids, in the order of these."""
+  if not isinstance(ids, dict) or sorted(ids.values()) != list(range(len(ids))):
+    raise ExportError(
+      f"The vocabulary in '{path}' does not give its tokens the ids 0, 1, 2 "
+      "and so on. Download the file again."
+    )
+  return sorted(ids, key=ids.__getitem__)
+
+
+def _refuse(path: str, what: str) -> NoReturn:
+  raise ExportError(
+    f"'{path}' {what}. A preprocessor here computes what BERT's own tokenizer "
+    "does; a model with another needs an exporter of its own."
+  )
