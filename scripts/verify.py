@@ -16,11 +16,14 @@ from absl import flags
 
 from exporters.command_line import program
 
-_PROVENANCE = flags.DEFINE_string(
-  "provenance", None, "The provenance that came with the archive."
+_PROVENANCE = flags.DEFINE(
+  program.PathParser(),
+  "provenance",
+  None,
+  "The provenance that came with the archive.",
 )
-_PUBLIC_KEY = flags.DEFINE_string(
-  "public_key", None, "The publisher's public key (PEM)."
+_PUBLIC_KEY = flags.DEFINE(
+  program.PathParser(), "public_key", None, "The publisher's public key (PEM)."
 )
 _CHECKS = program.define_checks()
 

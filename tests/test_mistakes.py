@@ -152,9 +152,13 @@ _MISTAKES = {
     _low(gin_file="configs/low_level"),
     "The gin file 'configs/low_level' is a folder. Name a file in it.",
   ),
-  "a home that no shell expands": (
-    _low(gin_file="~/leaf.gin"),
+  "a variable that no shell expands": (
+    _low(gin_file="$HOME/leaf.gin"),
     "Only a shell expands '~' and '$': write '",
+  ),
+  "a gin file that is not in the home": (
+    _low(gin_file="~/no_such_leaf.gin"),
+    f"The gin file '{os.path.expanduser('~')}/no_such_leaf.gin' does not exist",
   ),
   "a gin file in Latin-1": (
     _low(gin_file="{folder}/latin.gin"),
