@@ -111,6 +111,44 @@ class TestSameBytes:
     assert found["folder again"] == found["folder"]
     assert found["tf2 again"] == found["tf2"] == found["folder"]
 
+  def test_of_another_encoder_of_bert(self, tmp_path):
+    """`bert_v2` names its variables otherwise than `bert`."""
+    (tmp_path / "tf2").mkdir()
+    model = small_encoders.encoder("bert_v2")
+    tf.train.Checkpoint(encoder=model).write(str(tmp_path / "tf2/ckpt"))
+    small_bert.write_vocabulary(tmp_path / "tf2/vocab.txt")
+    as_v2 = (
+      "encoders.EncoderConfig.type = 'bert_v2'",
+      "encoders.EncoderConfig.bert_v2 = @encoders.BertEncoderConfig()",
+      "encoders.BertEncoderConfig.num_layers = 1",
+    )
+    first = exported(
+      tmp_path / "tf2/ckpt",
+      tmp_path / "first",
+      f"VOCAB_FILE = '{tmp_path}/tf2/vocab.txt'",
+      *as_v2,
+    )
+    assert exported(tmp_path / "first", tmp_path / "again", *as_v2) == first
+
+  @pytest.mark.parametrize("name", small_encoders.TYPES)
+  def test_values_of_an_encoder_of_each_type(self, name, tmp_path):
+    model = small_encoders.encoder(name)
+    tf.train.Checkpoint(encoder=model).write(str(tmp_path / "ckpt"))
+    vocab_file = small_bert.write_vocabulary(tmp_path / "vocab.txt")
+    for checkpoint, again in (("ckpt", "first"), ("first", "again")):
+      exporter = bert.BertExporter(
+        checkpoint=str(tmp_path / checkpoint),
+        encoder=small_encoders.config(name),
+        vocab_file=str(vocab_file),
+        do_lower_case=True,
+      )
+      build = exporter.build()
+      checkpoints.restore(exporter.opened, build.restores[0])
+      published = build.published[""]
+      for got, want in zip(published.variables, model.variables, strict=True):
+        np.testing.assert_array_equal(got, want)
+      reusable.write(published, str(tmp_path / again))
+
   def test_of_sentencepiece(self, tmp_path):
     path = sentencepiece_model.write(tmp_path / "sp.model")
     size = sentencepiece.SentencePieceProcessor(str(path)).GetPieceSize()
