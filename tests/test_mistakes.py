@@ -231,6 +231,29 @@ _MISTAKES = {
     "Recipe.exporter = @LowLevelExporter must be Exporter. Write "
     "@LowLevelExporter() in the gin file, with parentheses.",
   ),
+  "a configuration without brackets": (
+    _bert("encoders.EncoderConfig.any = @encoders.BertEncoderConfig"),
+    "Write it with round brackets: "
+    "encoders.EncoderConfig.any = @encoders.BertEncoderConfig().",
+  ),
+  "any configuration, and none": (
+    _bert("encoders.EncoderConfig.type = 'any'"),
+    "EncoderConfig.any = nothing, but type = 'any' needs a configuration",
+  ),
+  "any configuration, by its name": (
+    _bert(
+      "encoders.EncoderConfig.type = 'any'",
+      "encoders.EncoderConfig.any = 'roformer'",
+    ),
+    "EncoderConfig.any = 'roformer', but type = 'any' needs a configuration",
+  ),
+  "any configuration, which nothing builds": (
+    _bert(
+      "encoders.EncoderConfig.type = 'any'",
+      "encoders.EncoderConfig.any = @encoders.BertEncoderConfig()",
+    ),
+    "EncoderConfig.any = @BertEncoderConfig(), but nothing builds an encoder",
+  ),
   "a pattern that is none": (
     _low(f"{_EXPORTER}.trainable = '('"),
     "trainable = '(' is not a regular expression",
