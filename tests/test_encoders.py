@@ -251,10 +251,12 @@ def test_albert_brings_its_sentencepiece_model(tmp_path):
     other.build()
 
 
-@base_config.bind(tf_keras.Sequential)
 @dataclasses.dataclass
 class _WithoutSizes(base_config.Config):
   num_layers: int = 1
+
+
+base_config.bind(_WithoutSizes)(tf_keras.Sequential)
 
 
 @pytest.mark.parametrize(

@@ -55,7 +55,7 @@ def refuse_unbuildable(config: encoders.EncoderConfig) -> None:
     raise ExportError(
       f"EncoderConfig.any = @{name}(), but nothing builds an encoder from "
       f"{name} alone. Set EncoderConfig.type and the field of that name, or "
-      "bind the class to its builder: @base_config.bind(...)."
+      f"decorate the function that builds it: @base_config.bind({name})."
     )
 
 
