@@ -125,6 +125,7 @@ class KerasModelExporter(base.Exporter):
         "gives: tf_keras.Model(inputs, model(inputs)), with "
         "inputs = tf_keras.Input(...)."
       )
+    state.forget_masks(model)
     return model
 
   def _sliced(self, model: tf_keras.Model) -> tf_keras.Model:

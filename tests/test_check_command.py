@@ -47,6 +47,21 @@ def test_probabilities_in_place_of_logits(tmp_path):
   assert "an output is called dense_1" in shown
 
 
+def test_a_model_that_needs_large_inputs(tmp_path):
+  """Each output is about the middle of 2,001 inputs."""
+  inputs = tf_keras.Input([None, 4])
+  scores = tf_keras.layers.Conv1D(2, 1)(inputs)
+  cropped = tf_keras.layers.Cropping1D(1000)(scores)
+  last = tf_keras.layers.Conv1D(2, 1)(cropped)
+  tf_keras.Model(inputs, last).save(tmp_path / "model")
+  done = command.run(
+    "scripts.check", "--checks=basic", str(tmp_path / "model"), check=False
+  )
+  assert "loads: passed" in done.stdout
+  assert "gradients: passed" in done.stdout
+  assert "failed" not in done.stdout
+
+
 def test_a_call_without_a_batch_dimension_of_its_own(tmp_path):
   module = tf.Module()
   module.__call__ = tf.function(
