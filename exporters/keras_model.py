@@ -51,6 +51,8 @@ class KerasModelExporter(base.Exporter):
       classes must be registered: import their module in the gin file.
     safe_mode: Whether to refuse code in the file: a Lambda layer of a Python
       lambda runs when it is loaded, so take it only from people you trust.
+    average_weights: Whether to publish the averages of the weights that the
+      optimizer in the file kept. None: if the file has them.
     model_function: A function that returns the model, instead of a file.
     input_layer: The name of the first layer to publish; its input becomes that
       of the published model. None: the model's own inputs.
@@ -64,6 +66,7 @@ class KerasModelExporter(base.Exporter):
 
   model_file: base.FilePath | None = None
   safe_mode: bool = True
+  average_weights: bool | None = None
   model_function: Callable[[], tf_keras.Model] | None = None
   input_layer: str | None = None
   output_layer: str | None = None
@@ -105,8 +108,14 @@ class KerasModelExporter(base.Exporter):
     file, function = self.model_file, self.model_function
     if file is not None and function is None:
       model = loading.load(file, safe_mode=self.safe_mode)
+      loading.take_averages(model, file, wanted=self.average_weights)
       where = f"'{file}'"
     elif function is not None and file is None:
+      if self.average_weights:
+        raise ExportError(
+          "average_weights is for a model_file. A model_function returns the "
+          "weights to publish: call optimizer.finalize_variable_values in it."
+        )
       model, where = function(), "model_function"
     else:
       raise ExportError("Set exactly one of model_file and model_function.")
@@ -116,6 +125,7 @@ class KerasModelExporter(base.Exporter):
         "gives: tf_keras.Model(inputs, model(inputs)), with "
         "inputs = tf_keras.Input(...)."
       )
+    state.forget_masks(model)
     return model
 
   def _sliced(self, model: tf_keras.Model) -> tf_keras.Model:

@@ -10,6 +10,7 @@ with the sentence that it breaks. The exit code is 1 if a check fails.
 
 from collections.abc import Mapping
 import os
+import shlex
 import sys
 import tempfile
 
@@ -40,10 +41,7 @@ def main(*given: str) -> None:
   """Checks the models at the paths that are given."""
   paths = [os.path.normpath(path) for path in given]
   for path in paths:
-    if not os.path.exists(os.path.join(path, "saved_model.pb")):
-      raise ExportError(
-        f"'{path}' is not a SavedModel: it has no saved_model.pb."
-      )
+    _refuse_other_kinds(path)
   program.prepare_tensorflow()
   results = {path: _check(path) for path in paths}
   if _TABLE.value:
@@ -52,6 +50,28 @@ def main(*given: str) -> None:
     _print_lines(results)
   if any(r.status == "failed" for found in results.values() for r in found):
     sys.exit(1)
+
+
+def _refuse_other_kinds(path: str) -> None:
+  """Raises `ExportError` unless a path is a SavedModel's."""
+  if os.path.exists(os.path.join(path, "saved_model.pb")):
+    return
+  if not os.path.exists(path):
+    raise ExportError(f"There is nothing at '{path}'.")
+  if os.path.isdir(path):
+    raise ExportError(
+      f"'{path}' is not a SavedModel: it has no saved_model.pb."
+    )
+  program.prepare_tensorflow()
+  from exporters.checkpoints import file_kinds
+
+  kind = file_kinds.kind_of(path)
+  if kind:
+    raise ExportError(f"'{path}' is not a SavedModel, but {kind}")
+  raise ExportError(
+    f"'{path}' is a file, but a SavedModel is a folder with a saved_model.pb. "
+    f"`python -m scripts.inspect {shlex.quote(path)}` says what the file is."
+  )
 
 
 def _check(path: str) -> list:

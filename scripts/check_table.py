@@ -8,24 +8,19 @@ one with each of Model Garden's own that runs, and one with Keras 3's
 where they come from.
 """
 
-from collections.abc import Sequence
 import pathlib
 import shutil
 import subprocess
 import sys
 import tempfile
 
-from absl import app
-
-from scripts import small_instances
+from exporters.command_line import program
 
 _ROOT = pathlib.Path(__file__).parents[1]
 
 
-def main(argv: Sequence[str]) -> None:
+def main() -> None:
   """Prints the table."""
-  if len(argv) > 1:
-    raise app.UsageError(f"What is '{argv[1]}'?")
   with tempfile.TemporaryDirectory() as folder:
     work = pathlib.Path(folder)
     models = [*_export_here(work), *_export_elsewhere(work)]
@@ -39,6 +34,8 @@ def main(argv: Sequence[str]) -> None:
 
 def _export_here(work: pathlib.Path) -> list[pathlib.Path]:
   """Exports the small instance of each exporter."""
+  from scripts import small_instances
+
   models = []
   for name, instance in small_instances.INSTANCES.items():
     _say(f"{instance.module}: {name}")
@@ -64,12 +61,12 @@ def _export_here(work: pathlib.Path) -> list[pathlib.Path]:
 
 def _export_elsewhere(work: pathlib.Path) -> list[pathlib.Path]:
   models = []
-  for name, program in _ELSEWHERE.items():
+  for name, source in _ELSEWHERE.items():
     _say(name)
     folder = work / "exported"
     # Where nothing of this repository is on the path.
     subprocess.run(
-      [sys.executable, "-c", program, str(folder)],
+      [sys.executable, "-c", source, str(folder)],
       cwd=work,
       check=True,
       capture_output=True,
@@ -147,4 +144,4 @@ model.export(sys.argv[1])
 }
 
 if __name__ == "__main__":
-  app.run(main)
+  program.run(main, modules=[])

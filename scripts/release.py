@@ -14,7 +14,8 @@ from exporters.command_line import progress
 from exporters.command_line import recipe_flags
 from exporters.errors import ExportError
 
-_RELEASE_DIR = flags.DEFINE_string(
+_RELEASE_DIR = flags.DEFINE(
+  program.PathParser(),
   "release_dir",
   None,
   "The directory to add the release to. A version appears complete, or not at "
@@ -31,7 +32,8 @@ _DRAFT = flags.DEFINE_bool(
   "Allow --checks=basic and --checks=none, to try out a recipe. Do not publish "
   "the result.",
 )
-_SIGN_KEY = flags.DEFINE_string(
+_SIGN_KEY = flags.DEFINE(
+  program.PathParser(),
   "sign_key",
   None,
   "A private elliptic-curve key (PEM) to sign the archive and the provenance "

@@ -15,8 +15,11 @@ from absl import flags
 from exporters.command_line import program
 from exporters.errors import ExportError
 
-_MODEL_DIR = flags.DEFINE_string(
-  "model_dir", None, "The directory to write the checkpoint to."
+_MODEL_DIR = flags.DEFINE(
+  program.PathParser(),
+  "model_dir",
+  None,
+  "The directory to write the checkpoint to.",
 )
 _EPOCHS = flags.DEFINE_integer("epochs", 20, "Passes over the 4,000 digits.")
 

@@ -4,21 +4,26 @@ r"""Verifies an archive from someone else before anything in it is loaded.
   python -m scripts.verify 1.tar.gz --provenance=1.provenance.json \
     --public_key=publisher.pub
 
-First it inspects the members, their sizes and the operations of the graph;
-given a provenance, it compares the digests; given a key, it verifies the
-signatures beside the files. Only an archive that passes is loaded, in a fresh
-process that tries what a consumer would. The exit code is 0 if all is well.
+It takes a `.tar.gz` or a `.tar`, packed by `scripts.release` or by the command
+in TF Hub's documentation. First it inspects the members, their sizes and the
+operations of the graph; given a provenance, it compares the digests; given a
+key, it verifies the signatures beside the files. Only an archive that passes is
+loaded, in a fresh process that tries what a consumer would. The exit code is 0
+if all is well.
 """
 
 from absl import flags
 
 from exporters.command_line import program
 
-_PROVENANCE = flags.DEFINE_string(
-  "provenance", None, "The provenance that came with the archive."
+_PROVENANCE = flags.DEFINE(
+  program.PathParser(),
+  "provenance",
+  None,
+  "The provenance that came with the archive.",
 )
-_PUBLIC_KEY = flags.DEFINE_string(
-  "public_key", None, "The publisher's public key (PEM)."
+_PUBLIC_KEY = flags.DEFINE(
+  program.PathParser(), "public_key", None, "The publisher's public key (PEM)."
 )
 _CHECKS = program.define_checks()
 

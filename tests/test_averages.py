@@ -16,6 +16,7 @@ import tensorflow as tf
 import tf_keras
 
 from exporters import checkpoints
+from exporters import keras_model
 from exporters.errors import ExportError
 from tests import checkpoint_files
 from tests import numpy_bert
@@ -162,6 +163,52 @@ class TestTfKeras:
     assert_close(restored(path, None), training.weights)
     with pytest.raises(ExportError, match="has no averaged weights"):
       restored(path, True)
+
+
+class TestKerasModel:
+  """The exporter that publishes whole models."""
+
+  @pytest.mark.parametrize("end", ["h5", "keras", "saved_model"])
+  def test_published(self, tmp_path, end):
+    training = Training(
+      tf_keras.optimizers.Adam(0.1, use_ema=True, ema_momentum=_MOMENTUM)
+    )
+    path = str(tmp_path / f"model.{end}")
+    _FILES[end](training.model, path)
+    for wanted, weights in (
+      (None, training.averages),
+      (True, training.averages),
+      (False, training.weights),
+    ):
+      exporter = keras_model.KerasModelExporter(
+        model_file=path, average_weights=wanted
+      )
+      published = exporter.build().published[""]
+      assert_close([v.numpy() for v in published.variables], weights)
+
+  def test_none_there(self, tmp_path):
+    build().save(tmp_path / "model.h5")
+    exporter = keras_model.KerasModelExporter(
+      model_file=str(tmp_path / "model.h5"), average_weights=True
+    )
+    with pytest.raises(ExportError, match="has no averaged weights"):
+      exporter.build()
+
+  def test_a_function_returns_what_it_wants(self):
+    exporter = keras_model.KerasModelExporter(
+      model_function=build, average_weights=True
+    )
+    with pytest.raises(ExportError, match="finalize_variable_values in it"):
+      exporter.build()
+
+  def test_text_among_the_weights(self, tmp_path):
+    words = tf_keras.Input([1], dtype=tf.string)
+    table = tf_keras.layers.StringLookup(vocabulary=["a", "b"])
+    tf_keras.Model(words, table(words)).save(tmp_path / "model.keras")
+    exporter = keras_model.KerasModelExporter(
+      model_file=str(tmp_path / "model.keras")
+    )
+    assert not exporter.build().published[""].variables
 
 
 class TestUncertain:

@@ -1,5 +1,8 @@
 """`python -m scripts.check`, on models of whatever origin."""
 
+import re
+
+import pytest
 import tensorflow as tf
 import tf_keras
 
@@ -44,6 +47,21 @@ def test_probabilities_in_place_of_logits(tmp_path):
   assert "an output is called dense_1" in shown
 
 
+def test_a_model_that_needs_large_inputs(tmp_path):
+  """Each output is about the middle of 2,001 inputs."""
+  inputs = tf_keras.Input([None, 4])
+  scores = tf_keras.layers.Conv1D(2, 1)(inputs)
+  cropped = tf_keras.layers.Cropping1D(1000)(scores)
+  last = tf_keras.layers.Conv1D(2, 1)(cropped)
+  tf_keras.Model(inputs, last).save(tmp_path / "model")
+  done = command.run(
+    "scripts.check", "--checks=basic", str(tmp_path / "model"), check=False
+  )
+  assert "loads: passed" in done.stdout
+  assert "gradients: passed" in done.stdout
+  assert "failed" not in done.stdout
+
+
 def test_a_call_without_a_batch_dimension_of_its_own(tmp_path):
   module = tf.Module()
   module.__call__ = tf.function(
@@ -63,3 +81,32 @@ def test_no_saved_model(tmp_path):
   done = command.run("scripts.check", str(tmp_path), check=False)
   assert done.returncode == 1
   assert "is not a SavedModel" in done.stderr
+
+
+@pytest.mark.parametrize(
+  ("name", "content", "message"),
+  [
+    ("a.tflite", b"\x1c\0\0\0TFL3" + bytes(20), "but a TFLite model. Export"),
+    ("saved_model.pb", None, "but the graph of a SavedModel. Name the folder"),
+    (
+      "model.h5",
+      b"\x89HDF\r\n\x1a\n" + bytes(99),
+      "scripts.inspect .*says what",
+    ),
+    ("absent", b"", "There is nothing at"),
+    ("variables", b"", "it has no saved_model.pb"),
+  ],
+)
+def test_what_is_no_saved_model_is_called_what_it_is(
+  name, content, message, tmp_path
+):
+  if content is None:
+    tf.saved_model.save(tf.Module(), str(tmp_path))
+  elif content:
+    (tmp_path / name).write_bytes(content)
+  elif name == "variables":
+    (tmp_path / name).mkdir()
+  done = command.run("scripts.check", str(tmp_path / name), check=False)
+  assert done.returncode == 1
+  assert done.stderr.startswith("error: ")
+  assert re.search(message, done.stderr)

@@ -1,6 +1,7 @@
 """Checkpoints: what is opened, what is restored, and what is said if not."""
 
 import json
+import os
 import pathlib
 import shutil
 
@@ -193,6 +194,45 @@ class TestHuggingFace:
     np.testing.assert_array_equal(
       embed(sequence, tf.ones([1, 3], tf.int32)), [[0.0, 1.0, 2.0, 3.0]]
     )
+
+  @pytest.mark.parametrize("name", ["Transformer", "BERT"])
+  def test_the_encoder_in_a_folder_below(self, encoder, folder, tmp_path, name):
+    """As sentence-transformers wrote it, with a config.json of its own."""
+    root = tmp_path / "sentence_encoder"
+    root.mkdir()
+    folder.rename(root / f"0_{name}")
+    (root / "1_Pooling").mkdir()
+    (root / "1_Pooling/config.json").write_text(
+      '{"pooling_mode_mean_tokens": true, "pooling_mode_cls_token": false}'
+    )
+    (root / f"0_{name}/vocab.txt").write_text("[PAD]\n")
+    modules = [
+      {"type": f"sentence_transformers.models.{kind}", "path": path}
+      for kind, path in ((name, f"0_{name}"), ("Pooling", "1_Pooling"))
+    ]
+    (root / "modules.json").write_text(json.dumps(modules))
+    for content in (None, '{"__version__": "0.2.0"}'):
+      if content:
+        (root / "config.json").write_text(content)
+      assert_same_weights(restored(root)[0], encoder)
+    checkpoint = checkpoints.open_checkpoint(str(root))
+    assert checkpoint.sentence_embedding.pooling == "mean"
+    assert "hidden_activation" in checkpoint.declared
+    assert checkpoint.vocab_file == str(root / f"0_{name}/vocab.txt")
+    files = [os.path.relpath(file, root) for file in checkpoint.files]
+    assert files == [
+      f"0_{name}/config.json",
+      f"0_{name}/model.safetensors",
+      f"0_{name}/vocab.txt",
+      "modules.json",
+      "1_Pooling/config.json",
+    ]
+
+  def test_a_folder_below_that_is_not_there(self, tmp_path):
+    modules = [{"type": "x.Transformer", "path": "0_Transformer"}]
+    (tmp_path / "modules.json").write_text(json.dumps(modules))
+    with pytest.raises(ExportError, match="0_Transformer"):
+      restored(tmp_path)
 
 
 class TestRefused:

@@ -26,11 +26,10 @@ def test_help_shows_the_module_and_its_flags_without_tensorflow():
   assert done.stderr == ""
 
 
-# Modules that run as commands, by what they call. Those in `official` call the
-# same, but Model Garden's packages import TensorFlow before them.
+# Modules that run as commands, by what they call.
 _COMMANDS = [
   ".".join(path.relative_to(command.ROOT).with_suffix("").parts)
-  for folder in ("exporters", "scripts")
+  for folder in ("exporters", "official", "scripts")
   for path in sorted((command.ROOT / folder).rglob("*.py"))
   if re.search(
     r'\nif __name__ == "__main__":\n.*?(program|export_command)\.run\(',
@@ -41,8 +40,76 @@ _COMMANDS = [
 
 
 def test_there_are_commands():
-  assert len(_COMMANDS) >= 17
-  assert {"exporters.bert", "scripts.release"} <= {*_COMMANDS}
+  assert len(_COMMANDS) >= 25
+  assert {
+    "exporters.bert",
+    "official.legacy.bert.export_tfhub",
+    "official.vision.serving.export_tfhub",
+    "scripts.check_table",
+    "scripts.release",
+  } <= {*_COMMANDS}
+
+
+def test_a_wrong_flag_is_refused_before_anything_heavy(tmp_path, monkeypatch):
+  (tmp_path / "tensorflow.py").write_text("raise AssertionError(__name__)")
+  monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+  for module in (
+    "exporters.bert",
+    "official.legacy.bert.export_tfhub",
+    "official.vision.serving.export_tfhub",
+  ):
+    done = command.run(module, "--exprt=1", check=False, fresh=True)
+    assert done.stderr.startswith("error: There is no flag 'exprt'."), module
+
+
+def test_a_flag_that_is_a_path_is_declared_as_one():
+  """So that its ~ is expanded."""
+  pattern = (
+    r'DEFINE_(?:multi_)?string\(\s*"(\w*(?:file|path|dir|key|provenance))"'
+  )
+  for folder in ("exporters", "official", "scripts"):
+    for path in (command.ROOT / folder).rglob("*.py"):
+      assert not re.findall(pattern, path.read_text()), path
+
+
+@pytest.mark.parametrize(
+  ("module", "flags"),
+  [
+    ("scripts.verify", ["{file}", "--provenance=~/absent"]),
+    ("scripts.verify", ["{file}", "--public_key=~/absent"]),
+    ("scripts.release", ["--release_dir=~/release", "--sign_key=~/absent"]),
+    ("exporters.low_level", ["--export_path=~/model", "--gin_file=~/absent"]),
+    (
+      "official.nlp.tools.export_tfhub",
+      ["--export_path=~/model", "--vocab_file=~/absent"],
+    ),
+  ],
+)
+def test_the_home_directory_is_expanded(module, flags, tmp_path, monkeypatch):
+  monkeypatch.setenv("HOME", str(tmp_path))
+  for name in ("file", "file.sig"):
+    (tmp_path / name).write_text("")
+  flags = [flag.format(file=tmp_path / "file") for flag in flags]
+  assert f"{tmp_path}/absent" in failure(module, *flags)
+
+
+def test_what_is_written_to_the_home_directory_lies_there(
+  tmp_path, monkeypatch
+):
+  monkeypatch.setenv("HOME", str(tmp_path))
+  gin_file = "--gin_file=configs/low_level/multiply.gin"
+  command.run(
+    "exporters.low_level", gin_file, "--export_path=~/model", "--checks=none"
+  )
+  assert (tmp_path / "model/saved_model.pb").is_file()
+  command.run(
+    "scripts.release",
+    gin_file,
+    "--release_dir=~/release",
+    "--draft",
+    "--checks=none",
+  )
+  assert (tmp_path / "release/example/multiply/1.tar.gz").is_file()
 
 
 @pytest.mark.parametrize("module", _COMMANDS)

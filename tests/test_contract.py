@@ -138,10 +138,18 @@ def test_each_combination_of_arguments_is_traced_once(exported):
   assert traces <= graph.object_graph_def.concrete_functions.keys()
 
 
+def _assert_trainable(found: int, exported) -> None:
+  stated = exported.instance.trainable
+  assert found == stated, (
+    f"Instance.trainable = {stated} in scripts/small_instances, counted by "
+    f"hand, but the model has {found} trainable variables"
+  )
+
+
 def test_has_the_reusable_interface(exported):
   model = hub.load(str(exported.path))
   assert callable(model)
-  assert len(model.trainable_variables) == exported.instance.trainable
+  _assert_trainable(len(model.trainable_variables), exported)
   trained = {v.ref() for v in model.trainable_variables}
   assert trained <= {v.ref() for v in model.variables}
   for loss in model.regularization_losses:
@@ -150,7 +158,7 @@ def test_has_the_reusable_interface(exported):
 
 def test_is_a_keras_layer(exported):
   layer = hub.KerasLayer(str(exported.path), trainable=True)
-  assert len(layer.trainable_weights) == exported.instance.trainable
+  _assert_trainable(len(layer.trainable_weights), exported)
   layer.trainable = False
   assert not layer.trainable_weights
 

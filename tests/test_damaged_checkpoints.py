@@ -250,9 +250,12 @@ class TestWaysOut:
     folder = copied / "hugging_face"
     modules = [{"type": "x.Pooling", "path": path}]
     (folder / "modules.json").write_text(json.dumps(modules))
-    checkpoint = checkpoints.open_checkpoint(str(folder))
     with pytest.raises(ExportError, match="name of a folder"):
-      _ = checkpoint.sentence_embedding
+      _ = checkpoints.open_checkpoint(str(folder)).sentence_embedding
+    modules[0]["type"] = "x.Transformer"
+    (folder / "modules.json").write_text(json.dumps(modules))
+    with pytest.raises(ExportError, match="name of a folder"):
+      checkpoints.open_checkpoint(str(folder))
 
   @pytest.mark.parametrize(
     "content",
@@ -353,9 +356,8 @@ class TestMetadata:
   def test_modules(self, copied, modules):
     folder = copied / "hugging_face"
     (folder / "modules.json").write_text(json.dumps(modules))
-    checkpoint = checkpoints.open_checkpoint(str(folder))
     with pytest.raises(ExportError, match=r"modules\.json"):
-      _ = checkpoint.sentence_embedding
+      _ = checkpoints.open_checkpoint(str(folder)).sentence_embedding
 
   @pytest.mark.parametrize(
     ("key", "value"),

@@ -4,6 +4,7 @@ import dataclasses
 
 import numpy as np
 from official.modeling import tf_utils
+from official.modeling.hyperparams import base_config
 from official.nlp.configs import electra
 from official.nlp.configs import encoders as encoder_configs
 from official.nlp.modeling import models
@@ -11,6 +12,7 @@ import pytest
 import sentencepiece
 import tensorflow as tf
 import tensorflow_hub as hub
+import tf_keras
 
 from exporters import base
 from exporters import bert
@@ -249,11 +251,23 @@ def test_albert_brings_its_sentencepiece_model(tmp_path):
     other.build()
 
 
+@dataclasses.dataclass
+class _WithoutSizes(base_config.Config):
+  num_layers: int = 1
+
+
+base_config.bind(_WithoutSizes)(tf_keras.Sequential)
+
+
 @pytest.mark.parametrize(
   ("config", "reason"),
   [
     (encoder_configs.EncoderConfig(type="xlnet"), "no pooled output"),
-    (encoder_configs.EncoderConfig(type="any"), "no vocab_size"),
+    (encoder_configs.EncoderConfig(type="any"), "needs a configuration there"),
+    (
+      encoder_configs.EncoderConfig(type="any", any=_WithoutSizes()),
+      "no vocab_size",
+    ),
     (small_encoders.config("query_bert", embedding_size=None), "set it"),
     (small_encoders.config("funnel", pool_stride=2), "shorter than the text"),
     (small_encoders.config("bert_v2", output_range=1), "leaves tokens out"),

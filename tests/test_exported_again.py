@@ -5,7 +5,9 @@ import json
 import pathlib
 
 import numpy as np
+from official.nlp.configs import encoders
 import pytest
+import sentencepiece
 import tensorflow as tf
 
 from exporters import bert
@@ -18,7 +20,9 @@ from exporters.life_cycle import exporting
 from exporters.saved_model import description
 from exporters.saved_model import files
 from exporters.saved_model import reusable
-from exporters.text import encoders
+from exporters.text import encoders as text_encoders
+from scripts.small_instances import encoders as small_encoders
+from scripts.small_instances import sentencepiece_model
 from tests import checkpoint_files
 from tests import command
 from tests import numpy_bert
@@ -110,6 +114,67 @@ class TestSameBytes:
     }
     assert found["folder again"] == found["folder"]
     assert found["tf2 again"] == found["tf2"] == found["folder"]
+
+  def test_of_another_encoder_of_bert(self, tmp_path):
+    """`bert_v2` names its variables otherwise than `bert`."""
+    (tmp_path / "tf2").mkdir()
+    model = small_encoders.encoder("bert_v2")
+    tf.train.Checkpoint(encoder=model).write(str(tmp_path / "tf2/ckpt"))
+    small_bert.write_vocabulary(tmp_path / "tf2/vocab.txt")
+    as_v2 = (
+      "encoders.EncoderConfig.type = 'bert_v2'",
+      "encoders.EncoderConfig.bert_v2 = @encoders.BertEncoderConfig()",
+      "encoders.BertEncoderConfig.num_layers = 1",
+    )
+    first = exported(
+      tmp_path / "tf2/ckpt",
+      tmp_path / "first",
+      f"VOCAB_FILE = '{tmp_path}/tf2/vocab.txt'",
+      *as_v2,
+    )
+    assert exported(tmp_path / "first", tmp_path / "again", *as_v2) == first
+
+  @pytest.mark.parametrize("name", small_encoders.TYPES)
+  def test_values_of_an_encoder_of_each_type(self, name, tmp_path):
+    model = small_encoders.encoder(name)
+    tf.train.Checkpoint(encoder=model).write(str(tmp_path / "ckpt"))
+    vocab_file = small_bert.write_vocabulary(tmp_path / "vocab.txt")
+    for checkpoint, again in (("ckpt", "first"), ("first", "again")):
+      exporter = bert.BertExporter(
+        checkpoint=str(tmp_path / checkpoint),
+        encoder=small_encoders.config(name),
+        vocab_file=str(vocab_file),
+        do_lower_case=True,
+      )
+      build = exporter.build()
+      checkpoints.restore(exporter.opened, build.restores[0])
+      published = build.published[""]
+      for got, want in zip(published.variables, model.variables, strict=True):
+        np.testing.assert_array_equal(got, want)
+      reusable.write(published, str(tmp_path / again))
+
+  def test_of_sentencepiece(self, tmp_path):
+    path = sentencepiece_model.write(tmp_path / "sp.model")
+    size = sentencepiece.SentencePieceProcessor(str(path)).GetPieceSize()
+    config = small_encoders.config("albert", vocab_size=size)
+    model = encoders.build_encoder(config)
+    small_bert.randomize(model, seed=1)
+    tf.train.Checkpoint(encoder=model).write(str(tmp_path / "ckpt"))
+    for checkpoint, name, sp_model_file in (
+      ("ckpt", "first", str(path)),
+      ("first", "again", None),
+    ):
+      exporter = bert.BertExporter(
+        checkpoint=str(tmp_path / checkpoint),
+        encoder=config,
+        sp_model_file=sp_model_file,
+        do_lower_case=True,
+      )
+      build = exporter.build()
+      checkpoints.restore(exporter.opened, build.restores[0])
+      reusable.write(build.published[""], str(tmp_path / name))
+      asset = tmp_path / name / "assets/sp.model"
+      assert asset.read_bytes() == path.read_bytes()
 
 
 def published(path, **fields):
@@ -306,7 +371,7 @@ def test_real_weights(minilm, tmp_path):
   assert contents[1] == contents[0]
 
 
-_published_outputs = encoders.Encoder.published_outputs
+_published_outputs = text_encoders.Encoder.published_outputs
 
 
 def _backwards(self, outputs):
@@ -322,7 +387,7 @@ def _backwards(self, outputs):
       "__call__",
       lambda self, tokens, mask: tf.reduce_mean(tokens, axis=1),
     ),
-    (encoders.Encoder, "published_outputs", _backwards),
+    (text_encoders.Encoder, "published_outputs", _backwards),
   ],
   ids=["a mean that counts padding", "the layers from last to first"],
 )

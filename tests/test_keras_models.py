@@ -160,6 +160,32 @@ def test_a_sample_that_is_too_small(tmp_path):
   export(model, tmp_path, sample_sizes=(256, 320))
 
 
+def test_a_sample_of_which_nothing_is_left(tmp_path):
+  """As of models that crop the context of what they are about."""
+  inputs = tf_keras.Input([None, 4])
+  model = tf_keras.Model(inputs, layers.Cropping1D(50)(inputs))
+  with pytest.raises(ExportError, match=r"is empty \(\(1, 0, 4\)\).*sample_si"):
+    export(model, tmp_path)
+
+
+@pytest.mark.parametrize("layer", [layers.LSTM, layers.GRU])
+def test_a_recurrent_layer_with_dropout(layer, tmp_path):
+  """In a file of which the layer was called in more than one graph."""
+  words = tf_keras.Input([6])
+  vectors = layers.Embedding(10, 4)(words)
+  states = layer(3, dropout=0.2, recurrent_dropout=0.2)(vectors)
+  model = tf_keras.Model(words, layers.Dense(2)(states))
+  inputs = np.arange(6, dtype=np.float32)[np.newaxis]
+  for _ in range(2):
+    tf.function(lambda: model(inputs, training=True)).get_concrete_function()
+  path = str(tmp_path / "exported")
+  exporter = keras_model.KerasModelExporter(model_function=lambda: model)
+  exporting.export(exporter, export_path=path, level=checks.BASIC)
+  loaded = tf.saved_model.load(path)
+  np.testing.assert_allclose(loaded(inputs), model(inputs), rtol=1e-5)
+  assert np.any(loaded(inputs, training=True) != loaded(inputs))
+
+
 def _lookup() -> tf_keras.Model:
   colours = tf_keras.Input([1], dtype=tf.string)
   numbers = layers.StringLookup(vocabulary=["red", "green"])(colours)

@@ -152,9 +152,13 @@ _MISTAKES = {
     _low(gin_file="configs/low_level"),
     "The gin file 'configs/low_level' is a folder. Name a file in it.",
   ),
-  "a home that no shell expands": (
-    _low(gin_file="~/leaf.gin"),
+  "a variable that no shell expands": (
+    _low(gin_file="$HOME/leaf.gin"),
     "Only a shell expands '~' and '$': write '",
+  ),
+  "a gin file that is not in the home": (
+    _low(gin_file="~/no_such_leaf.gin"),
+    f"The gin file '{os.path.expanduser('~')}/no_such_leaf.gin' does not exist",
   ),
   "a gin file in Latin-1": (
     _low(gin_file="{folder}/latin.gin"),
@@ -226,6 +230,29 @@ _MISTAKES = {
     _low(f"recipe.Recipe.exporter = @{_EXPORTER}"),
     "Recipe.exporter = @LowLevelExporter must be Exporter. Write "
     "@LowLevelExporter() in the gin file, with parentheses.",
+  ),
+  "a configuration without brackets": (
+    _bert("encoders.EncoderConfig.any = @encoders.BertEncoderConfig"),
+    "Write it with round brackets: "
+    "encoders.EncoderConfig.any = @encoders.BertEncoderConfig().",
+  ),
+  "any configuration, and none": (
+    _bert("encoders.EncoderConfig.type = 'any'"),
+    "EncoderConfig.any = nothing, but type = 'any' needs a configuration",
+  ),
+  "any configuration, by its name": (
+    _bert(
+      "encoders.EncoderConfig.type = 'any'",
+      "encoders.EncoderConfig.any = 'roformer'",
+    ),
+    "EncoderConfig.any = 'roformer', but type = 'any' needs a configuration",
+  ),
+  "any configuration, which nothing builds": (
+    _bert(
+      "encoders.EncoderConfig.type = 'any'",
+      "encoders.EncoderConfig.any = @encoders.BertEncoderConfig()",
+    ),
+    "EncoderConfig.any = @BertEncoderConfig(), but nothing builds an encoder",
   ),
   "a pattern that is none": (
     _low(f"{_EXPORTER}.trainable = '('"),

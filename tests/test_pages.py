@@ -4,6 +4,7 @@ import dataclasses
 import json
 import re
 
+import gin
 from hypothesis import given
 from hypothesis import settings
 from hypothesis import strategies as st
@@ -11,6 +12,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from exporters import checks
+from exporters import recipe as recipe_lib
 from exporters.errors import ExportError
 from exporters.life_cycle import exporting
 from exporters.release import kaggle
@@ -22,6 +25,7 @@ from exporters.release import tfhub
 from exporters.release import validation
 from exporters.saved_model import description
 from exporters.saved_model import object_graph
+from tests import releases
 
 _PAGE = page_lib.Page(
   publisher="example",
@@ -218,6 +222,46 @@ def test_what_stands_in_the_artifact_stands_on_the_page():
   assert "`[batch, 2]`, float32" in text
   # As Markdown, which may hold HTML.
   assert "## Limitations\n\n* Rare words become &lt;unk>.\n" in text
+
+
+_BY_ARTIFACT = {"classification": "Classes.", "feature_vector": "Features."}
+
+
+@pytest.mark.parametrize(
+  ("names", "message"),
+  [
+    ([""], "the recipe writes one artifact only"),
+    (
+      ["clasification", "feature_vector"],
+      "'classification: ...', but .* Did you mean 'clasification'",
+    ),
+    (["classification", "features"], "'feature_vector: ...', but the recipe"),
+    (["classification", "feature_vector", "mask"], "line 2 must be"),
+  ],
+)
+def test_a_page_of_other_artifacts_is_refused(names, message):
+  page = dataclasses.replace(_PAGE, description=_BY_ARTIFACT)
+  with pytest.raises(ExportError, match=message):
+    validation.refuse_other_artifacts(page, names)
+  validation.refuse_other_artifacts(page, list(_BY_ARTIFACT))
+  validation.refuse_other_artifacts(_PAGE, names)
+
+
+def test_a_page_of_other_artifacts_is_refused_before_they_are_saved(tmp_path):
+  described = f"page.Page.description = {_BY_ARTIFACT}"
+  recipe = recipe_lib.load([releases.MULTIPLY], [described])
+  gin.clear_config()
+  stages = exporting.Stages()
+  with pytest.raises(ExportError, match="one artifact only"):
+    publish.release(
+      recipe,
+      release_dir=str(tmp_path / "release"),
+      level=checks.NONE,
+      stages=stages,
+      prove=lambda one: None,
+    )
+  assert list(stages.seconds) == ["build"]
+  assert not list(tmp_path.iterdir())
 
 
 def test_the_changelog_speaks_of_the_version():

@@ -228,6 +228,28 @@ class TestTaken:
       "mask_id": 4,
     }
 
+  def test_the_folder_that_modules_json_names(self, tmp_path, folder):
+    folder.rename(tmp_path / "0_Transformer")
+    write(
+      tmp_path / "0_Transformer",
+      "tokenizer_config.json",
+      {"do_lower_case": True},
+    )
+    kind = "sentence_transformers.models.Transformer"
+    write(tmp_path, "modules.json", [{"type": kind, "path": "0_Transformer"}])
+    source = wordpiece_source.read(
+      vocab_file=None, checkpoint=str(tmp_path), stated={"do_lower_case": True}
+    )
+    assert source.vocabulary.tokens == _TOKENS
+    with pytest.raises(
+      ExportError, match="0_Transformer/tokenizer_config.json"
+    ):
+      wordpiece_source.read(
+        vocab_file=None,
+        checkpoint=str(tmp_path),
+        stated={"do_lower_case": False},
+      )
+
   def test_tokens_that_were_added_to_the_vocabulary(self, folder):
     write(
       folder, "special_tokens_map.json", {"additional_special_tokens": ["<x>"]}

@@ -9,6 +9,7 @@ import json
 import pathlib
 import re
 import shutil
+import subprocess
 import tarfile
 import tempfile
 import zlib
@@ -118,6 +119,13 @@ _HOSTILE_MEMBERS = {
   "a hidden file": _info(".bashrc"),
   "a program": _info("install.sh"),
   "a file without its folder": _info("assets.extra/a"),
+  "a path upwards from the root": _info("./../verify_was_here"),
+  "a path upwards and back": _info("assets/../install"),
+  "an absolute path with two slashes": _info("//tmp/verify_was_here"),
+  "a symlink at the root": _info(".", type=tarfile.SYMTYPE, linkname="/tmp"),
+  "a file at the root": _info("."),
+  "a program at the root": _info("./install.sh"),
+  "a file that ends like a folder": _info("fingerprint.pb/."),
 }
 
 
@@ -127,7 +135,8 @@ def test_a_hostile_member_is_refused_by_name(attack, signed, tmp_path):
   members = _members(signed / "1.tar.gz") | {"assets": None}
   path = _pack(tmp_path / "1.tar.gz", members, (info, b""))
   before = sorted(tmp_path.rglob("*"))
-  with pytest.raises(ExportError, match=re.escape(info.name)):
+  name = info.name.removeprefix("./")
+  with pytest.raises(ExportError, match=re.escape(name)):
     verify.verify(str(path))
   assert sorted(tmp_path.rglob("*")) == before
   assert not pathlib.Path("/tmp/verify_was_here").exists()
@@ -139,6 +148,107 @@ def test_a_member_twice_is_refused(signed, tmp_path):
   path = _pack(tmp_path / "1.tar.gz", members, again)
   with pytest.raises(ExportError, match=r"'saved_model\.pb' twice"):
     verify.verify(str(path))
+
+
+@pytest.mark.parametrize(
+  ("name", "twice"),
+  [
+    ("./saved_model.pb", r"saved_model\.pb"),
+    (".//saved_model.pb", r"saved_model\.pb"),
+    ("./assets/./.", "assets"),
+  ],
+)
+def test_a_member_twice_in_other_words_is_refused(
+  name, twice, signed, tmp_path
+):
+  members = _members(signed / "1.tar.gz") | {"assets": None}
+  again = _info(name)
+  if twice == "assets":
+    again.type = tarfile.DIRTYPE
+  path = _pack(tmp_path / "1.tar.gz", members, (again, b""))
+  with pytest.raises(ExportError, match=f"'{twice}' twice"):
+    verify.verify(str(path))
+
+
+# Of a name below the root: the same file, written in another way.
+_SPELLINGS = {
+  "a leading dot": "./{}".format,
+  "a dot and two slashes": ".//{}".format,
+  "dots and slashes inside": lambda name: name.replace("/", "/.//./"),
+  "two dots": "././{}".format,
+}
+
+
+@pytest.mark.parametrize("kind", ["tar.gz", "tar"])
+@pytest.mark.parametrize("spelling", _SPELLINGS)
+def test_a_member_in_other_words_is_the_same(spelling, kind, signed, tmp_path):
+  members = _members(signed / "1.tar.gz")
+  spelt = {_SPELLINGS[spelling](name): c for name, c in members.items()}
+  if spelling.startswith("a leading"):
+    spelt = {"./": None} | spelt
+  path = _pack(tmp_path / "1.tar.gz", spelt)
+  if kind == "tar":
+    content = gzip.decompress(path.read_bytes())
+    path = tmp_path / "1.tar"
+    path.write_bytes(content)
+  assert verify.verify(str(path), level=checks.NONE).files == {
+    name: hashlib.sha256(content).hexdigest()
+    for name, content in members.items()
+    if content is not None
+  }
+
+
+@pytest.mark.parametrize("make", [_info, lambda name: _info(f"./{name}")])
+def test_a_graph_is_inspected_however_its_name_is_written(
+  make, signed, tmp_path
+):
+  members = _members(signed / "1.tar.gz")
+  del members["saved_model.pb"]
+  graph_member = (make("saved_model.pb"), b"\xff" * 100)
+  path = _pack(tmp_path / "1.tar.gz", members, graph_member)
+  with pytest.raises(ExportError, match=r"saved_model\.pb"):
+    verify.verify(str(path), level=checks.NONE)
+
+
+@pytest.mark.parametrize("options", [["-cz"], ["-c"], ["-c", "--format=pax"]])
+def test_an_archive_of_the_command_in_hubs_documentation_is_verified(
+  options, signed, tmp_path
+):
+  """https://www.tensorflow.org/hub/hosting, and the same without gzip."""
+  folder = tmp_path / "model"
+  folder.mkdir()
+  with tarfile.open(signed / "1.tar.gz") as tar:
+    tar.extractall(folder, filter="data")
+  path = tmp_path / "model.tar"
+  subprocess.run(
+    ["tar", *options, "-f", path, "--owner=0", "--group=0", "-C", folder, "."],
+    check=True,
+  )
+  verified = verify.verify(str(path), level=checks.BASIC)
+  assert verified.files == {
+    file.relative_to(folder).as_posix(): hashlib.sha256(
+      file.read_bytes()
+    ).hexdigest()
+    for file in folder.rglob("*")
+    if file.is_file()
+  }
+  assert all(result.status != checks.FAILED for result in verified.results)
+
+
+def test_something_behind_a_tar_is_refused(signed, tmp_path):
+  path = tmp_path / "1.tar"
+  path.write_bytes(
+    gzip.decompress((signed / "1.tar.gz").read_bytes()) + b"more"
+  )
+  with pytest.raises(ExportError, match="follows the end of the archive"):
+    verify.verify(str(path), level=checks.NONE)
+
+
+def test_a_file_that_is_no_archive_is_refused(tmp_path):
+  path = tmp_path / "1.tar"
+  path.write_bytes(b"a page that says 404" * 100)
+  with pytest.raises(ExportError, match=r"neither a tar\.gz nor a tar"):
+    verify.verify(str(path), level=checks.NONE)
 
 
 def test_an_archive_without_a_model_is_refused(tmp_path):

@@ -25,6 +25,7 @@ from exporters.checkpoints.hugging_face_config import TOKENIZER_CONFIG
 from exporters.checkpoints.hugging_face_config import HuggingFaceConfig
 from exporters.checkpoints.hugging_face_config import is_plain_name
 from exporters.checkpoints.hugging_face_config import read_json
+from exporters.checkpoints.hugging_face_config import transformer_folder
 from exporters.checkpoints.named import Mapped
 from exporters.checkpoints.sentence_embedding import SentenceEmbedding
 from exporters.errors import ExportError
@@ -73,14 +74,15 @@ class HuggingFace(Mapped):
     """
     super().__init__(path)
     self._wanted = WEIGHTS if weights is None else (weights,)
+    self._folder = path if weights else transformer_folder(path)
     if not self._exists(CONFIG) and not self._exists(OLD_CONFIG):
       raise ExportError(
-        f"The weights in '{path}' lie there without their {CONFIG}. Names and "
-        "shapes of tensors don't tell the activation or the number of heads, "
-        f"so get the {CONFIG} from where the weights come from "
+        f"The weights in '{self._folder}' lie there without their {CONFIG}. "
+        "Names and shapes of tensors don't tell the activation or the number "
+        f"of heads, so get the {CONFIG} from where the weights come from "
         "(`save_pretrained` writes both)."
       )
-    self._config = HuggingFaceConfig(path)
+    self._config = HuggingFaceConfig(self._folder, root=path)
     self.weight_map = weight_maps.HUGGING_FACE[self._config.model_type]
     self._tensors = self._open()
 
@@ -97,23 +99,20 @@ class HuggingFace(Mapped):
       *self._weights,
       _VOCABULARY,
       TOKENIZER_CONFIG,
-      MODULES,
     )
     poolings = [
       os.path.join(name, CONFIG)
       for name in sorted(tf.io.gfile.listdir(self.path))
       if name.rstrip("/").endswith("_Pooling")
     ]
-    return [
-      os.path.join(self.path, name)
-      for name in (*names, *poolings)
-      if self._exists(name)
-    ]
+    paths = [os.path.join(self._folder, name) for name in names]
+    paths += [os.path.join(self.path, n) for n in (MODULES, *poolings)]
+    return [path for path in paths if tf.io.gfile.exists(path)]
 
   @property
   @override
   def vocab_file(self) -> str | None:
-    path = os.path.join(self.path, _VOCABULARY)
+    path = os.path.join(self._folder, _VOCABULARY)
     return path if tf.io.gfile.exists(path) else None
 
   @property
@@ -131,7 +130,7 @@ class HuggingFace(Mapped):
     found = [n for n in self._wanted if self._exists(n)]
     if not found:
       raise ExportError(
-        f"'{self.path}' has a {self._config.name}, but no "
+        f"'{self._folder}' has a {self._config.name}, but no "
         f"{' or '.join(self._wanted)}. "
         "Save the model with `save_pretrained(folder)`."
       )
@@ -141,7 +140,7 @@ class HuggingFace(Mapped):
     tensors: dict[str, Tensor] = {}
     for file in self._weights:
       if not file.endswith(".json"):
-        _add(tensors, self._read(file), self.path)
+        _add(tensors, self._read(file), self._folder)
     scope = self._scope(tensors)
     self._refuse_untyped(scope)
     plain: dict[str, Tensor] = {}
@@ -149,11 +148,11 @@ class HuggingFace(Mapped):
       # Of the output bias under both names, one is enough.
       if name.replace(_DECODER_BIAS, _BIAS) in tensors.keys() - {name}:
         continue
-      _add(plain, {self._plain(name, scope): tensor}, self.path)
+      _add(plain, {self._plain(name, scope): tensor}, self._folder)
     return plain
 
   def _read(self, file: str) -> dict[str, Tensor]:
-    path = os.path.join(self.path, file)
+    path = os.path.join(self._folder, file)
     if tf.io.gfile.isdir(path):
       raise ExportError(f"'{path}' is a folder, not a file of weights.")
     (read,) = (read for end, read in _READERS.items() if file.endswith(end))
@@ -167,8 +166,8 @@ class HuggingFace(Mapped):
 
   def _shards(self, index: str) -> list[str]:
     """Returns the names of the files that an index lists."""
-    path = os.path.join(self.path, index)
-    places = read_json(self.path, index).get("weight_map")
+    path = os.path.join(self._folder, index)
+    places = read_json(self._folder, index).get("weight_map")
     names = list(places.values()) if isinstance(places, dict) else []
     suffixes = (".safetensors", ".bin")
     if not names or not all(
@@ -181,13 +180,13 @@ class HuggingFace(Mapped):
     for name in set(names):
       if not self._exists(name):
         raise ExportError(
-          f"'{self.path}' lacks '{name}', which '{path}' lists. Copy all files "
-          "of the folder."
+          f"'{self._folder}' lacks '{name}', which '{path}' lists. Copy all "
+          "files of the folder."
         )
     return sorted(set(names))
 
   def _exists(self, name: str) -> bool:
-    return tf.io.gfile.exists(os.path.join(self.path, name))
+    return tf.io.gfile.exists(os.path.join(self._folder, name))
 
   def _refuse_untyped(self, scope: str) -> None:
     """Refuses names that may be of an architecture that no file names.
@@ -198,7 +197,7 @@ class HuggingFace(Mapped):
     wrapper = scope.removesuffix(self.weight_map.prefix)
     if wrapper == scope and not self._config.is_typed:
       raise ExportError(
-        f"'{os.path.join(self.path, self._config.name)}' has no model_type, "
+        f"'{os.path.join(self._folder, self._config.name)}' has no model_type, "
         f"and the names of the tensors begin with '{scope}', so this may be "
         f"another architecture than {self._config.model_type}. If it is that, "
         f'add "model_type": "{self._config.model_type}" to the file.'
@@ -230,6 +229,8 @@ def is_folder(path: str) -> bool:
   if not tf.io.gfile.isdir(path):
     return False
   names = tf.io.gfile.listdir(path)
+  if MODULES in names and not {CONFIG, *WEIGHTS} & set(names):
+    return transformer_folder(path) != path
   found = [CONFIG in names, any(name in WEIGHTS for name in names)]
   of_tensorflow = any(name.endswith(".index") for name in names)
   return all(found) if of_tensorflow else any(found)

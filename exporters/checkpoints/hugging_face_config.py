@@ -3,7 +3,7 @@
 `config.json` has the architecture, its sizes and its rates;
 `tokenizer_config.json` may say whether text was lower-cased. In a folder of
 sentence-transformers, `modules.json` and the `config.json` of a pooling module
-say how a sentence's vector is made.
+say how a sentence's vector is made, and which folder has the encoder.
 """
 
 from collections.abc import Sequence
@@ -55,6 +55,9 @@ _ACTIVATIONS = {
 }
 
 
+# What sentence-transformers calls the module of an encoder; before 2020, by its
+# architecture.
+_TRANSFORMERS = ("Transformer", "BERT", "DistilBERT", "ALBERT")
 # The architecture in the name of a class, such as "TFBertForMaskedLM".
 _CLASS = re.compile(r"(?:TF|Flax)?([A-Za-z]+?)(?:For\w+|LMHeadModel|Model)")
 
@@ -67,17 +70,19 @@ class HuggingFaceConfig:
     model_type: What `transformers` calls the architecture, such as "bert".
   """
 
-  def __init__(self, folder: str):
+  def __init__(self, folder: str, *, root: str | None = None):
     """Reads `config.json`, or the `bert_config.json` of older folders.
 
     Args:
       folder: The folder, local or remote.
+      root: The folder with `modules.json`. None: the same.
 
     Raises:
       ExportError: `config.json` is missing or damaged, or describes a model
         that can't be read or can't be built.
     """
     self._folder = folder
+    self._root = folder if root is None else root
     exists = tf.io.gfile.exists(os.path.join(folder, CONFIG))
     self.name = CONFIG if exists else OLD_CONFIG
     self._config = read_json(folder, self.name)
@@ -127,42 +132,26 @@ class HuggingFaceConfig:
     Raises:
       ExportError: The file is damaged, or lists a module that is not supported.
     """
-    modules = read_json(self._folder, MODULES, default=[])
+    modules = read_json(self._root, MODULES, default=[])
     if not modules:
       return None
     pooling, normalize = None, False
     for module in modules:
-      kind, folder = self._module(module)
+      kind, folder = _module(self._root, module)
       if kind == "Pooling":
-        config = read_json(self._folder, os.path.join(folder, CONFIG))
+        config = read_json(self._root, os.path.join(folder, CONFIG))
         modes = [k for k, v in config.items() if "pooling_mode" in k and v]
         pooling = modes[0] if len(modes) == 1 else str(modes)
       elif kind == "Normalize":
         normalize = True
-      elif kind != "Transformer":
+      elif kind not in _TRANSFORMERS:
         raise ExportError(
-          f"'{os.path.join(self._folder, MODULES)}' lists a {kind[:99]} "
+          f"'{os.path.join(self._root, MODULES)}' lists a {kind[:99]} "
           "module; supported are Transformer, Pooling and Normalize."
         )
     return SentenceEmbedding.from_pooling_mode(
-      pooling, normalize=normalize, path=self._folder
+      pooling, normalize=normalize, path=self._root
     )
-
-  def _module(self, module: Any) -> tuple[str, str]:
-    """Returns the kind and the folder of an entry of `modules.json`."""
-    fields: dict[str, Any] = module if isinstance(module, dict) else {}
-    kind = str(fields.get("type"))
-    folder: Any = fields.get("path")
-    # A module without files may have no path; the folder itself is "".
-    if folder is None and not kind.endswith("Pooling"):
-      folder = ""
-    if folder != "" and not is_plain_name(folder):
-      raise ExportError(
-        f"'{os.path.join(self._folder, MODULES)}' lists "
-        f"{reprlib.repr(module)}; each module must have a type and, as its "
-        "path, the name of a folder beside the file. Download it again."
-      )
-    return kind.rpartition(".")[2], folder
 
   def _model_type(self) -> str:
     """Returns the architecture, which files of before 2020 do not name."""
@@ -220,6 +209,39 @@ class HuggingFaceConfig:
   def _activation(self) -> str:
     default = _DEFAULT_ACTIVATIONS.get(self.model_type, "gelu")
     return self._config.get(self._activation_key, default)
+
+
+def transformer_folder(root: str) -> str:
+  """Returns the folder with the encoder, which `modules.json` may name.
+
+  Args:
+    root: The folder that the user named; it is that folder without such a file.
+
+  Raises:
+    ExportError: `modules.json` is damaged.
+  """
+  for module in read_json(root, MODULES, default=[]):
+    kind, folder = _module(root, module)
+    if kind in _TRANSFORMERS and folder:
+      return os.path.join(root, folder)
+  return root
+
+
+def _module(root: str, module: Any) -> tuple[str, str]:
+  """Returns the kind and the folder of an entry of `modules.json`."""
+  fields: dict[str, Any] = module if isinstance(module, dict) else {}
+  kind = str(fields.get("type"))
+  folder: Any = fields.get("path")
+  # A module without files may have no path; the folder itself is "".
+  if folder is None and not kind.endswith("Pooling"):
+    folder = ""
+  if folder != "" and not is_plain_name(folder):
+    raise ExportError(
+      f"'{os.path.join(root, MODULES)}' lists "
+      f"{reprlib.repr(module)}; each module must have a type and, as its "
+      "path, the name of a folder beside the file. Download it again."
+    )
+  return kind.rpartition(".")[2], folder
 
 
 def read_json(folder: str, name: str, default: Any = None) -> Any:

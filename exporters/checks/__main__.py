@@ -15,6 +15,7 @@ here needs neither. So this package is loaded under another name.
 from collections.abc import Callable
 from concurrent import futures
 import dataclasses
+import faulthandler
 import gc
 import importlib.util
 import json
@@ -58,6 +59,8 @@ def _load_checks():
 
 def main() -> None:
   """Does the jobs on standard input until it is closed."""
+  # TensorFlow itself may crash on a model; then this says where.
+  faulthandler.enable(all_threads=False)
   # What a job leaves behind goes with its process, and searching TensorFlow's
   # objects for cycles takes an eighth of the time.
   gc.disable()

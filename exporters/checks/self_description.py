@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+import functools
 import inspect
 from typing import Any
 
@@ -13,6 +14,9 @@ from .nests import encode
 
 # Sizes for dimensions that a trace leaves open, by rank. Rank 4 is images.
 _OPEN = {1: (3,), 2: (3, 16), 3: (3, 16, 16), 4: (3, 64, 64, 3)}
+# By what to multiply these where that is too small, and the most elements.
+_FACTORS = (1, 4, 16, 64, 256, 1024)
+_MOST = 1 << 24
 
 
 def stated(model: Any, arrays: list[Any]) -> dict[str, dict[str, Any]]:
@@ -56,11 +60,11 @@ def _stated(loaded: Any, arrays: list[Any]) -> dict[str, Any]:
   names = inspect.getfullargspec(loaded.__call__).args if known else []
   cases = []
   if known and known[0][1] is not None:
-    inputs = tf.nest.map_structure(_sample, known[0][1])
+    inputs, outputs = _call(loaded, known[0][1])
     cases = [
       {
         "arguments": [encode(inputs, arrays)],
-        "outputs": encode(loaded(inputs), arrays),
+        "outputs": encode(outputs, arrays),
       }
     ]
   return {
@@ -77,8 +81,43 @@ def _stated(loaded: Any, arrays: list[Any]) -> dict[str, Any]:
   }
 
 
-def _sample(spec: Any) -> Any:
-  """Returns a small value for a spec, valid for images and token ids."""
+def _call(loaded: Any, specs: Any) -> tuple[Any, Any]:
+  """Returns sample inputs and what a loaded function returns for them.
+
+  Nothing says how large an input must be. A model may need far more than it
+  returns anything for: 10,000 bases around one, say. So sizes grow until there
+  is an output.
+
+  Raises:
+    Exception: What the function raises for the smallest inputs.
+  """
+  first: Exception | None = None
+  for factor in _FACTORS:
+    sample = functools.partial(_sample, factor=factor)
+    inputs = tf.nest.map_structure(sample, specs)
+    flat = tf.nest.flatten(inputs, expand_composites=True)
+    if factor > 1 and sum(map(int, map(tf.size, flat))) > _MOST:
+      break
+    try:
+      outputs = loaded(inputs)
+    except (tf.errors.InvalidArgumentError, ValueError) as e:
+      first = first or e
+      continue
+    if any(map(tf.size, tf.nest.flatten(outputs, expand_composites=True))):
+      return inputs, outputs
+  if first:
+    raise first
+  return inputs, outputs
+
+
+def _sample(spec: Any, factor: int) -> Any:
+  """Returns a small value for a spec, valid for images and token ids.
+
+  Args:
+    spec: Of a tensor.
+    factor: By what to multiply the sizes that it leaves open, but for those of
+      the batch and of the channels of images.
+  """
   if isinstance(spec, tf.RaggedTensorSpec):
     value = tf.ragged.constant([[1, 2, 3], [4]], spec.dtype)
     for _ in range(spec.ragged_rank - 1):
@@ -90,7 +129,8 @@ def _sample(spec: Any) -> Any:
   if spec.shape.rank is None:
     shape = (3,)
   else:
-    open_ = _OPEN.get(spec.shape.rank, (3,) * spec.shape.rank)
+    first, *rest = _OPEN.get(spec.shape.rank, (3,) * spec.shape.rank)
+    open_ = [first, *(n if n == 3 else n * factor for n in rest)]
     shape = [
       o if d is None else d for d, o in zip(spec.shape, open_, strict=True)
     ]

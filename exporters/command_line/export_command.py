@@ -4,7 +4,6 @@ An exporter module calls `run` before it imports anything heavy; see
 `exporters.command_line.program`.
 """
 
-import os
 import sys
 
 from absl import flags
@@ -14,7 +13,8 @@ from exporters.command_line import progress
 from exporters.command_line import recipe_flags
 from exporters.errors import ExportError
 
-_EXPORT_PATH = flags.DEFINE_string(
+_EXPORT_PATH = flags.DEFINE(
+  program.PathParser(),
   "export_path",
   None,
   "The directory to write. It appears complete and checked, or not at all.",
@@ -50,8 +50,7 @@ def _run(announce):
   _refuse_other_module(type(exporter).__module__)
   return exporting.export(
     exporter,
-    # A shell leaves the ~ of `--flag=~/folder` as it is.
-    export_path=os.path.expanduser(_EXPORT_PATH.value),
+    export_path=_EXPORT_PATH.value,
     overwrite=_OVERWRITE.value,
     level=recipe_flags.CHECKS.value,
     stages=exporting.Stages(announce),

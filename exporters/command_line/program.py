@@ -21,6 +21,7 @@ import warnings
 from absl import app
 from absl import flags
 from absl import logging
+from typing_extensions import override
 
 from exporters.errors import ExportError
 from exporters.errors import did_you_mean
@@ -48,6 +49,21 @@ flags.DEFINE_flag(_VersionFlag())
 _TRACEBACK = flags.DEFINE_bool(
   "traceback", False, "Show the Python traceback of an error."
 )
+
+
+class PathParser(flags.ArgumentParser):
+  """The parser of every flag that is a path, for `flags.DEFINE`.
+
+  A shell leaves the ~ of `--flag=~/folder` as it is.
+  """
+
+  @override
+  def parse(self, argument: str) -> str:
+    return os.path.expanduser(argument)
+
+  @override
+  def flag_type(self) -> str:
+    return "path"
 
 
 def define_checks() -> flags.FlagHolder:

@@ -4,7 +4,9 @@ from absl import flags
 
 from exporters.command_line import program
 
-_GIN_FILE = flags.DEFINE_multi_string(
+_GIN_FILE = flags.DEFINE_multi(
+  program.PathParser(),
+  flags.ArgumentSerializer(),
   "gin_file",
   None,
   "What to export: a gin file below configs/, or your own.",

@@ -125,6 +125,16 @@ def _unset_macro(name: str) -> str:
   )
 
 
+def _unknown_type(name: str) -> str:
+  called = re.findall(r"^[\w.]+ = @[\w./]+$", gin.config_str(), re.M)
+  if not called or name not in ("function", "gin.config.type", "type"):
+    return f"A configuration of Model Garden takes no value of type {name}."
+  return (
+    "A configuration of Model Garden takes no class or function. Write it with "
+    f"round brackets: {' or '.join(f'{line}()' for line in called)}."
+  )
+
+
 def _unparsable() -> str:
   return "Cannot parse a value. Write strings in quotes: NAME = '/a/path'."
 
@@ -144,6 +154,7 @@ _REWORDINGS = (
   ),
   (r"<module '([\w.]+)'.*?> has no attribute (\w+)", _unknown_attribute),
   (r"No configurable matching '(.+?)'", _unknown_configurable),
+  (r"^Unknown type: <class '([\w.]+)'>", _unknown_type),
   (r"No module named '(.+?)'", _unknown_module),
   (r"Could not find <class 'exporters.recipe.Recipe'>", _no_recipe),
   (r"macro\(\) missing.*in scope '(\w+)'", _unset_macro),

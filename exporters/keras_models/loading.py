@@ -10,6 +10,7 @@ import tensorflow as tf
 import tf_keras
 from tf_keras.src.saving import serialization_lib
 
+from exporters import checkpoints
 from exporters.checkpoints import file_kinds
 from exporters.errors import ExportError
 from exporters.errors import first_line
@@ -62,6 +63,35 @@ def load(path: str, *, safe_mode: bool) -> tf_keras.Model:
       "and custom classes must be registered: import their module in the gin "
       "file."
     ) from e
+
+
+def take_averages(
+  model: tf_keras.Model, path: str, *, wanted: bool | None
+) -> None:
+  """Puts the averages that an optimizer kept in the place of the weights.
+
+  As `optimizer.finalize_variable_values` would.
+
+  Args:
+    model: The model, loaded from `path`.
+    path: The file or folder.
+    wanted: Whether to. None: if the file has averages.
+
+  Raises:
+    ExportError: Averages are wanted and there are none, or the file does not
+      tell which weight one is of.
+  """
+  if wanted is False:
+    return
+  try:
+    checkpoint = checkpoints.open_checkpoint(path, averages=wanted)
+  except ExportError:
+    if wanted:
+      raise
+    # Keras took it; a checkpoint holds only numbers, and no averages of text.
+    return
+  if checkpoint.averages:
+    checkpoints.restore(checkpoint, {"model": model})
 
 
 def _keras_version(path: str) -> str | None:

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 import contextlib
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -22,6 +23,9 @@ from exporters.errors import first_line
 from exporters.saved_model import reusable
 from exporters.saved_model.published import Published
 from exporters.saved_model.variables import variable_name
+
+# For a process that has closed its output already.
+_SECONDS_TO_DIE = 10
 
 
 class Checker:
@@ -126,9 +130,25 @@ class Checker:
       raise self._died() from e
 
   def _died(self) -> ExportError:
+    assert self._process
+    with contextlib.suppress(subprocess.TimeoutExpired):
+      self._process.wait(_SECONDS_TO_DIE)  # So that all is written.
     self._stderr.seek(0)
-    last = self._stderr.read().decode(errors="replace").strip()[-2000:]
-    return ExportError(f"The process that checks the model died:\n{last}")
+    said = self._stderr.read().decode(errors="replace").strip()
+    crash = re.search(r"^Fatal Python error: (.+)", said, re.M)
+    if crash:
+      place = re.search(r'checks/(\w+)\.py", line \d+ in (\w+)', said)
+      where = f" in {place[2]} of checks/{place[1]}.py" if place else ""
+      return ExportError(
+        f"TensorFlow itself crashed{where} ({crash[1]}), as it may for "
+        "consumers of this model. Its oneDNN kernels are often the cause: try "
+        "again with TF_ENABLE_ONEDNN_OPTS=0 in the environment."
+      )
+    last = said.rpartition("\n")[2]
+    return ExportError(
+      "The process that checks the model was killed, perhaps because memory "
+      f"ran out. {last}".strip()
+    )
 
 
 def stated(published: Published, arrays: list[np.ndarray]) -> dict[str, Any]:
@@ -194,16 +214,25 @@ def _reference_calls(published: Published) -> Iterator[tuple[list[Any], Any]]:
     try:
       outputs = function(inputs)
     except (tf.errors.InvalidArgumentError, ValueError) as e:
-      shapes = ", ".join(
-        str(tuple(t.shape))
-        for t in tf.nest.flatten(inputs, expand_composites=True)
-      )
       raise ExportError(
-        f"The model cannot be called with a sample input of shape {shapes}: "
-        f"{first_line(e)[:300]}. If it is too small, choose a larger one; for "
-        "a Keras model, KerasModelExporter.sample_sizes."
+        "The model cannot be called with a sample input of shape "
+        f"{_shapes(inputs)}: {first_line(e)[:300]}. If it is too small, choose "
+        "a larger one; for a Keras model, KerasModelExporter.sample_sizes."
       ) from e
+    if not any(map(tf.size, tf.nest.flatten(outputs, expand_composites=True))):
+      raise ExportError(
+        f"For a sample input of shape {_shapes(inputs)}, the model's output is "
+        f"empty ({_shapes(outputs)}), so there is nothing to compare. Choose a "
+        "larger one; for a Keras model, KerasModelExporter.sample_sizes."
+      )
     yield [inputs], outputs
+
+
+def _shapes(nest: Any) -> str:
+  return ", ".join(
+    str(tuple(tensor.shape))
+    for tensor in tf.nest.flatten(nest, expand_composites=True)
+  )
 
 
 def tensors(nest: Any) -> Any:

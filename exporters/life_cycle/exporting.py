@@ -104,6 +104,7 @@ def export(
   overwrite: bool = False,
   level: str = checks.ALL,
   stages: Stages | None = None,
+  refuse: Callable[[Sequence[str]], None] = lambda names: None,
 ) -> Export:
   """Exports what one recipe describes.
 
@@ -114,6 +115,8 @@ def export(
     overwrite: Whether to replace what is at `export_path`.
     level: Which checks to run: `checks.ALL`, `BASIC` or `NONE`.
     stages: Times and announces the stages.
+    refuse: Gets the names of the artifacts as soon as they are known, which is
+      before anything is restored. Raises `ExportError` if they don't suit.
 
   Raises:
     ExportError: The input cannot be exported, or the result failed a check.
@@ -121,7 +124,12 @@ def export(
   stages = stages or Stages()
   if "://" in export_path:
     return _export_remote(
-      exporter, export_path, overwrite=overwrite, level=level, stages=stages
+      exporter,
+      export_path,
+      overwrite=overwrite,
+      level=level,
+      stages=stages,
+      refuse=refuse,
     )
   paths.refuse_missing(exporter)
   with (
@@ -135,6 +143,7 @@ def export(
       _initial_values(exporter) as without_value,
     ):
       build = exporter.build()
+    refuse(list(build.published))
     ignored: Sequence[str] = ()
     if isinstance(exporter, CheckpointExporter):
       with stages("restore", exporter.checkpoint):

@@ -61,7 +61,11 @@ def release(
   with staging.workspace(release_dir) as work:
     exported = os.path.join(work, "saved_model")
     done = exporting.export(
-      recipe.exporter, export_path=exported, level=level, stages=stages
+      recipe.exporter,
+      export_path=exported,
+      level=level,
+      stages=stages,
+      refuse=lambda names: validation.refuse_other_artifacts(whole, names),
     )
     tree = os.path.join(work, "tree")
     released = []

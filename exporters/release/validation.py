@@ -1,8 +1,9 @@
 """Refuses, before the export, a page that tfhub.dev or Kaggle would refuse."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 from exporters.errors import ExportError
+from exporters.errors import did_you_mean
 from exporters.errors import refuse_all
 from exporters.release import kaggle
 from exporters.release import page as page_lib
@@ -17,14 +18,37 @@ def validated(page: object) -> page_lib.Page:
       "describe the model and its publisher there, as in "
       "configs/low_level/multiply.gin."
     )
-  # The names of the artifacts are only known after the export. Until then, use
-  # those that the page has.
-  names = [""]
-  for field in (page.description, page.task):
-    if isinstance(field, Mapping):
-      names = list(field)
+  # The names of the artifacts are only known once the model is built. Until
+  # then, use those that the page has.
+  names = list(_by_artifact(page)) or [""]
   refuse_all(m for name in names for m in _mistakes(page.of(name)))
   return page
+
+
+def refuse_other_artifacts(page: page_lib.Page, names: Sequence[str]) -> None:
+  """Raises `ExportError` unless a page suits the artifacts of a recipe.
+
+  Args:
+    page: The recipe's page.
+    names: The names of its artifacts; [""] if there is one.
+  """
+  if list(names) != [""]:
+    for name in _by_artifact(page):
+      if name not in names:
+        raise ExportError(
+          f"page.Page says '{name}: ...', but the recipe writes no such "
+          f"artifact, only {', '.join(map(repr, names))}."
+          f"{did_you_mean(name, names)}"
+        )
+  refuse_all(m for name in names for m in _mistakes(page.of(name)))
+
+
+def _by_artifact(page: page_lib.Page) -> dict[str, None]:
+  """Returns the names of artifacts that a page's texts have, in order."""
+  texts = (page.description, page.task)
+  return {
+    name: None for text in texts if isinstance(text, Mapping) for name in text
+  }
 
 
 def refuse_invalid(page: page_lib.Page) -> None:

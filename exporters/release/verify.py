@@ -32,6 +32,9 @@ _SMALL = 64 << 20
 # The limit of protocol buffers.
 _LARGEST_GRAPH = 2 << 30
 _PIECE = 1 << 20
+_GZIP = b"\x1f\x8b"
+# How the entry of an archive's root is called here.
+_ROOT = "."
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -61,7 +64,7 @@ def verify(
   """Verifies an archive.
 
   Args:
-    path: A `.tar.gz`.
+    path: A `.tar.gz` or a `.tar`.
     provenance: The provenance that came with it.
     public_key: The publisher's key (PEM), for the signatures beside the files.
     level: Which checks to run.
@@ -142,12 +145,14 @@ def _refuse_hostile(path: str) -> dict[str, str]:
         raise ExportError(f"The archive has '{name}' twice.")
       if member.isdir():
         folders.add(name)
-      archive.refuse_member(
-        name,
-        directory=member.isdir(),
-        plain=member.isdir()
-        or member.type in (tarfile.REGTYPE, tarfile.AREGTYPE),
-      )
+      # The root itself has no name that could be refused.
+      if not (member.isdir() and name == _ROOT):
+        archive.refuse_member(
+          name,
+          directory=member.isdir(),
+          plain=member.isdir()
+          or member.type in (tarfile.REGTYPE, tarfile.AREGTYPE),
+        )
       if os.path.dirname(name) not in {"", *folders}:
         raise ExportError(
           f"'{name}' comes before its directory, so TF Hub cannot unpack it."
@@ -225,25 +230,65 @@ class _OneGzipMember:
       raise tarfile.ReadError("something follows the first gzip member")
 
 
+class _Plain:
+  """Reads a tar file that is not compressed."""
+
+  def __init__(self, file: BinaryIO):
+    self._file = file
+
+  def read(self, size: int) -> bytes:
+    """Returns `size` bytes, or fewer at the end."""
+    return self._file.read(size)
+
+  def refuse_rest(self) -> None:
+    """Refuses data where there should be none."""
+    while rest := self.read(_PIECE):
+      if any(rest):
+        raise tarfile.ReadError("something follows the end of the archive")
+
+
+def _open(file: BinaryIO) -> _OneGzipMember | _Plain:
+  is_gzip = file.read(len(_GZIP)) == _GZIP
+  file.seek(0)
+  return _OneGzipMember(file) if is_gzip else _Plain(file)
+
+
+def _normalized(member: tarfile.TarInfo) -> tarfile.TarInfo:
+  """Returns a member with its path below the root, written in one way.
+
+  `tar -C FOLDER .`, the command in TF Hub's documentation, writes `./a`. Only
+  what does not change which file is meant is left out: a name that begins with
+  `/`, has `..`, or belongs to a file but ends like a folder's stays as it is,
+  and is refused later.
+  """
+  name = member.name
+  parts = [part for part in name.split("/") if part not in ("", ".")]
+  like_folder = name.endswith(("/", "/.")) and not member.isdir()
+  if name.startswith("/") or ".." in parts or like_folder:
+    return member
+  return member.replace(name="/".join(parts) or _ROOT, deep=False)
+
+
 @contextlib.contextmanager
 def _members(
   path: str,
 ) -> Iterator[Iterator[tuple[tarfile.TarFile, tarfile.TarInfo]]]:
-  """Yields the members of an archive as they come."""
+  """Yields the members of an archive as they come, with normalized names."""
   try:
     with open(path, "rb") as f:
-      stream = _OneGzipMember(f)
+      stream = _open(f)
       # As a stream, like TF Hub: no member is read before its turn.
       with tarfile.open(
         fileobj=stream,  # type: ignore[call-overload] # It only needs `read`.
         mode="r|",
         tarinfo=_Member,
       ) as tar:
-        yield ((tar, member) for member in tar)
+        yield ((tar, _normalized(member)) for member in tar)
       stream.refuse_rest()
   except (tarfile.TarError, EOFError, zlib.error, OSError) as e:
     raise ExportError(
-      f"'{path}' is truncated, damaged or not a tar.gz: {e}. Download it again."
+      f"'{path}' is truncated, damaged or neither a tar.gz nor a tar: {e}. "
+      "Download it again."
     ) from e
 
 

@@ -7,9 +7,11 @@ expect of an encoder.
 
 from collections.abc import Mapping, Sequence
 import copy
+import reprlib
 from typing import Any
 
 import numpy as np
+from official.modeling import hyperparams
 from official.nlp.configs import encoders
 import tensorflow as tf
 import tf_keras
@@ -31,6 +33,35 @@ def override(config: encoders.EncoderConfig, values: Mapping[str, Any]) -> None:
   names = field_names(fields)
   for name, value in values.items():
     setattr(fields, names.get(name, name), value)
+
+
+def refuse_unbuildable(config: encoders.EncoderConfig) -> None:
+  """Raises `ExportError` for a configuration of type 'any' without a builder.
+
+  Its field `any` holds a configuration of some other module, which that module
+  binds to the function that builds the encoder.
+  """
+  if config.type != "any":
+    return
+  fields = config.get()
+  example = "encoders.EncoderConfig.any = @roformer.RoformerEncoderConfig()"
+  if not isinstance(fields, hyperparams.Config) or not fields.as_dict():
+    raise ExportError(
+      f"EncoderConfig.any = {_shown(fields)}, but type = 'any' needs a "
+      f"configuration there, such as `{example}`, with its module imported."
+    )
+  if fields.BUILDER is None:
+    name = type(fields).__name__
+    raise ExportError(
+      f"EncoderConfig.any = @{name}(), but nothing builds an encoder from "
+      f"{name} alone. Set EncoderConfig.type and the field of that name, or "
+      f"decorate the function that builds it: @base_config.bind({name})."
+    )
+
+
+def _shown(fields: Any) -> str:
+  is_empty = isinstance(fields, hyperparams.Config)
+  return "nothing" if is_empty else reprlib.repr(fields)
 
 
 def refuse_unfit(kind: str, values: Mapping[str, Any]) -> None:

@@ -179,6 +179,7 @@ def build(
     ExportError: `declared` contradicts the gin file, or an encoder of this type
       can't do what users expect.
   """
+  encoder_types.refuse_unbuildable(config)
   config = copy.deepcopy(config)
   fields = config.get()
   names = encoder_types.field_names(fields)

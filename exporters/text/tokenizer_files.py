@@ -16,6 +16,7 @@ from typing import Any, NoReturn
 import tensorflow as tf
 
 from exporters import checkpoints
+from exporters.checkpoints import hugging_face_config
 from exporters.checkpoints.hugging_face_config import CONFIG
 from exporters.checkpoints.hugging_face_config import TOKENIZER_CONFIG
 from exporters.checkpoints.hugging_face_config import read_json
@@ -66,7 +67,9 @@ def folder_of(path: str) -> str:
   """Returns the folder in which things lie beside what is at `path`."""
   if not tf.io.gfile.isdir(path):
     return os.path.dirname(path) or os.curdir
-  return os.path.join(path, "assets") if _is_saved_model(path) else path
+  if _is_saved_model(path):
+    return os.path.join(path, "assets")
+  return hugging_face_config.transformer_folder(path)
 
 
 def _is_saved_model(path: str) -> bool:

@@ -38,8 +38,8 @@ _MODELS = flags.DEFINE_multi_enum(
   ["bert", "resnet", "growth"],
   "What to export.",
 )
-_PLOT = flags.DEFINE_string(
-  "plot", None, "The SVG file to plot --models=growth to."
+_PLOT = flags.DEFINE(
+  program.PathParser(), "plot", None, "The SVG file to plot --models=growth to."
 )
 
 

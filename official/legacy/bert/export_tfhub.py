@@ -11,26 +11,36 @@ input_type_ids] to [pooled_output, sequence_output], or with
 `exporters.bert`: they take and return dicts.
 """
 
+from __future__ import annotations
+
+import typing
+
 from absl import flags
-from official.legacy.bert import bert_models
-from official.legacy.bert import configs
-import tf_keras
 
 from exporters.command_line import program
-from exporters.overlay import arguments
-from exporters.overlay import garden_exporters
-from exporters.text.encoder_types import INPUTS
 
-_BERT_CONFIG_FILE = flags.DEFINE_string(
-  "bert_config_file", None, "The JSON file that describes the architecture."
+if typing.TYPE_CHECKING:
+  from official.legacy.bert import configs
+  import tf_keras
+
+_BERT_CONFIG_FILE = flags.DEFINE(
+  program.PathParser(),
+  "bert_config_file",
+  None,
+  "The JSON file that describes the architecture.",
 )
-_CHECKPOINT = flags.DEFINE_string(
-  "model_checkpoint_path", None, "The checkpoint, of any kind."
+_CHECKPOINT = flags.DEFINE(
+  program.PathParser(),
+  "model_checkpoint_path",
+  None,
+  "The checkpoint, of any kind.",
 )
-_EXPORT_PATH = flags.DEFINE_string(
-  "export_path", None, "The directory to write."
+_EXPORT_PATH = flags.DEFINE(
+  program.PathParser(), "export_path", None, "The directory to write."
 )
-_VOCAB_FILE = flags.DEFINE_string("vocab_file", None, "The vocabulary.")
+_VOCAB_FILE = flags.DEFINE(
+  program.PathParser(), "vocab_file", None, "The vocabulary."
+)
 _DO_LOWER_CASE = flags.DEFINE_bool(
   "do_lower_case",
   None,
@@ -47,6 +57,11 @@ def create_bert_model(
   bert_config: configs.BertConfig,
 ) -> tuple[tf_keras.Model, tf_keras.Model]:
   """Returns a model with lists of inputs and outputs, and its encoder."""
+  from official.legacy.bert import bert_models
+  import tf_keras
+
+  from exporters.text.encoder_types import INPUTS
+
   encoder = bert_models.get_transformer_encoder(
     bert_config, sequence_length=None
   )
@@ -103,6 +118,8 @@ def export_bert_squad_tfhub(
 
   See `export_bert_tfhub` for the arguments.
   """
+  from official.legacy.bert import bert_models
+
   model, _ = bert_models.squad_model(bert_config, max_seq_length=None)
   _export(
     model,
@@ -129,6 +146,9 @@ def _export(
   level,
   trainable=None,
 ) -> None:
+  from exporters.overlay import arguments
+  from exporters.overlay import garden_exporters
+
   if do_lower_case is None:
     do_lower_case = garden_exporters.lower_case_of(vocab_file)
     arguments.note(
@@ -153,6 +173,10 @@ def _export(
 def main() -> None:
   """Exports what the flags describe."""
   program.prepare_tensorflow()
+  from official.legacy.bert import configs
+
+  from exporters.overlay import arguments
+
   arguments.require(
     bert_config_file=_BERT_CONFIG_FILE.value,
     model_checkpoint_path=_CHECKPOINT.value,

@@ -14,24 +14,30 @@ from absl import flags
 
 from exporters.command_line import program
 
-_BERT_CONFIG_FILE = flags.DEFINE_string(
+_BERT_CONFIG_FILE = flags.DEFINE(
+  program.PathParser(),
   "bert_config_file",
   None,
   "A `bert_config.json` that describes the architecture. Set this or "
   "--encoder_config_file.",
 )
-_ENCODER_CONFIG_FILE = flags.DEFINE_string(
+_ENCODER_CONFIG_FILE = flags.DEFINE(
+  program.PathParser(),
   "encoder_config_file",
   None,
   "A YAML file with an `EncoderConfig` that describes it.",
 )
-_CHECKPOINT = flags.DEFINE_string(
+_CHECKPOINT = flags.DEFINE(
+  program.PathParser(),
   "model_checkpoint_path",
   None,
   "The checkpoint, of any kind that `exporters.checkpoints` opens.",
 )
-_CONVERTED = flags.DEFINE_string(
-  "converted_checkpoint_path", None, "The prefix of the files to write."
+_CONVERTED = flags.DEFINE(
+  program.PathParser(),
+  "converted_checkpoint_path",
+  None,
+  "The prefix of the files to write.",
 )
 _WITH_MLM = flags.DEFINE_bool(
   "with_mlm",

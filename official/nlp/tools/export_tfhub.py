@@ -20,17 +20,21 @@ _EXPORT_TYPE = flags.DEFINE_enum(
   ["model", "model_with_mlm", "preprocessing"],
   "What to export: an encoder, an encoder with `.mlm`, or a preprocessor.",
 )
-_EXPORT_PATH = flags.DEFINE_string(
-  "export_path", None, "The directory to write."
+_EXPORT_PATH = flags.DEFINE(
+  program.PathParser(), "export_path", None, "The directory to write."
 )
-_ENCODER_CONFIG_FILE = flags.DEFINE_string(
+_ENCODER_CONFIG_FILE = flags.DEFINE(
+  program.PathParser(),
   "encoder_config_file",
   None,
   "A YAML file with the `EncoderConfig` of a model. Set this or "
   "--bert_config_file.",
 )
-_BERT_CONFIG_FILE = flags.DEFINE_string(
-  "bert_config_file", None, "A legacy `bert_config.json` of a model."
+_BERT_CONFIG_FILE = flags.DEFINE(
+  program.PathParser(),
+  "bert_config_file",
+  None,
+  "A legacy `bert_config.json` of a model.",
 )
 _COPY_POOLER = flags.DEFINE_bool(
   "copy_pooler_dense_to_encoder",
@@ -38,16 +42,20 @@ _COPY_POOLER = flags.DEFINE_bool(
   "Publish the pooler of the next sentence head, which `BertPretrainerV2` "
   "trains in place of the encoder's own.",
 )
-_CHECKPOINT = flags.DEFINE_string(
+_CHECKPOINT = flags.DEFINE(
+  program.PathParser(),
   "model_checkpoint_path",
   None,
   "The checkpoint, of any kind that `exporters.checkpoints` opens.",
 )
-_VOCAB_FILE = flags.DEFINE_string(
-  "vocab_file", None, "The WordPiece vocabulary. Set this or --sp_model_file."
+_VOCAB_FILE = flags.DEFINE(
+  program.PathParser(),
+  "vocab_file",
+  None,
+  "The WordPiece vocabulary. Set this or --sp_model_file.",
 )
-_SP_MODEL_FILE = flags.DEFINE_string(
-  "sp_model_file", None, "The SentencePiece model."
+_SP_MODEL_FILE = flags.DEFINE(
+  program.PathParser(), "sp_model_file", None, "The SentencePiece model."
 )
 _DO_LOWER_CASE = flags.DEFINE_bool(
   "do_lower_case",
@@ -63,8 +71,12 @@ _TOKENIZE_WITH_OFFSETS = flags.DEFINE_bool(
   False,
   "Whether to publish a preprocessor's `.tokenize_with_offsets`.",
 )
-_GIN_FILE = flags.DEFINE_multi_string(
-  "gin_file", None, "Gin files for Model Garden's own configurables."
+_GIN_FILE = flags.DEFINE_multi(
+  program.PathParser(),
+  flags.ArgumentSerializer(),
+  "gin_file",
+  None,
+  "Gin files for Model Garden's own configurables.",
 )
 _GIN_PARAMS = flags.DEFINE_multi_string(
   "gin_params", None, "Further lines of gin."

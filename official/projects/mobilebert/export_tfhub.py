@@ -14,16 +14,24 @@ from absl import flags
 
 from exporters.command_line import program
 
-_BERT_CONFIG_FILE = flags.DEFINE_string(
-  "bert_config_file", None, "The JSON file that describes the architecture."
+_BERT_CONFIG_FILE = flags.DEFINE(
+  program.PathParser(),
+  "bert_config_file",
+  None,
+  "The JSON file that describes the architecture.",
 )
-_CHECKPOINT = flags.DEFINE_string(
-  "model_checkpoint_path", None, "The pretrainer's checkpoint, of any kind."
+_CHECKPOINT = flags.DEFINE(
+  program.PathParser(),
+  "model_checkpoint_path",
+  None,
+  "The pretrainer's checkpoint, of any kind.",
 )
-_EXPORT_PATH = flags.DEFINE_string(
-  "export_path", None, "The directory to write."
+_EXPORT_PATH = flags.DEFINE(
+  program.PathParser(), "export_path", None, "The directory to write."
 )
-_VOCAB_FILE = flags.DEFINE_string("vocab_file", None, "The vocabulary.")
+_VOCAB_FILE = flags.DEFINE(
+  program.PathParser(), "vocab_file", None, "The vocabulary."
+)
 _DO_LOWER_CASE = flags.DEFINE_bool(
   "do_lower_case", True, "Whether text was lower-cased for training."
 )

@@ -16,12 +16,18 @@ from exporters.errors import explained
 _EXPERIMENT = flags.DEFINE_string(
   "experiment", None, "The experiment, such as 'resnet_imagenet'."
 )
-_EXPORT_DIR = flags.DEFINE_string("export_dir", None, "The directory to write.")
-_CHECKPOINT_PATH = flags.DEFINE_string(
-  "checkpoint_path", None, "The checkpoint, of any kind."
+_EXPORT_DIR = flags.DEFINE(
+  program.PathParser(), "export_dir", None, "The directory to write."
 )
-_CONFIG_FILE = flags.DEFINE_multi_string(
-  "config_file", None, "YAML or JSON files that override the experiment's."
+_CHECKPOINT_PATH = flags.DEFINE(
+  program.PathParser(), "checkpoint_path", None, "The checkpoint, of any kind."
+)
+_CONFIG_FILE = flags.DEFINE_multi(
+  program.PathParser(),
+  flags.ArgumentSerializer(),
+  "config_file",
+  None,
+  "YAML or JSON files that override the experiment's.",
 )
 _PARAMS_OVERRIDE = flags.DEFINE_string(
   "params_override", "", "YAML or JSON that overrides those files."

@@ -16,11 +16,11 @@ from exporters.overlay import image_flags
 _MODEL_NAME = flags.DEFINE_string(
   "model_name", None, "The model, such as 'efficientnet-b0'."
 )
-_MODEL_PATH = flags.DEFINE_string(
-  "model_path", None, "The checkpoint, of any kind."
+_MODEL_PATH = flags.DEFINE(
+  program.PathParser(), "model_path", None, "The checkpoint, of any kind."
 )
-_EXPORT_PATH = flags.DEFINE_string(
-  "export_path", None, "The directory to write."
+_EXPORT_PATH = flags.DEFINE(
+  program.PathParser(), "export_path", None, "The directory to write."
 )
 _PROBABILITIES = image_flags.define_probabilities()
 _CHECKS = program.define_checks()

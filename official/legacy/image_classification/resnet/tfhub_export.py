@@ -11,11 +11,14 @@ from absl import flags
 from exporters.command_line import program
 from exporters.overlay import image_flags
 
-_MODEL_PATH = flags.DEFINE_string(
-  "model_path", None, "The checkpoint, of any kind, such as an .h5 file."
+_MODEL_PATH = flags.DEFINE(
+  program.PathParser(),
+  "model_path",
+  None,
+  "The checkpoint, of any kind, such as an .h5 file.",
 )
-_EXPORT_PATH = flags.DEFINE_string(
-  "export_path", None, "The directory to write."
+_EXPORT_PATH = flags.DEFINE(
+  program.PathParser(), "export_path", None, "The directory to write."
 )
 _PROBABILITIES = image_flags.define_probabilities()
 _CHECKS = program.define_checks()
