@@ -41,6 +41,7 @@ if __name__ == "__main__":
 
 from collections.abc import Mapping
 import dataclasses
+import os
 from typing import Any, ClassVar
 
 from official.modeling import tf_utils
@@ -109,6 +110,11 @@ class BertExporter(base.CheckpointExporter):
     )
     tokens_name, tokens = self._tokens()
     remarks = tokens.require_size(encoder.vocab_size)
+    remarks += [
+      f"Its text was split in a way that no preprocessor here computes: its "
+      f"{os.path.basename(path)} {what}."
+      for path, what in tokens.foreign[:1]
+    ]
     embed = checkpoint.sentence_embedding
 
     def core(inputs, training):

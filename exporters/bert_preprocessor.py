@@ -48,6 +48,7 @@ from exporters.text import python_preprocessor
 from exporters.text import sample_text
 from exporters.text import sentencepiece_model
 from exporters.text import sentencepiece_source
+from exporters.text import tokenizer_files
 from exporters.text import vocabulary
 from exporters.text import wordpiece_source
 from exporters.text.sentencepiece_source import SentencePieceSource
@@ -109,6 +110,7 @@ class BertPreprocessorExporter(base.Exporter):
         "to 3 or more."
       )
     source = self._source()
+    tokenizer_files.refuse(source.foreign)
     facts.refuse_longer(self.default_seq_length, source.lengths)
     tokenizer = source.tokenizer()
     ids = tokenizer.special_ids()

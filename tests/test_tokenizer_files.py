@@ -11,6 +11,7 @@ from exporters import bert_preprocessor
 from exporters import checks
 from exporters.errors import ExportError
 from exporters.life_cycle import exporting
+from exporters.saved_model import reusable
 from exporters.text import facts
 from exporters.text import vocabulary
 from exporters.text import wordpiece_source
@@ -314,8 +315,38 @@ class TestRefused:
   )
   def test_what_is_not_computed_here(self, name, content, reason, folder):
     write(folder, name, content)
+    exporter = bert_preprocessor.BertPreprocessorExporter(
+      vocab_file=str(folder), do_lower_case=True
+    )
     with pytest.raises(ExportError, match=reason):
-      read(folder)
+      exporter.build()
+
+  def test_its_encoder_is_taken(self, tmp_path):
+    """With a remark, also when it is exported once more."""
+    folder = tmp_path / "folder"
+    config = numpy_bert.CONFIGS["bert"] | {"hidden_act": "gelu_new"}
+    checkpoint_files.hugging_face(
+      folder, "bert", config, numpy_bert.tensors("bert")
+    )
+    small_bert.write_vocabulary(folder / "vocab.txt")
+    kind = {"tokenizer_class": "BertJapaneseTokenizer", "do_lower_case": True}
+    write(folder, "tokenizer_config.json", kind)
+    for path, out in (("folder", "first"), ("first", "again")):
+      exporter = bert.BertExporter(
+        checkpoint=str(tmp_path / path),
+        encoder=small_bert.config(),
+        do_lower_case=True,
+      )
+      published = exporter.build().published[""]
+      (remark,) = published.remarks
+      assert "no preprocessor here computes" in remark
+      assert "has the tokenizer 'BertJapaneseTokenizer'" in remark
+      reusable.write(published, str(tmp_path / out))
+    preprocessor = bert_preprocessor.BertPreprocessorExporter(
+      vocab_file=str(tmp_path / "again"), do_lower_case=True
+    )
+    with pytest.raises(ExportError, match="BertJapaneseTokenizer"):
+      preprocessor.build()
 
 
 class TestBesideTheWeights:

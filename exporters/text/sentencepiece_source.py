@@ -32,11 +32,13 @@ class SentencePieceSource:
     model: The model.
     options: The further arguments of `SentencePieceTokenizer`.
     lengths: The most tokens that the encoder takes, by where it stands.
+    foreign: What of its splitting is not computed here; see `TokenizerFiles`.
   """
 
   model: SentencePieceModel
   options: Mapping[str, Any]
   lengths: Mapping[str, int]
+  foreign: Sequence[tuple[str, str]] = ()
   words = False
 
   def require_size(self, embeddings: int) -> list[str]:
@@ -122,4 +124,5 @@ def read(
       "replace_quotes": of_hugging_face,
     },
     lengths={where: most for f in folders for where, most in f.lengths()},
+    foreign=[one for f in folders for one in f.foreign],
   )

@@ -3,7 +3,8 @@
 Hugging Face's folders have `tokenizer_config.json`, `tokenizer.json`,
 `special_tokens_map.json` and `added_tokens.json`, those of
 sentence-transformers `sentence_bert_config.json`; google-research's have
-`vocab.txt` alone. What a preprocessor's graph does not compute is refused.
+`vocab.txt` alone. What a preprocessor's graph does not compute is told apart:
+an encoder can be published without its preprocessor.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 import os
 import reprlib
-from typing import Any, NoReturn
+from typing import Any
 
 import tensorflow as tf
 
@@ -35,6 +36,8 @@ _NAMES = (
   _ADDED_TOKENS,
   _SENTENCE_BERT,
 )
+# The key under which an export keeps what is not computed here.
+FOREIGN = "not_computed"
 # With an id: the name of the fact which token has it.
 _TOKEN = "token "
 # The tokenizers of `transformers` that compute what BERT's does.
@@ -84,6 +87,8 @@ class TokenizerFiles:
     declared: What each says, by where it stands; see `facts.agreed`.
     kept_whole: The tokens that are recognised as they stand in a text.
     vocabulary: The file and the tokens of the vocabulary in `tokenizer.json`.
+    foreign: What is not computed here, to follow the path of the file that says
+      it; by that path.
   """
 
   def __init__(self, path: str, *, wordpiece: bool = True):
@@ -95,7 +100,7 @@ class TokenizerFiles:
       wordpiece: Whether the vocabulary is one of WordPieces.
 
     Raises:
-      ExportError: A file is damaged, or describes what is not computed here.
+      ExportError: A file is damaged.
     """
     self._folder = folder_of(path)
     self._wordpiece = wordpiece
@@ -104,6 +109,7 @@ class TokenizerFiles:
     self._contents = {name: read_json(self._folder, name) for name in names}
     self.kept_whole: set[str] = set()
     self.vocabulary: tuple[str, Sequence[str]] | None = None
+    self.foreign: list[tuple[str, str]] = []
     said = {
       self._at(_TOKENIZER): self._said_by_tokenizer_json(),
       self._at(TOKENIZER_CONFIG): self._said_by_tokenizer_config(),
@@ -152,14 +158,17 @@ class TokenizerFiles:
       ),
     ):
       if value != wanted:
-        _refuse(path, f"has {what} {reprlib.repr(value)}, not {wanted!r}")
+        what = f"has {what} {reprlib.repr(value)}, not {wanted!r}"
+        self.foreign.append((path, what))
+    if self.foreign:
+      return {}
     said = _switches(
       normalizer, path, lower="lowercase", chinese="handle_chinese_chars"
     )
     limit = model.get("max_input_chars_per_word", MAX_LETTERS)
     said["max_letters_per_word"] = limit
     said["unk_token"] = model.get("unk_token", SPECIAL_TOKENS["unk_token"])
-    said |= _ends(_part(content, "post_processor"), path)
+    said |= self._ends(_part(content, "post_processor"), path)
     said |= self._added(content.get("added_tokens") or [], path)
     self.vocabulary = path, _in_order(model.get("vocab"), path)
     return said
@@ -177,13 +186,16 @@ class TokenizerFiles:
     kind = content.get("tokenizer_class") or "BertTokenizer"
     plain = str(kind).removesuffix("Fast").removesuffix("Tokenizer")
     if _TOKENIZER not in self._contents and plain not in _CLASSES:
-      _refuse(path, f"has the tokenizer {reprlib.repr(kind)}")
+      self.foreign.append((path, f"has the tokenizer {reprlib.repr(kind)}"))
     if content.get("do_basic_tokenize", True) is not True:
-      _refuse(path, "says do_basic_tokenize = False")
+      self.foreign.append((path, "says do_basic_tokenize = False"))
     unsplit = content.get("never_split") or []
     if not set(unsplit) <= set(SPECIAL_TOKENS.values()):
-      _refuse(path, f"says never_split = {reprlib.repr(unsplit)}")
-    if "max_input_chars_per_word" in content:  # Of an earlier export.
+      what = f"says never_split = {reprlib.repr(unsplit)}"
+      self.foreign.append((path, what))
+    # Of an earlier export.
+    self.foreign += [(path, str(what)) for what in content.get(FOREIGN) or []]
+    if "max_input_chars_per_word" in content:
       said["max_letters_per_word"] = content["max_input_chars_per_word"]
     said |= self._roles(TOKENIZER_CONFIG)
     decoder = _part(content, "added_tokens_decoder")
@@ -202,10 +214,8 @@ class TokenizerFiles:
     special = self.kept_whole | set(SPECIAL_TOKENS.values())
     for token in content:
       if token not in special:
-        _refuse(
-          self._at(_ADDED_TOKENS),
-          f"adds the token {token!r}, which is looked for in lower-cased text",
-        )
+        what = f"adds the token {token!r}, looked for in lower-cased text"
+        self.foreign.append((self._at(_ADDED_TOKENS), what))
     return {f"{_TOKEN}{id_}": token for token, id_ in content.items()}
 
   def _said_by_sentence_bert(self) -> dict[str, Any]:
@@ -219,10 +229,37 @@ class TokenizerFiles:
       text = _text(token)
       for flag in ("single_word", "normalized"):
         if token.get(flag):
-          _refuse(path, f"looks for the token {text!r} with {flag} = True")
+          what = f"looks for the token {text!r} with {flag} = True"
+          self.foreign.append((path, what))
       said[f"{_TOKEN}{token['id']}"] = text
       self.kept_whole.add(text)
     return said
+
+  def _ends(self, processor: Mapping[str, Any], path: str) -> dict[str, Any]:
+    """Returns the tokens that are put around a text, and around a pair."""
+    if not processor:
+      return {}
+    if processor.get("type") == "BertProcessing":
+      return {f"{name}_token": processor[name][0] for name in ("cls", "sep")}
+    parts = [
+      (kind, part.get("id"), part.get("type_id"))
+      for template in ("single", "pair")
+      for entry in processor.get(template) or ()
+      for kind, part in entry.items()
+    ]
+    tokens = [id_ for kind, id_, _ in parts if kind == "SpecialToken"]
+    first, last = (tokens[0], tokens[-1]) if tokens else (None, None)
+    single = [
+      ("SpecialToken", first, 0),
+      ("Sequence", "A", 0),
+      ("SpecialToken", last, 0),
+    ]
+    pair = [*single, ("Sequence", "B", 1), ("SpecialToken", last, 1)]
+    if parts != single + pair:
+      what = "puts other tokens than [CLS] A [SEP] B [SEP] around texts"
+      self.foreign.append((path, what))
+      return {}
+    return {"cls_token": first, "sep_token": last}
 
 
 def _said_by_saved_model(path: str) -> dict[str, Any]:
@@ -272,31 +309,6 @@ def _text(token: Any) -> str:
   return str(token.get("content") if isinstance(token, dict) else token)
 
 
-def _ends(processor: Mapping[str, Any], path: str) -> dict[str, Any]:
-  """Returns the tokens that are put around a text, and around a pair."""
-  if not processor:
-    return {}
-  if processor.get("type") == "BertProcessing":
-    return {f"{name}_token": processor[name][0] for name in ("cls", "sep")}
-  parts = [
-    (kind, part.get("id"), part.get("type_id"))
-    for template in ("single", "pair")
-    for entry in processor.get(template) or ()
-    for kind, part in entry.items()
-  ]
-  tokens = [id_ for kind, id_, _ in parts if kind == "SpecialToken"]
-  first, last = (tokens[0], tokens[-1]) if tokens else (None, None)
-  single = [
-    ("SpecialToken", first, 0),
-    ("Sequence", "A", 0),
-    ("SpecialToken", last, 0),
-  ]
-  pair = [*single, ("Sequence", "B", 1), ("SpecialToken", last, 1)]
-  if parts != single + pair:
-    _refuse(path, "puts other tokens than [CLS] A [SEP] B [SEP] around texts")
-  return {"cls_token": first, "sep_token": last}
-
-
 def _in_order(ids: Any, path: str) -> Sequence[str]:
   """Returns the tokens of a dict of ids, in the order of these."""
   if not isinstance(ids, dict) or sorted(ids.values()) != list(range(len(ids))):
@@ -307,8 +319,10 @@ def _in_order(ids: Any, path: str) -> Sequence[str]:
   return sorted(ids, key=ids.__getitem__)
 
 
-def _refuse(path: str, what: str) -> NoReturn:
-  raise ExportError(
-    f"'{path}' {what}. A preprocessor here computes what BERT's own tokenizer "
-    "does; a model with another needs an exporter of its own."
-  )
+def refuse(foreign: Sequence[tuple[str, str]]) -> None:
+  """Raises `ExportError` if there is what is not computed here."""
+  for path, what in foreign[:1]:
+    raise ExportError(
+      f"'{path}' {what}. A preprocessor here computes what BERT's own "
+      "tokenizer does; a model with another needs an exporter of its own."
+    )

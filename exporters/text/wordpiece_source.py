@@ -45,11 +45,13 @@ class WordPieceSource:
     vocabulary: The vocabulary.
     tokenization: How text is split.
     lengths: The most tokens that the model takes, by where it stands.
+    foreign: What of its splitting is not computed here; see `TokenizerFiles`.
   """
 
   vocabulary: Vocabulary
   tokenization: Tokenization
   lengths: Mapping[str, int]
+  foreign: Sequence[tuple[str, str]] = ()
   words = True
 
   def require_size(self, embeddings: int) -> list[str]:
@@ -120,6 +122,8 @@ class WordPieceSource:
       "tokenizer_class": "BertTokenizer",
       **wanted.special_tokens,
     }
+    if self.foreign:
+      content[tokenizer_files.FOREIGN] = [what for _, what in self.foreign]
     text = json.dumps(content, indent=2, sort_keys=True, ensure_ascii=False)
     return assets.asset(
       f"{text}\n".encode(), "tokenizer", "tokenizer_config.json"
@@ -163,8 +167,8 @@ def read(
     None if there is no vocabulary.
 
   Raises:
-    ExportError: A file is damaged, two contradict each other or the gin file,
-      or text is split in a way that is not computed here.
+    ExportError: A file is damaged, or two contradict each other or the gin
+      file.
   """
   paths = [path for path in (vocab_file, checkpoint) if path]
   folders = [
@@ -211,6 +215,7 @@ def read(
     plain,
     tokenization=wanted,
     lengths={where: n for f in folders for where, n in f.lengths()},
+    foreign=[one for f in folders for one in f.foreign],
   )
 
 
