@@ -62,7 +62,6 @@ from exporters.text import sentencepiece_model
 from exporters.text import sentencepiece_source
 from exporters.text import vocabulary
 from exporters.text import wordpiece_source
-from exporters.text.wordpiece_source import WordPieceSource
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -203,11 +202,10 @@ class BertExporter(base.CheckpointExporter):
 
 def _assets(name: str, tokens: Any) -> dict[str, str]:
   """Returns the vocabulary, and what has to lie beside it, by attribute."""
-  found = {name: tokens.asset()}
-  if isinstance(tokens, WordPieceSource):
-    config = tokens.as_json()
-    found |= {"tokenizer_config": config} if config else {}
-  return found
+  config = tokens.as_json()
+  return {name: tokens.asset()} | (
+    {"tokenizer_config": config} if config else {}
+  )
 
 
 def _by_model_garden(

@@ -5,6 +5,7 @@ each step.
 """
 
 import json
+import re
 import shutil
 import zipfile
 
@@ -320,6 +321,39 @@ class TestTf1:
     np.testing.assert_allclose(bias, want, rtol=1e-5)
     # As many weights as tensors before the step.
     assert len(checkpoint.tensors) - len(checkpoint.training) == len(tensors)
+
+  def _renamed(self, trained, tmp_path, names):
+    """Writes the checkpoint with other names, or further ones, of tensors."""
+    reader = tf.train.load_checkpoint(trained[0])
+    tensors = {}
+    for name in reader.get_variable_to_shape_map():
+      for other in names(name):
+        tensors[other] = reader.get_tensor(name)
+    checkpoint_files.save_tf1(tmp_path / "model.ckpt", tensors)
+    return str(tmp_path / "model.ckpt")
+
+  def test_a_name_that_was_taken(self, trained, tmp_path):
+    """TF1 numbers a name that the graph had already."""
+    path = self._renamed(
+      trained, tmp_path, lambda name: [re.sub("Average$", "Average_1", name)]
+    )
+    model = small_bert.encoder()
+    checkpoint = checkpoints.open_checkpoint(path)
+    checkpoints.restore(checkpoint, {"encoder": model})
+    (bias,) = [v for v in model.variables if "pooler_transform/bias" in v.name]
+    want = trained[1]["bert.pooler.dense.bias"] + 0.25
+    np.testing.assert_allclose(bias, want, rtol=1e-5)
+
+  def test_two_averages_of_one_weight(self, trained, tmp_path):
+    path = self._renamed(
+      trained,
+      tmp_path,
+      lambda name: {name, re.sub("Average$", "Average_1", name)},
+    )
+    with pytest.raises(ExportError, match="can't be told apart"):
+      checkpoints.restore(
+        checkpoints.open_checkpoint(path), {"encoder": small_bert.encoder()}
+      )
 
   def test_none_there(self, trained):
     before = trained[0].replace("model.ckpt", "before")

@@ -4,6 +4,7 @@ import json
 import shutil
 
 import pytest
+import sentencepiece
 import tensorflow as tf
 
 from exporters import bert
@@ -13,8 +14,10 @@ from exporters.errors import ExportError
 from exporters.life_cycle import exporting
 from exporters.saved_model import reusable
 from exporters.text import facts
+from exporters.text import sentencepiece_source
 from exporters.text import vocabulary
 from exporters.text import wordpiece_source
+from scripts.small_instances import sentencepiece_model as small_sentencepiece
 from tests import checkpoint_files
 from tests import numpy_bert
 from tests import small_bert
@@ -39,6 +42,11 @@ def tokenizer_json(tokens=_TOKENS, **normalizer):
     }
     | normalizer,
     "pre_tokenizer": {"type": "BertPreTokenizer"},
+    "post_processor": {
+      "type": "BertProcessing",
+      "sep": ["[SEP]", 3],
+      "cls": ["[CLS]", 2],
+    },
     "model": {
       "type": "WordPiece",
       "unk_token": "[UNK]",
@@ -307,6 +315,38 @@ class TestRefused:
       ),
       ("added_tokens.json", {"word": 8}, "adds the token 'word'"),
       (
+        "tokenizer_config.json",
+        {"padding_side": "left"},
+        "padding_side = 'left'",
+      ),
+      (
+        "tokenizer.json",
+        tokenizer_json() | {"truncation": {"direction": "Left"}},
+        "has truncation on the left",
+      ),
+      (
+        "tokenizer.json",
+        tokenizer_json() | {"post_processor": None},
+        "puts other tokens than",
+      ),
+      # Of another structure than Hugging Face's libraries write.
+      (
+        "tokenizer.json",
+        tokenizer_json() | {"added_tokens": ["x"]},
+        "tokenizer.json' is not as",
+      ),
+      (
+        "tokenizer.json",
+        tokenizer_json()
+        | {"model": {"type": "WordPiece", "vocab": {"a": "0", "b": 1}}},
+        "tokenizer.json' is not as",
+      ),
+      (
+        "special_tokens_map.json",
+        {"additional_special_tokens": "[X]"},
+        "special_tokens_map.json' is not as",
+      ),
+      (
         "special_tokens_map.json",
         {"pad_token": "<pad>"},
         "lacks <pad>",
@@ -347,6 +387,114 @@ class TestRefused:
     )
     with pytest.raises(ExportError, match="BertJapaneseTokenizer"):
       preprocessor.build()
+
+
+class TestSentencePiece:
+  """The same files beside a SentencePiece model, as ALBERT's folders have."""
+
+  @pytest.fixture
+  def folder(self, tmp_path):
+    folder = tmp_path / "albert"
+    folder.mkdir()
+    small_sentencepiece.write(folder / "spiece.model")
+    return folder
+
+  def _read(self, folder, **stated):
+    return sentencepiece_source.read(
+      sp_model_file=str(folder), stated={"do_lower_case": True} | stated
+    )
+
+  def _tokenizer_json(self, folder, *steps):
+    processor = sentencepiece.SentencePieceProcessor(
+      str(folder / "spiece.model")
+    )
+    pieces = [processor.IdToPiece(i) for i in range(len(processor))]
+    return {
+      "normalizer": {
+        "type": "Sequence",
+        "normalizers": [{"type": step} for step in steps],
+      },
+      "post_processor": {
+        "type": "BertProcessing",
+        "sep": ["[SEP]", 3],
+        "cls": ["[CLS]", 2],
+      },
+      "model": {"type": "Unigram", "vocab": [[p, 0.0] for p in pieces]},
+    }
+
+  @pytest.mark.parametrize(
+    ("stated", "line"),
+    [
+      (
+        {"do_lower_case": False},
+        "do_lower_case: False in the gin file, True in",
+      ),
+      (
+        {"strip_diacritics": False},
+        "strip_diacritics: False in the gin file, True in",
+      ),
+    ],
+  )
+  def test_tokenizer_json_is_read(self, folder, stated, line):
+    content = self._tokenizer_json(folder, "NFKD", "StripAccents", "Lowercase")
+    write(folder, "tokenizer.json", content)
+    self._read(folder)
+    with pytest.raises(ExportError, match=line):
+      self._read(folder, **stated)
+
+  def test_pieces_of_another_model(self, folder):
+    content = self._tokenizer_json(folder, "StripAccents", "Lowercase")
+    content["model"]["vocab"].reverse()
+    write(folder, "tokenizer.json", content)
+    with pytest.raises(ExportError, match="have different pieces"):
+      self._read(folder)
+
+  @pytest.mark.parametrize(
+    ("name", "content", "reason"),
+    [
+      (
+        "special_tokens_map.json",
+        {"mask_token": "<mask>"},
+        "names '<mask>' as its mask_token",
+      ),
+      (
+        "tokenizer_config.json",
+        {"tokenizer_class": "XLNetTokenizer"},
+        "the tokenizer 'XLNetTokenizer'",
+      ),
+      (
+        "tokenizer_config.json",
+        {"remove_space": False},
+        "remove_space = False",
+      ),
+    ],
+  )
+  def test_what_is_not_computed_here(self, name, content, reason, folder):
+    write(folder, name, content)
+    exporter = bert_preprocessor.BertPreprocessorExporter(
+      sp_model_file=str(folder), do_lower_case=True
+    )
+    with pytest.raises(ExportError, match=reason):
+      exporter.build()
+
+  def test_a_token_that_the_model_lacks(self, folder):
+    more = {"additional_special_tokens": ["<ent>"]}
+    write(folder, "special_tokens_map.json", more)
+    with pytest.raises(ExportError, match="name the token '<ent>'"):
+      self._read(folder)
+
+  def test_facts_travel_with_an_export(self, folder, tmp_path):
+    said = {"do_lower_case": True, "keep_accents": True}
+    write(folder, "tokenizer_config.json", said)
+    first = self._read(folder, strip_diacritics=False)
+    (tmp_path / "assets").mkdir()
+    shutil.copy(folder / "spiece.model", tmp_path / "assets/sp.model")
+    config = tmp_path / "assets/tokenizer_config.json"
+    tf.io.gfile.copy(first.as_json(), str(config))
+    again = self._read(tmp_path / "assets", strip_diacritics=False)
+    assert again.options == first.options
+    with pytest.raises(ExportError, match="strip_diacritics: True in the gin"):
+      self._read(tmp_path / "assets", strip_diacritics=True)
 
 
 class TestBesideTheWeights:

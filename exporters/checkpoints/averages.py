@@ -16,12 +16,13 @@ shapes.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
+import re
 from typing import Any, TypeVar
 
 from exporters.errors import ExportError
 
-# What TF1 adds to the name of a weight.
-TF1_SUFFIX = "/ExponentialMovingAverage"
+# What TF1 adds to the name of a weight, with a number if that is taken.
+TF1_SUFFIX = re.compile(r"/ExponentialMovingAverage(_\d+)?$")
 # A slot, and a part of the names that tf_keras gives.
 _AVERAGE = "average"
 # The attribute of a tf_keras optimizer that lists its averages.
@@ -130,7 +131,7 @@ def _weight(name: str, weights: Mapping[str, Any]) -> str | None:
     if part == _AVERAGE and weight in weights:
       return weight
   # Scopes may come before the weight's name, so the longest that fits is it.
-  if parts[-1] in (_AVERAGE, TF1_SUFFIX.strip("/")):
+  if parts[-1] == _AVERAGE or TF1_SUFFIX.search(name):
     for i in range(len(parts) - 1):
       weight = "/".join(parts[i:-1])
       if weight in weights:

@@ -56,7 +56,7 @@ class Tf1(Mapped):
 
     if averages is not False:
       self._averages = averages_lib.of_names(
-        [(n, n) for n in self._tensors if n.endswith(averages_lib.TF1_SUFFIX)],
+        [(n, n) for n in self._tensors if averages_lib.TF1_SUFFIX.search(n)],
         {name: [name] for name in self._tensors},
       )
 

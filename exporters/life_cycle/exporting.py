@@ -181,7 +181,7 @@ def export(
           parameters=_parameters(published.every("variables")),
           trainable=_parameters(published.every("trainable_variables")),
           results=results,
-          remarks=_remarks(published),
+          remarks=_remarks(published) + _of_averages(exporter),
           api=published.api,
           image_size=published.image_size,
           sample=_sample(published),
@@ -305,6 +305,18 @@ def _remarks(published: Published) -> list[str]:
   """Returns the remarks on a model and its sub-objects, each once."""
   every = [r for c in published.callables().values() for r in c.remarks]
   return [*dict.fromkeys(every)]
+
+
+def _of_averages(exporter: Exporter) -> list[str]:
+  """Returns a remark if averages were restored in place of weights."""
+  if not isinstance(exporter, CheckpointExporter):
+    return []
+  if not exporter.opened.averages:
+    return []
+  return [
+    "Each weight is the average that the training kept of it, or the weight "
+    "itself where the checkpoint has no average."
+  ]
 
 
 def _sample(published: Published) -> Any:

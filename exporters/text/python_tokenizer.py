@@ -67,6 +67,11 @@ class _Words(garden.BasicTokenizer):
     return super()._run_strip_accents(text)
 
   @override
+  def _is_chinese_char(self, cp):
+    left_out = self._wanted.rust and 0x2B820 <= cp < 0x2B920
+    return not left_out and super()._is_chinese_char(cp)
+
+  @override
   def _tokenize_chinese_chars(self, text):
     if not self._wanted.split_chinese:
       return text

@@ -12,14 +12,24 @@ from typing import Any
 
 import sentencepiece
 
+from exporters.errors import ExportError
 from exporters.text import facts
 from exporters.text import python_tokenizer
 from exporters.text import sample_text
 from exporters.text import sentencepiece_model
+from exporters.text import tokenizer_files
 from exporters.text.sentencepiece_model import SentencePieceModel
 from exporters.text.sentencepiece_tokenizer import SentencePieceTokenizer
 from exporters.text.tokenizer_files import TokenizerFiles
 
+# ALBERT's pieces, by the names that `transformers` gives their roles.
+_ROLES = {
+  "pad_token": "<pad>",
+  "unk_token": "<unk>",
+  "cls_token": "[CLS]",
+  "sep_token": "[SEP]",
+  "mask_token": "[MASK]",
+}
 # ALBERT's training split these further, if a model had any.
 _NUMBER_AND_COMMA = re.compile(r".*\d,")
 
@@ -58,6 +68,23 @@ class SentencePieceSource:
     return python_tokenizer.of_sentencepieces(
       self.model.content, **self.options
     )
+
+  def as_json(self) -> str | None:
+    """Returns a path to the facts, to be read with the model later on.
+
+    None if they are those of google-research's code, which lie nowhere.
+    """
+    if not self.options.get("replace_quotes"):
+      return None
+    more = set(self.options["kept_whole"]) - set(_ROLES.values())
+    content = {
+      "additional_special_tokens": sorted(more),
+      "do_lower_case": self.options["lower_case"],
+      "keep_accents": not self.options["strip_diacritics"],
+      "model_max_length": min(self.lengths.values(), default=None),
+      "tokenizer_class": "AlbertTokenizer",
+    }
+    return tokenizer_files.asset(content, self.foreign)
 
   def samples(self) -> Sequence[Sequence[str]]:
     """Returns batches of texts to compare both by."""
@@ -104,7 +131,8 @@ def read(
     ExportError: A file is damaged, or two contradict each other or the gin
       file.
   """
-  model = sentencepiece_model.read(sentencepiece_model.located(sp_model_file))
+  path = sentencepiece_model.located(sp_model_file)
+  model = sentencepiece_model.read(path)
   folders = [
     TokenizerFiles(path, wordpiece=False)
     for path in (sp_model_file, checkpoint)
@@ -115,14 +143,60 @@ def read(
     | {where: said for f in folders for where, said in f.declared.items()}
   )
   of_hugging_face = any(f.is_of_hugging_face for f in folders)
+  processor = sentencepiece.SentencePieceProcessor(model_proto=model.content)
+  pieces = [processor.IdToPiece(i) for i in range(model.pieces)]
+  kept = {token for f in folders for token in f.kept_whole}
+  if of_hugging_face:
+    kept |= set(_ROLES.values())
+  _refuse_others(
+    path,
+    pieces,
+    [f.vocabulary for f in folders if f.vocabulary],
+    tokenizer_files.tokens_by_id(known) | {t: t for t in kept - set(pieces)},
+  )
   return SentencePieceSource(
     model=model,
     options={
       "lower_case": known["do_lower_case"],
       "strip_diacritics": known.get("strip_diacritics", True),
-      "kept_whole": sentencepiece_model.SPECIAL_PIECES * of_hugging_face,
+      "kept_whole": tuple(sorted(kept)),
       "replace_quotes": of_hugging_face,
     },
     lengths={where: most for f in folders for where, most in f.lengths()},
-    foreign=[one for f in folders for one in f.foreign],
+    foreign=[one for f in folders for one in f.foreign]
+    + [
+      (where.strip("'"), f"names {said[role]!r} as its {role}, not {piece!r}")
+      for f in folders
+      for where, said in f.declared.items()
+      for role, piece in _ROLES.items()
+      if said.get(role, piece) != piece
+    ],
   )
+
+
+def _refuse_others(
+  path: str,
+  pieces: Sequence[str],
+  others: Sequence[tuple[str, Sequence[str]]],
+  tokens: Mapping[Any, str],
+) -> None:
+  """Raises `ExportError` if what lies beside a model is of another one.
+
+  Args:
+    path: The model.
+    pieces: Its pieces, in the order of their ids.
+    others: The pieces that other files list, after these files.
+    tokens: Pieces that other files name, by their ids.
+  """
+  for where, other in others:
+    if list(other) != list(pieces):
+      raise ExportError(
+        f"'{where}' and '{path}' have different pieces. Use the files with "
+        "which the model was trained."
+      )
+  for id_, token in tokens.items():
+    if id_ not in range(len(pieces)) or pieces[id_] != token:
+      raise ExportError(
+        f"The files beside '{path}' name the token {token!r}, which the model "
+        "does not have there. Use the files with which it was trained."
+      )

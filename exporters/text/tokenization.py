@@ -36,8 +36,9 @@ class Tokenization:
     special_tokens: The tokens by their roles, as in `SPECIAL_TOKENS`.
     kept_whole: The tokens that are recognised as they stand in a text.
     rust: Whether the source's own tokenizer is that of Hugging Face's library
-      `tokenizers`: it also removes characters for private use, and lower-cases
-      letter by letter, so that a Greek word never ends in a final sigma.
+      `tokenizers`: it also removes characters for private use, lower-cases
+      letter by letter, so that a Greek word never ends in a final sigma, and
+      does not split 256 rare Chinese characters.
   """
 
   vocabulary: tuple[str, ...]

@@ -9,7 +9,8 @@ an encoder can be published without its preprocessor.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+import json
 import os
 import reprlib
 from typing import Any
@@ -22,6 +23,8 @@ from exporters.checkpoints.hugging_face_config import CONFIG
 from exporters.checkpoints.hugging_face_config import TOKENIZER_CONFIG
 from exporters.checkpoints.hugging_face_config import read_json
 from exporters.errors import ExportError
+from exporters.errors import first_line
+from exporters.saved_model import assets
 from exporters.text.tokenization import SPECIAL_TOKENS
 
 _TOKENIZER = "tokenizer.json"
@@ -37,11 +40,27 @@ _NAMES = (
   _SENTENCE_BERT,
 )
 # The key under which an export keeps what is not computed here.
-FOREIGN = "not_computed"
+_FOREIGN = "not_computed"
 # With an id: the name of the fact which token has it.
 _TOKEN = "token "
 # The tokenizers of `transformers` that compute what BERT's does.
 _CLASSES = ("Bert", "DistilBert", "Electra", "MobileBert")
+_SENTENCEPIECE_CLASSES = ("Albert",)
+# The normalizers of ALBERT's `tokenizer.json`.
+_SENTENCEPIECE_STEPS = {
+  "Replace",  # Of two backticks or apostrophes, and of spaces.
+  "NFKD",
+  "StripAccents",
+  "Lowercase",
+  "Precompiled",  # What the SentencePiece model does itself.
+}
+# By key of `tokenizer_config.json`: the one value that is computed here.
+_USUAL = {
+  "do_basic_tokenize": True,
+  "padding_side": "right",
+  "remove_space": True,
+  "truncation_side": "right",
+}
 # How many letters of a word the library `tokenizers` looks at.
 MAX_LETTERS = 100
 # By key, in any of these files: the most tokens that the model takes. Where
@@ -110,14 +129,17 @@ class TokenizerFiles:
     self.kept_whole: set[str] = set()
     self.vocabulary: tuple[str, Sequence[str]] | None = None
     self.foreign: list[tuple[str, str]] = []
-    said = {
-      self._at(_TOKENIZER): self._said_by_tokenizer_json(),
-      self._at(TOKENIZER_CONFIG): self._said_by_tokenizer_config(),
-      self._at(_SPECIAL_TOKENS_MAP): self._roles(_SPECIAL_TOKENS_MAP),
-      self._at(_ADDED_TOKENS): self._said_by_added_tokens(),
-      self._at(_SENTENCE_BERT): self._said_by_sentence_bert(),
-      path: _said_by_saved_model(path),
+    readers = {
+      _TOKENIZER: self._said_by_tokenizer_json,
+      TOKENIZER_CONFIG: self._said_by_tokenizer_config,
+      _SPECIAL_TOKENS_MAP: lambda: self._roles(_SPECIAL_TOKENS_MAP),
+      _ADDED_TOKENS: self._said_by_added_tokens,
+      _SENTENCE_BERT: self._said_by_sentence_bert,
     }
+    said = {path: _said_by_saved_model(path)}
+    for name, read in readers.items():
+      if name in self._contents:
+        said[self._at(name)] = self._well_formed(name, read)
     self.declared = {f"'{where}'": one for where, one in said.items() if one}
 
   @property
@@ -140,12 +162,62 @@ class TokenizerFiles:
   def _at(self, name: str) -> str:
     return os.path.join(self._folder, name)
 
+  def _well_formed(
+    self, name: str, read: Callable[[], dict[str, Any]]
+  ) -> dict[str, Any]:
+    """Returns what a file says; refuses one of another structure."""
+    try:
+      return read()
+    except (AttributeError, IndexError, KeyError, TypeError, ValueError) as e:
+      raise ExportError(
+        f"'{self._at(name)}' is not as Hugging Face's libraries write it: "
+        f"{first_line(e)}. Download it again."
+      ) from e
+
+  def _note(self, name: str, what: str) -> None:
+    self.foreign.append((self._at(name), what))
+
   def _said_by_tokenizer_json(self) -> dict[str, Any]:
-    content = self._contents.get(_TOKENIZER)
-    if content is None or not self._wordpiece:
+    content, path = self._contents[_TOKENIZER], self._at(_TOKENIZER)
+    for what in ("truncation", "padding"):
+      if str(_part(content, what).get("direction")).lower() == "left":
+        self._note(_TOKENIZER, f"has {what} on the left")
+    said = (
+      self._said_of_wordpieces(content, path)
+      if self._wordpiece
+      else self._said_of_sentencepieces(content)
+    )
+    if said:
+      said |= self._ends(_part(content, "post_processor"))
+      said |= self._added(content.get("added_tokens") or [], _TOKENIZER)
+    return said
+
+  def _said_of_sentencepieces(
+    self, content: Mapping[str, Any]
+  ) -> dict[str, Any]:
+    """Returns what the `tokenizer.json` of an ALBERT says."""
+    model, normalizer = _part(content, "model"), content.get("normalizer") or {}
+    kind = model.get("type", "Unigram")
+    if kind != "Unigram":
+      self._note(_TOKENIZER, f"has the model {reprlib.repr(kind)}")
       return {}
-    path = self._at(_TOKENIZER)
+    steps = normalizer.get("normalizers", [normalizer] if normalizer else [])
+    found = {str(step["type"]) for step in steps}
+    for step in sorted(found - _SENTENCEPIECE_STEPS):
+      self._note(_TOKENIZER, f"has the normalizer {reprlib.repr(step)}")
+    pieces = [piece for piece, _ in model["vocab"]]
+    self.vocabulary = self._at(_TOKENIZER), pieces
+    return {
+      "do_lower_case": "Lowercase" in found,
+      "strip_diacritics": "StripAccents" in found,
+    }
+
+  def _said_of_wordpieces(
+    self, content: Mapping[str, Any], path: str
+  ) -> dict[str, Any]:
+    """Returns what the `tokenizer.json` of a BERT says."""
     model, normalizer = _part(content, "model"), _part(content, "normalizer")
+    before = len(self.foreign)
     for what, value, wanted in (
       ("the model", model.get("type", "WordPiece"), "WordPiece"),
       ("the prefix", model.get("continuing_subword_prefix", "##"), "##"),
@@ -158,9 +230,10 @@ class TokenizerFiles:
       ),
     ):
       if value != wanted:
-        what = f"has {what} {reprlib.repr(value)}, not {wanted!r}"
-        self.foreign.append((path, what))
-    if self.foreign:
+        self._note(
+          _TOKENIZER, f"has {what} {reprlib.repr(value)}, not {wanted!r}"
+        )
+    if len(self.foreign) > before:
       return {}
     said = _switches(
       normalizer, path, lower="lowercase", chinese="handle_chinese_chars"
@@ -168,77 +241,75 @@ class TokenizerFiles:
     limit = model.get("max_input_chars_per_word", MAX_LETTERS)
     said["max_letters_per_word"] = limit
     said["unk_token"] = model.get("unk_token", SPECIAL_TOKENS["unk_token"])
-    said |= self._ends(_part(content, "post_processor"), path)
-    said |= self._added(content.get("added_tokens") or [], path)
     self.vocabulary = path, _in_order(model.get("vocab"), path)
     return said
 
   def _said_by_tokenizer_config(self) -> dict[str, Any]:
-    content = self._contents.get(TOKENIZER_CONFIG, {})
-    path = self._at(TOKENIZER_CONFIG)
+    content, path = self._contents[TOKENIZER_CONFIG], self._at(TOKENIZER_CONFIG)
     said = _switches(
       content, path, lower="do_lower_case", chinese="tokenize_chinese_chars"
     )
-    if not self._wordpiece:
-      if "keep_accents" in content:
-        said["strip_diacritics"] = not _bool(content, "keep_accents", path)
-      return said
-    kind = content.get("tokenizer_class") or "BertTokenizer"
-    plain = str(kind).removesuffix("Fast").removesuffix("Tokenizer")
-    if _TOKENIZER not in self._contents and plain not in _CLASSES:
-      self.foreign.append((path, f"has the tokenizer {reprlib.repr(kind)}"))
-    if content.get("do_basic_tokenize", True) is not True:
-      self.foreign.append((path, "says do_basic_tokenize = False"))
+    classes = _CLASSES if self._wordpiece else _SENTENCEPIECE_CLASSES
+    kind = str(content.get("tokenizer_class") or classes[0])
+    plain = kind.removesuffix("Fast").removesuffix("Tokenizer")
+    if _TOKENIZER not in self._contents and plain not in classes:
+      self._note(TOKENIZER_CONFIG, f"has the tokenizer {reprlib.repr(kind)}")
+    for key, usual in _USUAL.items():
+      if content.get(key, usual) not in (usual, None):
+        what = f"says {key} = {reprlib.repr(content[key])}"
+        self._note(TOKENIZER_CONFIG, what)
     unsplit = content.get("never_split") or []
     if not set(unsplit) <= set(SPECIAL_TOKENS.values()):
       what = f"says never_split = {reprlib.repr(unsplit)}"
-      self.foreign.append((path, what))
+      self._note(TOKENIZER_CONFIG, what)
     # Of an earlier export.
-    self.foreign += [(path, str(what)) for what in content.get(FOREIGN) or []]
+    for what in content.get(_FOREIGN) or []:
+      self._note(TOKENIZER_CONFIG, str(what))
+    if content.get("keep_accents") is not None and not self._wordpiece:
+      said["strip_diacritics"] = not _bool(content, "keep_accents", path)
     if "max_input_chars_per_word" in content:
       said["max_letters_per_word"] = content["max_input_chars_per_word"]
     said |= self._roles(TOKENIZER_CONFIG)
     decoder = _part(content, "added_tokens_decoder")
     tokens = [{"id": id_} | token for id_, token in decoder.items()]
-    return said | self._added(tokens, path)
+    return said | self._added(tokens, TOKENIZER_CONFIG)
 
   def _roles(self, name: str) -> dict[str, Any]:
     """Returns the special tokens that a file names, by their roles."""
-    content = self._contents.get(name, {})
+    content = self._contents[name]
     more = content.get("additional_special_tokens") or []
+    if not isinstance(more, list):
+      raise TypeError(f"additional_special_tokens = {reprlib.repr(more)}")
     self.kept_whole |= {_text(token) for token in more}
     return {r: _text(content[r]) for r in SPECIAL_TOKENS if content.get(r)}
 
   def _said_by_added_tokens(self) -> dict[str, Any]:
-    content = self._contents.get(_ADDED_TOKENS, {})
+    content = self._contents[_ADDED_TOKENS]
     special = self.kept_whole | set(SPECIAL_TOKENS.values())
     for token in content:
       if token not in special:
         what = f"adds the token {token!r}, looked for in lower-cased text"
-        self.foreign.append((self._at(_ADDED_TOKENS), what))
+        self._note(_ADDED_TOKENS, what)
     return {f"{_TOKEN}{id_}": token for token, id_ in content.items()}
 
   def _said_by_sentence_bert(self) -> dict[str, Any]:
     # False leaves it to the tokenizer.
-    lower = self._contents.get(_SENTENCE_BERT, {}).get("do_lower_case")
+    lower = self._contents[_SENTENCE_BERT].get("do_lower_case")
     return {"do_lower_case": True} if lower is True else {}
 
-  def _added(self, tokens: Sequence[Any], path: str) -> dict[str, Any]:
+  def _added(self, tokens: Sequence[Any], name: str) -> dict[str, Any]:
     said = {}
     for token in tokens:
       text = _text(token)
       for flag in ("single_word", "normalized"):
         if token.get(flag):
-          what = f"looks for the token {text!r} with {flag} = True"
-          self.foreign.append((path, what))
+          self._note(name, f"looks for the token {text!r} with {flag} = True")
       said[f"{_TOKEN}{token['id']}"] = text
       self.kept_whole.add(text)
     return said
 
-  def _ends(self, processor: Mapping[str, Any], path: str) -> dict[str, Any]:
+  def _ends(self, processor: Mapping[str, Any]) -> dict[str, Any]:
     """Returns the tokens that are put around a text, and around a pair."""
-    if not processor:
-      return {}
     if processor.get("type") == "BertProcessing":
       return {f"{name}_token": processor[name][0] for name in ("cls", "sep")}
     parts = [
@@ -257,7 +328,7 @@ class TokenizerFiles:
     pair = [*single, ("Sequence", "B", 1), ("SpecialToken", last, 1)]
     if parts != single + pair:
       what = "puts other tokens than [CLS] A [SEP] B [SEP] around texts"
-      self.foreign.append((path, what))
+      self._note(_TOKENIZER, what)
       return {}
     return {"cls_token": first, "sep_token": last}
 
@@ -282,15 +353,15 @@ def _switches(
   content: Mapping[str, Any], path: str, *, lower: str, chinese: str
 ) -> dict[str, Any]:
   said = {}
-  if lower in content:
+  if content.get(lower) is not None:
     said["do_lower_case"] = _bool(content, lower, path)
   if content.get("strip_accents", ...) is None:
     # As in BERT.
-    if lower in content:
+    if "do_lower_case" in said:
       said["strip_accents"] = said["do_lower_case"]
   elif "strip_accents" in content:
     said["strip_accents"] = _bool(content, "strip_accents", path)
-  if chinese in content:
+  if content.get(chinese) is not None:
     said["tokenize_chinese_chars"] = _bool(content, chinese, path)
   return said
 
@@ -317,6 +388,14 @@ def _in_order(ids: Any, path: str) -> Sequence[str]:
       "and so on. Download the file again."
     )
   return sorted(ids, key=ids.__getitem__)
+
+
+def asset(content: dict[str, Any], foreign: Sequence[tuple[str, str]]) -> str:
+  """Returns a path to a `tokenizer_config.json` with what is known."""
+  if foreign:
+    content = content | {_FOREIGN: [what for _, what in foreign]}
+  text = json.dumps(content, indent=2, sort_keys=True, ensure_ascii=False)
+  return assets.asset(f"{text}\n".encode(), "tokenizer", TOKENIZER_CONFIG)
 
 
 def refuse(foreign: Sequence[tuple[str, str]]) -> None:

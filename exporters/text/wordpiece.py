@@ -30,10 +30,12 @@ _SPACE = r"[\t\n\r\p{Z}]+"
 # All of ASCII that is neither letter nor digit, and Unicode's punctuation.
 _PUNCTUATION = r"[!-/:-@\[-`{-~\p{P}]"
 _CHINESE = (
-  r"[\x{4E00}-\x{9FFF}\x{3400}-\x{4DBF}\x{20000}-\x{2A6DF}\x{2A700}-\x{2B73F}"
-  r"\x{2B740}-\x{2B81F}\x{2B820}-\x{2CEAF}\x{F900}-\x{FAFF}"
-  r"\x{2F800}-\x{2FA1F}]"
+  r"\x{4E00}-\x{9FFF}\x{3400}-\x{4DBF}\x{20000}-\x{2A6DF}\x{2A700}-\x{2B73F}"
+  r"\x{2B740}-\x{2B81F}\x{2B920}-\x{2CEAF}\x{F900}-\x{FAFF}"
+  r"\x{2F800}-\x{2FA1F}"
 )
+# Of Extension E, the library `tokenizers` leaves out the first 256.
+_CHINESE_OF_PYTHON = r"\x{2B820}-\x{2B91F}"
 _BYTES_OF_A_LETTER = 4
 
 
@@ -122,7 +124,8 @@ class WordPieceTokenizer(tf.Module):
   def _split(self, texts: tf.Tensor) -> tuple[tf.RaggedTensor, ...]:
     kept = _PUNCTUATION
     if self._wanted.split_chinese:
-      kept += f"|{_CHINESE}"
+      chinese = _CHINESE + _CHINESE_OF_PYTHON * (not self._wanted.rust)
+      kept += f"|[{chinese}]"
     return tf_text.regex_split_with_offsets(
       self._normalized(texts), f"{_SPACE}|{kept}", kept
     )

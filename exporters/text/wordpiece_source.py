@@ -8,14 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 import dataclasses
-import json
 import os
 from typing import Any
 
 import tensorflow as tf
 
 from exporters.errors import ExportError
-from exporters.saved_model import assets
 from exporters.text import facts
 from exporters.text import python_tokenizer
 from exporters.text import sample_text
@@ -122,12 +120,7 @@ class WordPieceSource:
       "tokenizer_class": "BertTokenizer",
       **wanted.special_tokens,
     }
-    if self.foreign:
-      content[tokenizer_files.FOREIGN] = [what for _, what in self.foreign]
-    text = json.dumps(content, indent=2, sort_keys=True, ensure_ascii=False)
-    return assets.asset(
-      f"{text}\n".encode(), "tokenizer", "tokenizer_config.json"
-    )
+    return tokenizer_files.asset(content, self.foreign)
 
 
 def of_google_research(
