@@ -5,6 +5,7 @@ What is right is computed by the model itself, loaded by tf_keras, or by hand.
 
 import dataclasses
 import pathlib
+import re
 
 import keras
 import numpy as np
@@ -17,6 +18,7 @@ from exporters import keras_model
 from exporters.errors import ExportError
 from exporters.keras_models import functional
 from exporters.life_cycle import exporting
+from tests import command
 
 layers = tf_keras.layers
 
@@ -184,6 +186,48 @@ def test_a_recurrent_layer_with_dropout(layer, tmp_path):
   loaded = tf.saved_model.load(path)
   np.testing.assert_allclose(loaded(inputs), model(inputs), rtol=1e-5)
   assert np.any(loaded(inputs, training=True) != loaded(inputs))
+
+
+def test_a_loop_that_a_persistent_tape_cannot_record(tmp_path):
+  """A loaded model's loop; Keras's own SavedModels have the same."""
+  vectors = tf_keras.Input([6, 4])
+  states = layers.SimpleRNN(3)(vectors)
+  model = tf_keras.Model(vectors, layers.Dense(2)(states))
+  _, done = export(model, tmp_path, level=checks.ALL)
+  (result,) = [
+    result
+    for result in done.artifacts[0].results
+    if result.check == "gradients of a persistent tape"
+  ]
+  assert result.status == checks.NOT_APPLICABLE
+  assert "cannot record a loop" in str(result)
+
+
+@pytest.mark.parametrize("form", ["False", "True"])
+def test_recurrent_layers_give_the_same_bytes(form, tmp_path):
+  """Keras gives their implementations random ids."""
+  vectors = tf_keras.Input([6, 4])
+  states = layers.Bidirectional(layers.LSTM(3, return_sequences=True))(vectors)
+  outputs = layers.GRU(3)(layers.GRU(3, return_sequences=True)(states))
+  tf_keras.Model(vectors, outputs).save(tmp_path / "model.keras")
+  found = []
+  for name in ("first", "again"):
+    command.export(
+      "keras_model",
+      "configs/keras_model/keras_model.gin",
+      tmp_path / name,
+      "--checks=none",
+      bindings=[
+        f"MODEL_FILE = '{tmp_path}/model.keras'",
+        f"keras_model.KerasModelExporter.keras_saved_model = {form}",
+      ],
+    )
+    found.append((tmp_path / name / "saved_model.pb").read_bytes())
+  ids = re.findall(rb"(?:lstm|gru)_[0-9a-f]{8}-[0-9a-f-]{27}", found[0])
+  assert len(set(ids)) >= 4
+  # If Keras's own form differs, then not by these.
+  assert re.findall(rb"(?:lstm|gru)_[0-9a-f]{8}-[0-9a-f-]{27}", found[1]) == ids
+  assert found[0] == found[1]
 
 
 def _lookup() -> tf_keras.Model:

@@ -12,6 +12,7 @@ from .harness import check
 from .numbers import flatten
 from .results import BASIC
 from .results import Finding
+from .results import NotApplicableError
 
 # Later ones reuse the gradients of the first, or its traces.
 _UNIT = "gradients"
@@ -99,9 +100,26 @@ def _persistent_gradients(candidate: Candidate) -> Finding:
   loaded, arguments, keywords = _trained(candidate)
   weights = list(loaded.trainable_variables)
   with tf.GradientTape(persistent=True) as tape:
-    loss = _loss(loaded(*arguments, **keywords))
+    try:
+      loss = _loss(loaded(*arguments, **keywords))
+    except ValueError as e:
+      if "without handle data" in str(e) and _has_loop(candidate):
+        raise NotApplicableError(
+          "TensorFlow cannot record a loop of a loaded model on such a tape"
+        ) from e
+      raise
   tape.gradient(loss, weights[-1:])
   return _finding(weights, tape.gradient(loss, weights))
+
+
+def _has_loop(candidate: Candidate) -> bool:
+  """Tells whether a graph has a loop, as those of many recurrent layers do."""
+  library = candidate.proto.meta_graphs[0].graph_def.library
+  return any(
+    node.op in ("While", "StatelessWhile")
+    for function in library.function
+    for node in function.node_def
+  )
 
 
 @check(
