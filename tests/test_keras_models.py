@@ -298,6 +298,29 @@ def _doubled(x: tf.Tensor) -> tf.Tensor:
   return 2.0 * x
 
 
+def test_probabilities_that_are_nearly_0_and_1(tmp_path):
+  inputs = tf_keras.Input([2])
+  model = tf_keras.Model(inputs, layers.Dense(3, "softmax")(inputs))
+  model.set_weights([np.ones([2, 3]), [0.0, 30.0, 60.0]])
+  _, done = export(model, tmp_path, checks.ALL)
+  results = {r.check: r for r in done.artifacts[0].results}
+  assert results["a training step"].status == checks.PASSED
+
+
+def test_weights_alone_are_called_so(tmp_path):
+  inputs = tf_keras.Input([2])
+  model = tf_keras.Model(inputs, layers.Dense(3)(inputs))
+  model.save_weights(tmp_path / "model.h5")
+  exporter = keras_model.KerasModelExporter(
+    model_file=str(tmp_path / "model.h5")
+  )
+  with pytest.raises(ExportError, match=r"in the file\).*not only weights"):
+    exporter.build()
+  said = report.read(str(tmp_path / "model.h5"))
+  assert "weights alone" in said.advice
+  assert "model_function" in said.advice
+
+
 def _lookup() -> tf_keras.Model:
   colours = tf_keras.Input([1], dtype=tf.string)
   numbers = layers.StringLookup(vocabulary=["red", "green"])(colours)

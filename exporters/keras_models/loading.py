@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 import zipfile
 
@@ -72,7 +73,8 @@ def _cause(error: Exception) -> str:
   """Returns what is wrong, which Keras says after the whole configuration."""
   _, _, cause = str(error).partition("Exception encountered: ")
   cause = first_line(ValueError(cause)) if cause else first_line(error)
-  return cause.partition(". Please ensure")[0]
+  # Without what an object looks like to Python, such as an open file.
+  return re.sub(r" at <[^>]*>", "", cause.partition(". Please ensure")[0])
 
 
 def _is_h5(path: str) -> bool:
