@@ -301,7 +301,7 @@ def _doubled(x: tf.Tensor) -> tf.Tensor:
 def test_probabilities_that_are_nearly_0_and_1(tmp_path):
   inputs = tf_keras.Input([2])
   model = tf_keras.Model(inputs, layers.Dense(3, "softmax")(inputs))
-  model.set_weights([np.ones([2, 3]), [0.0, 30.0, 60.0]])
+  model.set_weights([np.ones([2, 3]), np.array([0.0, 30.0, 60.0])])
   _, done = export(model, tmp_path, checks.ALL)
   results = {r.check: r for r in done.artifacts[0].results}
   assert results["a training step"].status == checks.PASSED
