@@ -40,6 +40,7 @@ from exporters.keras_models import loading
 from exporters.keras_models import outputs as outputs_lib
 from exporters.keras_models import state
 from exporters.keras_models import tap
+from exporters.saved_model import fixed_ids
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -125,7 +126,7 @@ class KerasModelExporter(base.Exporter):
         "gives: tf_keras.Model(inputs, model(inputs)), with "
         "inputs = tf_keras.Input(...)."
       )
-    state.forget_masks(model)
+    fixed_ids.renew(model)
     return model
 
   def _sliced(self, model: tf_keras.Model) -> tf_keras.Model:

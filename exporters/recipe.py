@@ -49,8 +49,10 @@ def load(gin_files: Sequence[str], gin_bindings: Sequence[str]) -> Recipe:
     raise ExportError(
       "Say what to export: --gin_file=FILE, a file below configs/ or your own."
     )
-  reading.parse(gin_files, gin_bindings)
-  macros.refuse_unset_and_unused()
+  reading.parse(gin_files, ())
+  used = macros.used()
+  reading.parse((), gin_bindings)
+  macros.refuse_unset_and_unused(used)
   try:
     return gin.get_configurable(Recipe)()
   except ExportError as e:

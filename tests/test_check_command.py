@@ -62,6 +62,22 @@ def test_a_model_that_needs_large_inputs(tmp_path):
   assert "failed" not in done.stdout
 
 
+def test_a_model_of_signatures_alone(tmp_path):
+  """As TF1 saves them: what cannot be tried is not said to have failed."""
+  module = tf.Module()
+  module.factor = tf.Variable(2.0)
+  call = tf.function(
+    lambda x: {"y": x * module.factor},
+    input_signature=[tf.TensorSpec([None], tf.float32, "x")],
+  )
+  tf.saved_model.save(module, str(tmp_path / "model"), signatures=call)
+  done = command.run("scripts.check", str(tmp_path / "model"), check=False)
+  failed = re.findall(r"^  ! (.*?):", done.stdout, re.M)
+  assert failed == ["loads"]
+  for name in ("repeats itself", "saved again", "two replicas"):
+    assert re.search(f"{name}: (not applicable|blocked)", done.stdout)
+
+
 def test_a_call_without_a_batch_dimension_of_its_own(tmp_path):
   module = tf.Module()
   module.__call__ = tf.function(

@@ -4,8 +4,11 @@ What is right is computed by the model itself, loaded by tf_keras, or by hand.
 """
 
 import dataclasses
+import json
 import pathlib
+import re
 
+import h5py
 import keras
 import numpy as np
 import pytest
@@ -15,8 +18,10 @@ import tf_keras
 from exporters import checks
 from exporters import keras_model
 from exporters.errors import ExportError
+from exporters.inspection import report
 from exporters.keras_models import functional
 from exporters.life_cycle import exporting
+from tests import command
 
 layers = tf_keras.layers
 
@@ -184,6 +189,136 @@ def test_a_recurrent_layer_with_dropout(layer, tmp_path):
   loaded = tf.saved_model.load(path)
   np.testing.assert_allclose(loaded(inputs), model(inputs), rtol=1e-5)
   assert np.any(loaded(inputs, training=True) != loaded(inputs))
+
+
+def test_a_loop_that_a_persistent_tape_cannot_record(tmp_path):
+  """A loaded model's loop; Keras's own SavedModels have the same."""
+  vectors = tf_keras.Input([6, 4])
+  states = layers.SimpleRNN(3)(vectors)
+  model = tf_keras.Model(vectors, layers.Dense(2)(states))
+  _, done = export(model, tmp_path, level=checks.ALL)
+  (result,) = [
+    result
+    for result in done.artifacts[0].results
+    if result.check == "gradients of a persistent tape"
+  ]
+  assert result.status == checks.NOT_APPLICABLE
+  assert "cannot record a loop" in str(result)
+
+
+@pytest.mark.parametrize("form", ["False", "True"])
+def test_recurrent_layers_give_the_same_bytes(form, tmp_path):
+  """Keras gives their implementations random ids."""
+  vectors = tf_keras.Input([6, 4])
+  states = layers.Bidirectional(layers.LSTM(3, return_sequences=True))(vectors)
+  outputs = layers.GRU(3)(layers.GRU(3, return_sequences=True)(states))
+  tf_keras.Model(vectors, outputs).save(tmp_path / "model.keras")
+  found = []
+  for name in ("first", "again"):
+    command.export(
+      "keras_model",
+      "configs/keras_model/keras_model.gin",
+      tmp_path / name,
+      "--checks=none",
+      bindings=[
+        f"MODEL_FILE = '{tmp_path}/model.keras'",
+        f"keras_model.KerasModelExporter.keras_saved_model = {form}",
+      ],
+    )
+    found.append((tmp_path / name / "saved_model.pb").read_bytes())
+  ids = re.findall(rb"(?:lstm|gru)_[0-9a-f]{8}-[0-9a-f-]{27}", found[0])
+  assert len(set(ids)) >= 4
+  # If Keras's own form differs, then not by these.
+  assert re.findall(rb"(?:lstm|gru)_[0-9a-f]{8}-[0-9a-f-]{27}", found[1]) == ids
+  assert found[0] == found[1]
+
+
+def _as_of_2017(path: pathlib.Path) -> None:
+  """Rewrites what an .h5 file says as Keras 2.0.8 said it."""
+  with h5py.File(path, "r+") as file:
+    config = json.loads(file.attrs["model_config"])
+    config["config"] = config["config"]["layers"][1:]
+    first, *_ = config["config"]
+    first["config"]["batch_input_shape"] = [None, 6]
+    for layer in config["config"]:
+      wrapped = layer["config"].get("layer", layer)
+      wrapped["config"].pop("reset_after", None)
+    file.attrs["model_config"] = json.dumps(config)
+    file.attrs["keras_version"] = "2.0.8"
+
+
+def test_a_file_of_2017(tmp_path):
+  """Without what later versions say: names of models, kinds of GRUs."""
+  old = {"reset_after": False, "recurrent_activation": "hard_sigmoid"}
+  model = tf_keras.Sequential(
+    [
+      tf_keras.Input([6]),
+      layers.Embedding(10, 4),
+      layers.Bidirectional(layers.GRU(3, return_sequences=True, **old)),
+      layers.GRU(3, **old),
+      layers.Dense(2, activation="softmax"),
+    ]
+  )
+  file = tmp_path / "model.h5"
+  model.save(file)
+  _as_of_2017(file)
+  described = report.read(str(file))
+  assert dict(described.facts) == {
+    "kind": "Keras 2.0.8 model (.h5)",
+    "model": "Sequential of 5 layers",
+    "input": f"{model.layers[0].name} [?, 6] float32",
+    "output": f"{model.layers[-1].name} [..., 2] (Dense)",
+    "classes": "2 (softmax)",
+    "parameters": f"{model.count_params():,}",
+    "dtype": "float32",
+  }
+  exporter = keras_model.KerasModelExporter(model_file=str(file))
+  path = str(tmp_path / "exported")
+  exporting.export(exporter, export_path=path, level=checks.NONE)
+  inputs = np.arange(12, dtype=np.float32).reshape([2, 6]) % 10
+  np.testing.assert_allclose(
+    tf.saved_model.load(path)(inputs), model(inputs), rtol=1e-5
+  )
+
+
+def test_a_function_that_nobody_registered_is_named(tmp_path):
+  inputs = tf_keras.Input([6])
+  model = tf_keras.Model(inputs, layers.Dense(2, activation=_doubled)(inputs))
+  model.save(tmp_path / "model.h5")
+  exporter = keras_model.KerasModelExporter(
+    model_file=str(tmp_path / "model.h5")
+  )
+  with pytest.raises(
+    ExportError, match="Unknown activation function.*registered"
+  ):
+    exporter.build()
+
+
+def _doubled(x: tf.Tensor) -> tf.Tensor:
+  return 2.0 * x
+
+
+def test_probabilities_that_are_nearly_0_and_1(tmp_path):
+  inputs = tf_keras.Input([2])
+  model = tf_keras.Model(inputs, layers.Dense(3, "softmax")(inputs))
+  model.set_weights([np.ones([2, 3]), np.array([0.0, 30.0, 60.0])])
+  _, done = export(model, tmp_path, checks.ALL)
+  results = {r.check: r for r in done.artifacts[0].results}
+  assert results["a training step"].status == checks.PASSED
+
+
+def test_weights_alone_are_called_so(tmp_path):
+  inputs = tf_keras.Input([2])
+  model = tf_keras.Model(inputs, layers.Dense(3)(inputs))
+  model.save_weights(tmp_path / "model.h5")
+  exporter = keras_model.KerasModelExporter(
+    model_file=str(tmp_path / "model.h5")
+  )
+  with pytest.raises(ExportError, match=r"in the file\).*not only weights"):
+    exporter.build()
+  said = report.read(str(tmp_path / "model.h5"))
+  assert "weights alone" in said.advice
+  assert "model_function" in said.advice
 
 
 def _lookup() -> tf_keras.Model:

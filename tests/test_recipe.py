@@ -112,3 +112,19 @@ def test_what_only_the_user_has():
     recipe.load(["configs/bert/bert_en_uncased_L-12_H-768_A-12.gin"], [])
   assert "leaves CHECKPOINT and VOCAB_FILE to you" in str(error.value)
   assert "--gin_bindings=\"VOCAB_FILE = '...'\"" in str(error.value)
+
+
+def test_a_binding_in_place_of_a_macro(tmp_path):
+  """Whoever binds the field itself has no use for the leaf's macro."""
+  file = tmp_path / "leaf.gin"
+  file.write_text(
+    _GOOD.replace("2.0", "%FACTOR") + "\nFACTOR = %gin.REQUIRED\n"
+  )
+  loaded = recipe.load([str(file)], ["low_level.LowLevelExporter.factor = 7.0"])
+  assert loaded.exporter.factor == 7.0
+  gin.clear_config()
+  with pytest.raises(ExportError, match="leaves FACTOR to you"):
+    recipe.load([str(file)], [])
+  gin.clear_config()
+  with pytest.raises(ExportError, match="uses the macro FACTR"):
+    recipe.load([str(file)], ["FACTOR = 1.0", "FACTR = 2.0"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+import math
 from typing import Any
 
 import tensorflow as tf
@@ -12,6 +13,7 @@ from .harness import check
 from .numbers import flatten
 from .results import BASIC
 from .results import Finding
+from .results import NotApplicableError
 
 # Later ones reuse the gradients of the first, or its traces.
 _UNIT = "gradients"
@@ -78,19 +80,27 @@ def _gradients(candidate: Candidate) -> Finding:
 
 @check("a training step", needs="gradients", unit=_UNIT)
 def _training_step(candidate: Candidate) -> Finding:
-  """One step along the gradients changes the loss of an inference call."""
+  """One step along the gradients changes what an inference call returns.
+
+  Of probabilities near 0 and 1, the loss alone may stay what it is.
+  """
   loaded, arguments, _ = _trained(candidate)
   weights = list(loaded.trainable_variables)
   before = [tf.identity(weight) for weight in weights]
   gradients = candidate.memo["gradients"]
   size = tf.linalg.global_norm(gradients)
-  losses = [float(_loss(loaded(*arguments)))]
+  outputs = [loaded(*arguments)]
   for weight, gradient in zip(weights, gradients, strict=True):
     weight.assign_sub(0.01 * tf.convert_to_tensor(gradient) / size)
-  losses.append(float(_loss(loaded(*arguments))))
+  outputs.append(loaded(*arguments))
   for weight, value in zip(weights, before, strict=True):
     weight.assign(value)
-  moved = abs(losses[1] - losses[0]) > 0.0
+  losses = [float(_loss(o)) for o in outputs]
+  old, new = (flatten(o).values() for o in outputs)
+  moved = math.isfinite(losses[1]) and any(
+    bool(tf.reduce_any(tf.not_equal(a, b)))
+    for a, b in zip(old, new, strict=True)
+  )
   return Finding(0 if moved else 1, 0, f"loss {losses[0]:g} to {losses[1]:g}")
 
 
@@ -99,9 +109,26 @@ def _persistent_gradients(candidate: Candidate) -> Finding:
   loaded, arguments, keywords = _trained(candidate)
   weights = list(loaded.trainable_variables)
   with tf.GradientTape(persistent=True) as tape:
-    loss = _loss(loaded(*arguments, **keywords))
+    try:
+      loss = _loss(loaded(*arguments, **keywords))
+    except ValueError as e:
+      if "without handle data" in str(e) and _has_loop(candidate):
+        raise NotApplicableError(
+          "TensorFlow cannot record a loop of a loaded model on such a tape"
+        ) from e
+      raise
   tape.gradient(loss, weights[-1:])
   return _finding(weights, tape.gradient(loss, weights))
+
+
+def _has_loop(candidate: Candidate) -> bool:
+  """Tells whether a graph has a loop, as those of many recurrent layers do."""
+  library = candidate.proto.meta_graphs[0].graph_def.library
+  return any(
+    node.op in ("While", "StatelessWhile")
+    for function in library.function
+    for node in function.node_def
+  )
 
 
 @check(

@@ -11,6 +11,7 @@ import numpy as np
 import tensorflow as tf
 
 from .results import Finding
+from .results import NotApplicableError
 
 # As a share of an output's scale. The same computation in two graphs differs,
 # because the graph optimizer fuses different operations: 9e-7 for BERT-base.
@@ -85,6 +86,8 @@ def worst(differences: Iterable[tuple[str, tuple[float, str]]]) -> Finding:
     count += 1
     if error > largest:
       largest, place = error, f"{name or 'the model'}: {where}"
+  if not count:
+    raise NotApplicableError("no call of it is known")
   calls = "1 call" if count == 1 else f"{count} calls"
   return Finding(largest, TOLERANCE, place or f"in {calls}")
 

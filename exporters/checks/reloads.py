@@ -73,10 +73,13 @@ def _two_replicas(candidate: Candidate) -> Finding:
 
   if not candidate.callables[""]["variables"]:
     raise NotApplicableError("the model has no variables to mirror")
+  cases = candidate.cases("")
+  if not cases:
+    raise NotApplicableError("no call of it is known")
   strategy = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
   with strategy.scope():
     loaded = hub.load(candidate.path)
-  arguments, want = candidate.cases("")[0]
+  arguments, want = cases[0]
   outputs = tf.function(
     lambda: strategy.run(lambda: loaded(*arguments)), autograph=False
   )()

@@ -16,7 +16,7 @@ from .nests import encode
 _OPEN = {1: (3,), 2: (3, 16), 3: (3, 16, 16), 4: (3, 64, 64, 3)}
 # By what to multiply these where that is too small, and the most elements.
 _FACTORS = (1, 4, 16, 64, 256, 1024)
-_MOST = 1 << 24
+_MOST = 1 << 20
 
 
 def stated(model: Any, arrays: list[Any]) -> dict[str, dict[str, Any]]:

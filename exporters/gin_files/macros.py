@@ -12,19 +12,32 @@ from exporters.errors import did_you_mean
 _STRING = re.compile(r"'(?:[^'\\]|\\.)*'|\"(?:[^\"\\]|\\.)*\"")
 
 
-def refuse_unset_and_unused() -> None:
+def used() -> set[str]:
+  """Returns the macros that the bindings use which gin has parsed so far."""
+  return set(re.findall(r"%(\w+)(?![\w.])", _bindings()))
+
+
+def refuse_unset_and_unused(used_before: set[str]) -> None:
   """Raises `ExportError` for macros that are not as the gin file needs them.
 
   One that nothing uses is probably misspelt.
+
+  Args:
+    used_before: Those that the gin file itself uses. A line of --gin_bindings
+      may replace that use, which leaves the macro as it is.
   """
-  text = _STRING.sub("''", gin.config_str())
-  used = set(re.findall(r"%(\w+)(?![\w.])", text))
-  values = dict(re.findall(r"^(\w+) = \\?\s*(\S+)", text, re.M))
-  unset = sorted(n for n, v in values.items() if v.endswith("REQUIRED"))
-  unused = sorted(values.keys() - used)
+  used_now = used()
+  values = dict(re.findall(r"^(\w+) = \\?\s*(\S+)", _bindings(), re.M))
+  unset = sorted(
+    name
+    for name, value in values.items()
+    if value.endswith("REQUIRED")
+    and (name in used_now or name not in used_before)
+  )
+  unused = sorted(values.keys() - used_now - used_before)
   lines = [
     f"Nothing in the gin file uses the macro {name}."
-    f"{did_you_mean(name, used) or _others(used)}"
+    f"{did_you_mean(name, used_now) or _others(used_now)}"
     for name in unused
   ]
   if unset:
@@ -36,5 +49,9 @@ def refuse_unset_and_unused() -> None:
     raise ExportError("\n".join(lines))
 
 
-def _others(used: set[str]) -> str:
-  return f" It uses {', '.join(sorted(used))}." if used else ""
+def _bindings() -> str:
+  return _STRING.sub("''", gin.config_str())
+
+
+def _others(names: set[str]) -> str:
+  return f" It uses {', '.join(sorted(names))}." if names else ""

@@ -63,8 +63,8 @@ def read(model: Mapping[str, Any], training: Any = None) -> KerasConfig | None:
   Returns:
     What it says; None if it is not a configuration of a model.
   """
-  config = model.get("config")
-  if not isinstance(config, Mapping) or not _layers(model):
+  model = _with_layers(model)
+  if not _layers(model):
     return None
   every = [layer for layer, _ in _every_layer(model)]
   outputs = [_Output.of(model, name) for name in _ends(model, "output_layers")]
@@ -139,11 +139,22 @@ def _keeps_size(layer: str) -> bool:
 
 
 def _layers(model: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-  config = model.get("config")
+  config = _with_layers(model).get("config")
   layers = config.get("layers") if isinstance(config, Mapping) else None
   if not isinstance(layers, list):
     return []
   return [layer for layer in layers if isinstance(layer, Mapping)]
+
+
+def _with_layers(model: Mapping[str, Any]) -> Mapping[str, Any]:
+  """Returns a model's configuration in the form of today.
+
+  Until Keras 2.2.3, that of a Sequential was the list of its layers.
+  """
+  config = model.get("config")
+  if not isinstance(config, list):
+    return model
+  return {**model, "config": {"layers": config}}
 
 
 def _every_layer(
@@ -172,7 +183,7 @@ def _ends(model: Mapping[str, Any], key: str) -> list[str]:
   layers = _layers(model)
   if not layers:
     return []
-  named = [*_triples(model["config"].get(key))]
+  named = [*_triples(_with_layers(model)["config"].get(key))]
   if not named:  # As in a Sequential.
     named = [_name(layers[0 if key == "input_layers" else -1])]
   return named

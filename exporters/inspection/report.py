@@ -18,6 +18,11 @@ from exporters.inspection.identity import Identity
 
 Fact = tuple[str, str]
 
+_WEIGHTS_ALONE = (
+  "It holds weights alone, not the model. If no leaf below configs/ builds "
+  "that, write a function that builds it and calls model.load_weights, and "
+  "export it by keras_model.KerasModelExporter.model_function."
+)
 _KERAS_GIN = "configs/keras_model/keras_model.gin"
 
 
@@ -68,12 +73,15 @@ def read(path: str) -> Report:
 
 def _of_checkpoint(path: str) -> Report:
   identity = identity_lib.identify(path)
+  offered = _offer(identity)
+  if not offered and identity.kind.startswith("Keras"):
+    offered = {"advice": _WEIGHTS_ALONE}
   return Report(
     path=path,
     facts=[*_known(identity), *_sizes_of(identity)],
     tensors=_shapes(identity),
     identity=identity,
-    **_offer(identity),
+    **offered,
   )
 
 

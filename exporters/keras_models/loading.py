@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+from typing import Any
 import zipfile
 
 import h5py
@@ -47,7 +49,10 @@ def load(path: str, *, safe_mode: bool) -> tf_keras.Model:
     # For .h5 files too, which Keras would run code of unasked.
     with serialization_lib.SafeModeScope(safe_mode):
       return tf_keras.models.load_model(
-        path, compile=False, safe_mode=safe_mode
+        path,
+        custom_objects=_OF_BEFORE if _is_h5(path) else None,
+        compile=False,
+        safe_mode=safe_mode,
       )
   # Files of people raise errors of all types.
   except Exception as e:
@@ -58,11 +63,34 @@ def load(path: str, *, safe_mode: bool) -> tf_keras.Model:
         "keras_model.KerasModelExporter.safe_mode = False."
       ) from e
     raise ExportError(
-      f"Cannot load a tf_keras model from '{path}'. "
-      f"({first_line(e)[:200]}) It must hold a whole model, not only weights, "
-      "and custom classes must be registered: import their module in the gin "
-      "file."
+      f"Cannot load a tf_keras model from '{path}'. ({_cause(e)[:200]}) It "
+      "must hold a whole model, not only weights, and custom classes and "
+      "functions must be registered: import their module in the gin file."
     ) from e
+
+
+def _cause(error: Exception) -> str:
+  """Returns what is wrong, which Keras says after the whole configuration."""
+  _, _, cause = str(error).partition("Exception encountered: ")
+  cause = first_line(ValueError(cause)) if cause else first_line(error)
+  # Without what an object looks like to Python, such as an open file.
+  return re.sub(r" at <[^>]*>", "", cause.partition(". Please ensure")[0])
+
+
+def _is_h5(path: str) -> bool:
+  return not tf.io.gfile.isdir(path) and h5py.is_hdf5(path)
+
+
+def _old_gru(**config: Any) -> tf_keras.layers.GRU:
+  """Returns a GRU as files describe it that were written before Keras 2.1.3.
+
+  They don't say `reset_after`, for it was always false; now it is true unless a
+  file says otherwise.
+  """
+  return tf_keras.layers.GRU(**{"reset_after": False} | config)
+
+
+_OF_BEFORE = {"GRU": _old_gru}
 
 
 def take_averages(
@@ -100,7 +128,7 @@ def _keras_version(path: str) -> str | None:
     if zipfile.is_zipfile(path):
       with zipfile.ZipFile(path) as archive, archive.open("metadata.json") as f:
         version = json.loads(f.read(_LONGEST_METADATA)).get("keras_version")
-    elif not tf.io.gfile.isdir(path) and h5py.is_hdf5(path):
+    elif _is_h5(path):
       with h5py.File(path, "r") as file:
         version = file.attrs.get("keras_version")
     else:

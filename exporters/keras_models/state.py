@@ -13,18 +13,6 @@ from exporters.errors import ExportError
 _TABLES = tf.saved_model.experimental.TrackableResource
 
 
-def forget_masks(model: tf_keras.Model) -> None:
-  """Drops the dropout masks that recurrent layers kept of earlier traces.
-
-  They are of no use in another graph, and `tf.Module.submodules` cannot walk
-  past those of two.
-  """
-  for part in tf.train.TrackableView(model).descendants():
-    if hasattr(part, "reset_dropout_mask"):
-      part.reset_dropout_mask()
-      part.reset_recurrent_dropout_mask()
-
-
 def trackables(model: tf_keras.Model) -> dict[str, Any]:
   """Returns what calls of a model use besides its weights, by attribute.
 

@@ -28,6 +28,7 @@ from exporters.life_cycle import checker
 from exporters.life_cycle import remote
 from exporters.life_cycle import staging
 from exporters.saved_model import files
+from exporters.saved_model import fixed_ids
 from exporters.saved_model import keras_format
 from exporters.saved_model import overrides
 from exporters.saved_model import reusable
@@ -275,7 +276,8 @@ def _save(
 ) -> None:
   with explained("save the model"):
     try:
-      write(published, path)
+      with fixed_ids.fixed(lambda: published.every("variables")):
+        write(published, path)
     except (OSError, tf.errors.OpError) as e:
       reason = getattr(e, "strerror", None) or first_line(e)
       raise ExportError(
