@@ -1,13 +1,15 @@
-"""Prints which checks pass on which exporters' models, as a Markdown table.
+"""Prints which checks pass on which exporters' models, as Markdown tables.
 
   python -m scripts.check_table
+  python -m scripts.check_table /path/to/one /path/to/another
 
-It exports the small instance of each exporter of this repository, then
-one with each of Model Garden's own that runs, and one with Keras 3's
-`Model.export`; and has `scripts.check` look at all of them, without regard to
-where they come from.
+The first is of one model of each of Model Garden's own exporters that runs, of
+one that Keras 3's `Model.export` wrote, and of the SavedModels that are named.
+The second is of the small instance of each exporter of this repository.
+`scripts.check` looks at all of them, without regard to where they come from.
 """
 
+from collections.abc import Sequence
 import pathlib
 import shutil
 import subprocess
@@ -19,17 +21,23 @@ from exporters.command_line import program
 _ROOT = pathlib.Path(__file__).parents[1]
 
 
-def main() -> None:
-  """Prints the table."""
+def main(*named: str) -> None:
+  """Prints the tables."""
   with tempfile.TemporaryDirectory() as folder:
     work = pathlib.Path(folder)
-    models = [*_export_here(work), *_export_elsewhere(work)]
-    _say("checks")
-    subprocess.run(
-      [sys.executable, "-m", "scripts.check", "--table", *map(str, models)],
-      cwd=_ROOT,
-      check=False,
-    )
+    others = [pathlib.Path(path).resolve() for path in named]
+    _print_table([*_export_elsewhere(work), *others])
+    _print_table(_export_here(work))
+
+
+def _print_table(models: Sequence[pathlib.Path]) -> None:
+  _say("checks")
+  subprocess.run(
+    [sys.executable, "-m", "scripts.check", "--table", *map(str, models)],
+    cwd=_ROOT,
+    check=False,
+  )
+  print(flush=True)
 
 
 def _export_here(work: pathlib.Path) -> list[pathlib.Path]:
@@ -144,4 +152,4 @@ model.export(sys.argv[1])
 }
 
 if __name__ == "__main__":
-  program.run(main, modules=[])
+  program.run(main, modules=[], arguments=["[SAVED_MODEL...]"])

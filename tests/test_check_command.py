@@ -41,6 +41,11 @@ def test_probabilities_in_place_of_logits(tmp_path):
   )
   assert done.returncode == 0
   assert "specification: images: does not follow" in done.stdout
+  table = command.run(
+    "scripts.check", "--checks=basic", "--table", str(tmp_path / "model")
+  )
+  assert "| check | model |\n" in table.stdout
+  assert "| specification: images | (differs) |\n" in table.stdout
   shown = " ".join(done.stdout.split())
   assert "the outputs are probabilities: positive, with the sum 1" in shown
   assert '"maps the pixels of an image to linear scores (logits)"' in shown

@@ -88,8 +88,8 @@ def run(
   Args:
     main: Takes the positional arguments.
     modules: The modules whose flags `--help` shows.
-    arguments: Names of the positional arguments, all of them required; the last
-      one may end in `...` and be repeated.
+    arguments: Names of the positional arguments. The last one may end in `...`
+      and be repeated; one in brackets may be left out.
   """
   for module in (*modules, __name__):
     for flag in FLAGS.flags_by_module_dict().get(module, ()):
@@ -121,11 +121,10 @@ def _main(
   # As an exception, so that an export that is told to stop cleans up.
   signal.signal(signal.SIGTERM, lambda *unused: sys.exit("error: terminated"))
   try:
-    if len(given) < len(arguments):
-      raise ExportError(
-        f"Missing {' '.join(arguments[len(given) :])}; see --help."
-      )
-    repeated = bool(arguments) and arguments[-1].endswith("...")
+    missing = [a for a in arguments[len(given) :] if not a.startswith("[")]
+    if missing:
+      raise ExportError(f"Missing {' '.join(missing)}; see --help.")
+    repeated = bool(arguments) and arguments[-1].rstrip("]").endswith("...")
     if len(given) > len(arguments) and not repeated:
       if given[len(arguments)].startswith(("\u2013", "\u2014")):
         raise ExportError(
