@@ -11,8 +11,15 @@ import tensorflow as tf
 
 from .nests import encode
 
-# Sizes for dimensions that a trace leaves open, by rank. Rank 4 is images.
-_OPEN = {1: (3,), 2: (3, 16), 3: (3, 16, 16), 4: (3, 64, 64, 3)}
+# Sizes for dimensions that a trace leaves open, by rank. Rank 4 is images, rank
+# 5 videos.
+_OPEN = {
+  1: (3,),
+  2: (3, 16),
+  3: (3, 16, 16),
+  4: (3, 64, 64, 3),
+  5: (3, 5, 64, 64, 3),
+}
 
 
 def stated(model: Any, arrays: list[Any]) -> dict[str, dict[str, Any]]:
@@ -57,6 +64,8 @@ def _stated(loaded: Any, arrays: list[Any]) -> dict[str, Any]:
   cases = []
   if known and known[0][1] is not None:
     inputs = tf.nest.map_structure(_sample, known[0][1])
+    if isinstance(inputs, Mapping):
+      inputs = {**inputs, **_states(loaded, inputs)}
     cases = [
       {
         "arguments": [encode(inputs, arrays)],
@@ -68,6 +77,9 @@ def _stated(loaded: Any, arrays: list[Any]) -> dict[str, Any]:
     "takes_inputs": bool(cases),
     "training": "training" in names,
     "outputs": ["default"],
+    "unbatched": [],
+    "signature": False,
+    "stream": None,
     "variables": _names(loaded, "variables"),
     "trainable": _names(loaded, "trainable_variables"),
     "regularization_losses": [
@@ -75,6 +87,26 @@ def _stated(loaded: Any, arrays: list[Any]) -> dict[str, Any]:
     ],
     "hyperparameters": {},
   }
+
+
+def _states(loaded: Any, inputs: Mapping[str, Any]) -> Mapping[str, Any]:
+  """Returns a model's first states, by the signature that is there for them.
+
+  Such a signature takes the shape of the one input that is not a state.
+  """
+  for signature in getattr(loaded, "signatures", {}).values():
+    shapes = list(signature.structured_input_signature[1].values())
+    states = signature.structured_outputs
+    if (
+      len(shapes) == 1
+      and shapes[0].dtype.is_integer
+      and isinstance(states, Mapping)
+      and states.keys() < inputs.keys()
+      and len(states) == len(inputs) - 1
+    ):
+      (rest,) = inputs.keys() - states.keys()
+      return signature(tf.shape(inputs[rest], shapes[0].dtype))
+  return {}
 
 
 def _sample(spec: Any) -> Any:
