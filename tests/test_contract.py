@@ -97,13 +97,13 @@ def test_bytes_do_not_depend_on_place_time_or_checks(exported, tmp_path):
   (tmp_path / "cwd").mkdir()
   bindings = []
   for binding in exported.bindings:
-    name, _, value = binding.partition(" = ")
+    name, equals, value = binding.partition(" = ")
     if os.sep in value:
       source = pathlib.Path(value.strip("'"))
       for file in source.parent.glob(f"{source.name}*"):
         shutil.copy(file, tmp_path / "copy")
       value = f"'{tmp_path / 'copy' / source.name}'"
-    bindings.append(f"{name} = {value}")
+    bindings.append(f"{name}{equals}{value}")
   again = tmp_path / "deeper/down/model"
   _run(
     exported.instance, again, bindings, "--checks=none", cwd=tmp_path / "cwd"
