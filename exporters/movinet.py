@@ -38,8 +38,6 @@ from exporters.errors import ExportError
 from exporters.errors import did_you_mean
 from exporters.video import videos
 
-_ANY_VIDEO = (None, None, None, None, 3)
-
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class MoViNetExporter(videos.VideoExporter):
@@ -63,7 +61,7 @@ class MoViNetExporter(videos.VideoExporter):
     self._refuse_other_models()
     config = _for_export(self.model)
     model = movinet_model.build_movinet_model(
-      input_specs=tf_keras.layers.InputSpec(shape=_ANY_VIDEO),
+      input_specs=tf_keras.layers.InputSpec(shape=videos.ANY_VIDEO),
       model_config=config,
       num_classes=self.num_classes,
       # As the task does: TensorFlow's l2_loss has the factor 1/2, Keras's L2
@@ -76,7 +74,7 @@ class MoViNetExporter(videos.VideoExporter):
     return videos.Classifier(
       model=model,
       image_size=(height, width),
-      states=_states(model) if config.output_states else None,
+      states=states(model) if config.output_states else None,
       restored=model.checkpoint_items,
     )
 
@@ -108,24 +106,31 @@ def _for_export(model: configs.MovinetModel) -> configs.MovinetModel:
   backbone.use_external_states = config.output_states = backbone.causal
   # The classifier asks for them, and leaves them out.
   backbone.output_states = True
-  backbone.activation = _without_custom_gradient(backbone.activation)
-  config.activation = _without_custom_gradient(config.activation)
+  backbone.activation = without_custom_gradient(backbone.activation)
+  config.activation = without_custom_gradient(config.activation)
   # A consumer has one replica, or a strategy of his own.
   config.norm_activation.use_sync_bn = False
   return config
 
 
-def _without_custom_gradient(activation: str) -> str:
+def without_custom_gradient(activation: str) -> str:
   """Returns the name of the same function, of plain operations."""
   return "simple_swish" if activation == "swish" else activation
 
 
-def _states(model: movinet_model.MovinetClassifier) -> videos.States:
+def states(
+  model: movinet_model.MovinetClassifier,
+  input_shape: videos.Shape = videos.ANY_VIDEO,
+) -> videos.States:
+  """Returns the states of a model of streams, for videos of a shape."""
+  of_any = model.initial_state_specs(videos.ANY_VIDEO)
   return videos.States(
     specs={
       name: tf.TensorSpec(spec.shape, spec.dtype, name)
-      for name, spec in model.initial_state_specs(_ANY_VIDEO).items()
+      for name, spec in model.initial_state_specs(input_shape).items()
     },
+    # Counters, which are the same for all videos of a batch.
+    unbatched=[n for n, spec in of_any.items() if spec.shape[0] is not None],
     initial=model.backbone.init_states,
     reference=model.init_states,
   )

@@ -17,7 +17,7 @@ An architecture's module builds the classifier; everything else is here.
 from __future__ import annotations
 
 import abc
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 import dataclasses
 from typing import Any
 
@@ -35,8 +35,12 @@ from exporters.saved_model.published import Stream
 INPUT = "image"
 INIT_STATES = "init_states"
 _FRAMES_AXIS = 1
+Shape = tuple[int | None, ...]
+ANY_VIDEO: Shape = (None, None, None, None, 3)
 # Two batch sizes, and more frames than a kernel of five sees.
 _SAMPLES = ((1, 6), (3, 4))
+# Height and width where those of the training are not known.
+_SMALL = (64, 64)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -44,12 +48,14 @@ class States:
   """What a model of streams hands from one call to the next.
 
   Attributes:
-    specs: By name, for videos of any size.
+    specs: By name, for the videos that the model takes.
+    unbatched: The names of those that have no batch dimension.
     initial: Returns those before the first frame, for the shape of a video.
     reference: What `initial` is compared with: the owner's own function.
   """
 
   specs: Mapping[str, tf.TensorSpec]
+  unbatched: Collection[str]
   initial: Callable[[tf.Tensor], Mapping[str, tf.Tensor]]
   reference: Callable[[tf.Tensor], Mapping[str, tf.Tensor]]
 
@@ -62,12 +68,14 @@ class Classifier:
     model: Takes a dict of the video and of any states; returns logits, or
       `(logits, states)`.
     image_size: Height and width of the videos that it was trained on.
+    input_shape: The shape of the videos that it takes, None where it is open.
     states: Those of a model of streams. None: it takes whole videos.
     restored: Its parts that a checkpoint may hold under names of their own.
   """
 
   model: tf_keras.Model
-  image_size: tuple[int, int]
+  image_size: tuple[int, int] | None
+  input_shape: Shape = ANY_VIDEO
   states: States | None = None
   restored: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
@@ -94,36 +102,41 @@ class VideoExporter(base.CheckpointExporter):
   def build(self) -> base.Build:
     labels.refuse_background_alone(self.labels_file, self.background_label)
     classifier = self.classifier()
+    logits = tf.nest.flatten(classifier.model.output)[0]
+    assets = labels.assets_of(
+      self.labels_file, self.background_label, logits.shape[-1]
+    )
     return base.Build(
       restores=[{"model": classifier.model, **classifier.restored}],
-      published={"": self._publish(classifier)},
+      published={"": published(classifier, assets)},
     )
 
-  def _publish(self, classifier: Classifier) -> base.Published:
-    model, states = classifier.model, classifier.states
-    specs = {} if states is None else dict(states.specs)
-    specs[INPUT] = tf.TensorSpec([None, None, None, None, 3], tf.float32, INPUT)
-    logits = tf.nest.flatten(model.output)[0]
-    return base.Published(
-      function=lambda inputs, training: model(inputs, training=training),
-      inputs=[specs],
-      outputs=("logits",) if states is None else ("logits", "states"),
-      unbatched=[n for n, spec in specs.items() if spec.shape[0] is not None],
-      api="video",
-      image_size=classifier.image_size,
-      hyperparameters=functional.hyperparameters(model),
-      variables=model.variables,
-      trainable_variables=model.trainable_variables,
-      regularization_losses=functional.regularization_losses(model)[0],
-      assets=labels.assets_of(
-        self.labels_file, self.background_label, logits.shape[-1]
-      ),
-      samples=_samples(classifier),
-      reference=lambda inputs, training: classifier.model(
-        inputs, training=training
-      ),
-      **_streaming(classifier),
-    )
+
+def published(
+  classifier: Classifier, assets: Mapping[str, str]
+) -> base.Published:
+  """Returns what a classifier offers, with the files that travel with it."""
+  model, states = classifier.model, classifier.states
+  specs = {} if states is None else dict(states.specs)
+  specs[INPUT] = tf.TensorSpec(classifier.input_shape, tf.float32, INPUT)
+  return base.Published(
+    function=lambda inputs, training: model(inputs, training=training),
+    inputs=[specs],
+    outputs=("logits",) if states is None else ("logits", "states"),
+    unbatched=() if states is None else states.unbatched,
+    api="video",
+    image_size=classifier.image_size,
+    hyperparameters=functional.hyperparameters(model),
+    variables=model.variables,
+    trainable_variables=model.trainable_variables,
+    regularization_losses=functional.regularization_losses(model)[0],
+    assets=assets,
+    samples=_samples(classifier),
+    reference=lambda inputs, training: classifier.model(
+      inputs, training=training
+    ),
+    **_streaming(classifier),
+  )
 
 
 def _streaming(classifier: Classifier) -> dict[str, Any]:
@@ -135,7 +148,10 @@ def _streaming(classifier: Classifier) -> dict[str, Any]:
     function=states.initial,
     inputs=[tf.TensorSpec([5], tf.int32, "input_shape")],
     training=False,
-    samples=[_shape(classifier, *sizes) for sizes in (*_SAMPLES, (0, 0))],
+    samples=[
+      *(_shape(classifier, *sizes) for sizes in _SAMPLES),
+      np.array([size or 0 for size in classifier.input_shape], np.int32),
+    ],
     reference=states.reference,
     signature=True,
   )
@@ -168,9 +184,16 @@ def _samples(classifier: Classifier) -> list[dict[str, np.ndarray]]:
 
 
 def _shape(classifier: Classifier, batch: int, frames: int) -> np.ndarray:
-  """Returns the shape of a video, with 0 in place of what is left open."""
-  height, width = classifier.image_size
+  """Returns the shape of a sample; with more than one video, they are small."""
+  height, width = classifier.image_size or _SMALL
   if batch > 1:
     height, width = height * 3 // 4, width * 7 // 8
-  size = (height, width) if batch else (0, 0)
-  return np.array([batch, frames, *size, 3], np.int32)
+  return np.array(
+    [
+      fixed or size
+      for fixed, size in zip(
+        classifier.input_shape, (batch, frames, height, width, 3), strict=True
+      )
+    ],
+    np.int32,
+  )
