@@ -42,7 +42,7 @@ OVERLAY = {
     "official.projects.mobilebert.model_utils"
   ),
   "official.projects.movinet.tools.export_saved_model": (
-    "official.projects.movinet.tools.quantize_movinet"
+    "official.projects.movinet.tools.convert_3d_2plus1d"
   ),
   "official.vision.serving.export_tfhub": (
     "official.vision.serving.export_saved_model_lib"
