@@ -17,6 +17,7 @@ from exporters.text import encoder_types
 from exporters.text import encoders
 from exporters.text import vocabulary
 from scripts import list_configs
+from scripts import small_movinet  # noqa: F401 - adds a table.
 from scripts.small_instances import sentencepiece_model as small_sentencepiece
 from tests import command
 
@@ -43,10 +44,24 @@ def _mobilebert(tokens: int) -> int:
   return tokens * 128 + trigram + (512 + 2) * 512 + wide_norm + 24 * block
 
 
-def _movinet(size: str, *, stream: bool = False) -> int:
-  """Counts a MoViNet by the kernels and filters in its paper's tables."""
-  specs = movinet_lib.BLOCK_SPECS[size]
-  stem, *blocks, head = specs
+def _movinet(
+  size: str,
+  *,
+  stream: bool = False,
+  apart: bool = False,
+  positions: bool = False,
+  classes: int = 600,
+) -> int:
+  """Counts a MoViNet by the kernels and filters in its paper's tables.
+
+  Args:
+    size: Its name in these tables.
+    stream: Whether what is squeezed is pooled in two ways.
+    apart: Whether space and time have kernels of their own.
+    positions: Whether it weights the positions of frames.
+    classes: The number of logits.
+  """
+  stem, *blocks, head = movinet_lib.BLOCK_SPECS[size]
   width = stem.filters
   total = 3 * 9 * width + 4 * width  # A batch norm has four numbers a filter.
   for block in blocks:
@@ -55,17 +70,16 @@ def _movinet(size: str, *, stream: bool = False) -> int:
       block.expand_filters, block.kernel_sizes, block.strides, strict=True
     ):
       total += width * expanded + 4 * expanded
-      total += _kernels(frames, side, apart=stream) * expanded
+      total += _kernels(frames, side, apart=apart) * expanded
       total += _squeeze_and_excite(expanded, twice=stream)
-      # Those of streams from A3 on weight the positions of frames.
-      total += stream and size >= "a3"
+      total += positions
       total += expanded * out + 4 * out + 1
       if width != out or strides[1] > 1:
         total += width * out + 4 * out
       width = out
   features, hidden = head.project_filters, head.head_filters
   total += width * features + 4 * features
-  return total + features * hidden + hidden + hidden * 600 + 600
+  return total + features * hidden + hidden + hidden * classes + classes
 
 
 def _kernels(frames: int, side: int, *, apart: bool) -> int:
@@ -166,10 +180,19 @@ GOLDEN = {
   # timm's vit_base_patch16_224, with one class more.
   "vit/vit_b16": 86_567_656 + 769,
   **{
-    f"movinet/movinet_{size}_{kind}": _movinet(size, stream=kind == "stream")
+    f"movinet/movinet_{size}_base": _movinet(size)
     for size in ("a0", "a1", "a2", "a3", "a4", "a5")
-    for kind in ("base", "stream")
   },
+  **{
+    f"movinet/movinet_{size}_stream": _movinet(
+      size, stream=True, apart=True, positions=size >= "a3"
+    )
+    for size in ("a0", "a1", "a2", "a3", "a4", "a5")
+  },
+  "movinet/moving_digits_base": _movinet("small", apart=True, classes=20),
+  "movinet/moving_digits_stream": _movinet(
+    "small", stream=True, apart=True, positions=True, classes=20
+  ),
 }
 # Templates, which take what a user's file holds.
 GOLDEN_OF_FILE = {"keras_model/keras_model"}
@@ -265,9 +288,9 @@ def test_builds_as_many_parameters_as_published(leaf, user_files, minilm):
     return
   if isinstance(exporter, movinet.MoViNetExporter):
     backbone = exporter.model.backbone.movinet
-    assert leaf.startswith(f"movinet/movinet_{backbone.model_id}_")
-    if backbone.model_id != "a0":
+    if backbone.model_id not in ("a0", "small"):
       # To build it takes up to a minute; they differ in the table alone.
+      assert leaf.startswith(f"movinet/movinet_{backbone.model_id}_")
       assert backbone.use_positional_encoding == (
         backbone.causal and backbone.model_id >= "a3"
       )

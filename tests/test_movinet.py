@@ -1,5 +1,6 @@
 """MoViNet against Model Garden's own, and as its published pages use it."""
 
+import json
 import pathlib
 
 import gin
@@ -15,7 +16,9 @@ from exporters import checks
 from exporters import recipe
 from exporters.errors import ExportError
 from exporters.life_cycle import exporting
+from scripts import moving_digits
 from scripts.small_instances import INSTANCES
+from tests import command
 
 # Of scale: as the checks have it.
 _SAME = 1e-5
@@ -177,7 +180,7 @@ def test_other_convolutions_and_poolings_stream_too(
 
 
 def test_a_backbone_alone_lacks_the_classifier(checkpoints, tmp_path):
-  """A checkpoint of both parts, as the published ones are, has all."""
+  """A checkpoint of both parts has all."""
   exporter = _exporter("movinet_base", checkpoints["movinet_base"])
   garden = _garden(exporter)
   both = tf.train.Checkpoint(model=garden, backbone=garden.backbone)
@@ -233,3 +236,34 @@ def test_labels_travel_with_it(checkpoints, tmp_path):
 def test_what_is_wrong_is_said_before_anything_is_built(binding, reason):
   with pytest.raises(ExportError, match=reason):
     _exporter("movinet_base", "CHECKPOINT = '/tmp'", binding).build()
+
+
+@pytest.fixture(scope="module")
+def held_out() -> moving_digits.Videos:
+  return moving_digits.load()[1]
+
+
+@pytest.mark.parametrize("kind", ["base", "stream"])
+def test_a_trained_one_is_as_accurate_as_its_training_said(
+  kind, held_out, tmp_path
+):
+  """To the video; of a stream, frame by frame."""
+  gin.clear_config()
+  leaf = f"configs/movinet/moving_digits_{kind}.gin"
+  model = hub.load(_export(recipe.load([leaf], []).exporter, tmp_path / kind))
+  gin.clear_config()
+  videos = tf.constant(held_out.videos)
+  if kind == "base":
+    logits = model({"image": videos})
+  else:
+    states = model.init_states(tf.shape(videos))
+    for frame in tf.split(videos, moving_digits.FRAMES, axis=1):
+      logits, states = model({**states, "image": frame})
+  right = int(np.sum(np.argmax(logits, -1) == held_out.labels))
+  folder = command.ROOT / f"tests/testdata/moving_digits_{kind}"
+  accuracy = json.loads((folder / "accuracy.json").read_text())
+  assert accuracy == {"held_out_videos": len(held_out.labels), "right": right}
+  assert right >= 900
+  assert sum(file.stat().st_size for file in folder.iterdir()) < 3e6
+  with open(model.labels.asset_path.numpy()) as f:
+    assert f.read().splitlines() == moving_digits.LABELS
