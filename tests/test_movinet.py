@@ -267,3 +267,11 @@ def test_a_trained_one_is_as_accurate_as_its_training_said(
   assert sum(file.stat().st_size for file in folder.iterdir()) < 3e6
   with open(model.labels.asset_path.numpy()) as f:
     assert f.read().splitlines() == moving_digits.LABELS
+
+
+def test_a_strangers_stream_is_checked_with_its_own_first_states(exported):
+  path = exported["movinet_stream"]
+  done = command.run("scripts.check", "--checks=basic", path)
+  for check in ("hub.KerasLayer", "gradients", "specification: batch size"):
+    assert f"{check}: passed" in done.stdout
+  assert "  ! " not in done.stdout

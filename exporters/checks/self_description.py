@@ -61,11 +61,14 @@ def _callables(model: Any) -> Iterator[tuple[str, Any]]:
 def _stated(loaded: Any, arrays: list[Any]) -> dict[str, Any]:
   known = traces(loaded) if callable(loaded) else []
   names = inspect.getfullargspec(loaded.__call__).args if known else []
-  cases = []
+  cases, unbatched = [], []
   if known and known[0][1] is not None:
     inputs = tf.nest.map_structure(_sample, known[0][1])
     if isinstance(inputs, Mapping):
-      inputs = {**inputs, **_states(loaded, inputs)}
+      states = _states(loaded, inputs)
+      inputs = {**inputs, **states}
+      # They fit a batch of three.
+      unbatched = [n for n in states if known[0][1][n].shape[:1] == [1]]
     cases = [
       {
         "arguments": [encode(inputs, arrays)],
@@ -77,7 +80,7 @@ def _stated(loaded: Any, arrays: list[Any]) -> dict[str, Any]:
     "takes_inputs": bool(cases),
     "training": "training" in names,
     "outputs": ["default"],
-    "unbatched": [],
+    "unbatched": unbatched,
     "signature": False,
     "stream": None,
     "variables": _names(loaded, "variables"),
