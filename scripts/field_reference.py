@@ -41,6 +41,7 @@ Bind these to the exporter in hand: `bert.BertExporter.trainable = 'pooler'`.
 _SHARED = (
   ("exporters.base", "Exporter"),
   ("exporters.base", "CheckpointExporter"),
+  ("exporters.video.videos", "VideoExporter"),
   ("exporters.vision.images", "ImageExporter"),
   ("exporters.vision.official_vision", "VisionExporter"),
 )

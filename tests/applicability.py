@@ -12,6 +12,7 @@ _OF_KIND = {
   Kind.TEXT_ENCODER: {"text encoder", "numbers"},
   Kind.TEXT_PREPROCESSOR: {"text preprocessor", "strings"},
   Kind.IMAGE_CLASSIFIER: {"images", "numbers"},
+  Kind.VIDEO_CLASSIFIER: {"videos", "numbers"},
   Kind.OTHER: {"numbers"},
 }
 _NEEDS = {
@@ -20,18 +21,21 @@ _NEEDS = {
   "batch statistics": "batch norm",
   "batch_norm_momentum": "batch norm",
   "dropout": "dropout",
+  "first states": "stream",
   "gradients": "variables",
   "gradients in a tf.function": "variables",
   "gradients of a persistent tape": "variables",
   "hyperparameters": "hyperparameters",
   "image API": "images",
   "keras.layers.TFSMLayer": "numbers",
+  "piece by piece": "stream",
   "regularization losses": "regularization losses",
   "specification: images": "images",
   "specification: text encoder": "text encoder",
   "specification: text preprocessor": "text preprocessor",
   "specification: training": "training",
   "two replicas": "variables",
+  "video API": "videos",
 }
 
 

@@ -30,7 +30,7 @@ def main() -> None:
   gc.disable()  # As in the commands.
   setattr(tf, _ABSENT, types.ModuleType(f"tensorflow.{_ABSENT}"))
   module = importlib.import_module(sys.argv[1])
-  flags.FLAGS(sys.argv[:1])
+  flags.FLAGS([sys.argv[0], *sys.argv[2:]])
   found = unittest.defaultTestLoader.loadTestsFromModule(module)
   result = unittest.TextTestRunner().run(unittest.TestSuite(_cases(found)))
   passed = result.testsRun - len(result.skipped)

@@ -5,6 +5,7 @@ import dataclasses
 import math
 import types
 
+import numpy as np
 import pytest
 import tensorflow as tf
 import tf_keras
@@ -18,6 +19,7 @@ from exporters import low_level
 from exporters.life_cycle import checker
 from exporters.saved_model import reusable
 from exporters.saved_model.published import Published
+from exporters.saved_model.published import Stream
 from tests import command
 from tests import small_bert
 
@@ -95,6 +97,63 @@ def good_classifier() -> Published:
   )
 
 
+@pytest.fixture(scope="module")
+def good_stream() -> Published:
+  """Two numbers of all frames so far, by how much pixels change."""
+  weights = tf.Variable([[1.0, -1.0], [2.0, 3.0], [0.5, 1.0]], name="weights")
+
+  def scores(inputs):
+    frames = inputs["image"]
+    before = tf.concat([inputs["last"], frames[:, :-1]], axis=1)
+    changes = tf.reduce_mean(tf.square(frames - before), axis=[2, 3])
+    total = inputs["total"] + tf.reduce_sum(changes, axis=1)
+    count = inputs["count"] + tf.shape(frames)[1]
+    logits = tf.matmul(total, weights) / tf.cast(count, tf.float32)
+    states = {"count": count, "last": frames[:, -1:], "total": total}
+    return logits, states
+
+  def init_states(shape):
+    return {
+      "count": tf.zeros([1], tf.int32),
+      "last": tf.zeros([shape[0], 1, shape[2], shape[3], 3]),
+      "total": tf.zeros([shape[0], 3]),
+    }
+
+  def sample(*shape):
+    image = tf.random.stateless_uniform(shape, seed=[1, 2])
+    states = init_states(shape)
+    return tf.nest.map_structure(lambda x: x.numpy(), states | {"image": image})
+
+  return Published(
+    function=scores,
+    inputs=[
+      {
+        "image": tf.TensorSpec([None, None, None, None, 3]),
+        "count": tf.TensorSpec([1], tf.int32),
+        "last": tf.TensorSpec([None, 1, None, None, 3]),
+        "total": tf.TensorSpec([None, 3]),
+      }
+    ],
+    training=False,
+    outputs=("logits", "states"),
+    api="video",
+    variables=[weights],
+    trainable_variables=[weights],
+    samples=[sample(1, 5, 8, 8, 3), sample(3, 4, 6, 7, 3)],
+    unbatched=["count"],
+    stream=Stream(piece="image", axis=1, initial="init_states"),
+    sub_objects={
+      "init_states": Published(
+        function=init_states,
+        inputs=[tf.TensorSpec([5], tf.int32, "input_shape")],
+        training=False,
+        samples=[np.array([2, 4, 8, 8, 3], np.int32)],
+        signature=True,
+      )
+    },
+  )
+
+
 @pytest.fixture
 def results(processes, tmp_path):
   """Returns a function that checks one artifact against another's source."""
@@ -134,6 +193,7 @@ def changed(published: Published, change) -> Published:
     "good_low_level",
     "good_preprocessor",
     "good_classifier",
+    "good_stream",
   ],
 )
 def test_nothing_fails_on_a_good_one(results, request, good):
@@ -377,3 +437,99 @@ def test_momentum_that_is_not_heeded(results, good_classifier):
   )
   made = results(broken, good_classifier)
   assert with_status(made, checks.FAILED) == ["batch_norm_momentum"]
+
+
+def with_first_states(good: Published, function) -> Published:
+  """Returns a model of streams with other states before the first piece."""
+  initial = dataclasses.replace(
+    good.sub_objects["init_states"], function=function
+  )
+  return dataclasses.replace(good, sub_objects={"init_states": initial})
+
+
+def test_a_counter_is_no_batch(results, good_stream):
+  made = results(good_stream, good_stream)
+  assert made["specification: batch size"].status == checks.PASSED
+  fixed = {**good_stream.inputs[0], "total": tf.TensorSpec([3, 3])}
+  one_size = dataclasses.replace(
+    good_stream, inputs=[fixed], samples=good_stream.samples[1:]
+  )
+  made = results(one_size, good_stream)
+  assert made["specification: batch size"].status == checks.FAILED
+  assert "total has shape (3, 3)" in made["specification: batch size"].detail
+  assert "count" not in made["specification: batch size"].detail
+
+
+def test_signature_beside_the_first_that_is_missing(results, good_stream):
+  initial = good_stream.sub_objects["init_states"]
+  broken = dataclasses.replace(
+    good_stream,
+    sub_objects={"init_states": dataclasses.replace(initial, signature=False)},
+  )
+  made = results(broken, good_stream)
+  assert with_status(made, checks.FAILED) == ["signature"]
+  assert "init_states" in made["signature"].detail
+
+
+def test_state_that_is_forgotten(results, good_stream):
+  """The model itself starts anew with each piece."""
+
+  def forget(inputs):
+    return good_stream.function(
+      inputs | {"total": tf.zeros_like(inputs["total"])}
+    )
+
+  broken = dataclasses.replace(good_stream, function=forget)
+  made = results(broken, broken)
+  assert with_status(made, checks.FAILED) == ["piece by piece"]
+  assert "in pieces of 1" in made["piece by piece"].detail
+
+
+def test_first_states_of_one_size(results, good_stream):
+  """They fit the samples, which are all of that size."""
+  initial = good_stream.sub_objects["init_states"].function
+  size = [2, 4, 8, 8, 3]
+  image = good_stream.samples[0]["image"]
+  broken = dataclasses.replace(
+    with_first_states(good_stream, lambda shape: initial(size)),
+    samples=[
+      tf.nest.map_structure(lambda x: x.numpy(), initial(size))
+      | {"image": np.concatenate([image, image])}
+    ],
+  )
+  made = results(broken, broken)
+  assert with_status(made, checks.FAILED) == ["first states"]
+  assert made["first states"].figure == 3
+  assert "last is [2, 1, 8, 8, 3], not [0, 1, 0, 0, 3]" in (
+    made["first states"].detail
+  )
+  assert "for [3, 6, 9, 9, 3]: " in made["first states"].detail
+
+
+def test_states_that_outgrow_themselves(results, good_stream):
+  """A state of all frames so far, which a signature lets through."""
+
+  def grow(inputs):
+    logits, states = good_stream.function(inputs)
+    return logits, states | {"all": tf.concat([inputs["all"], [1.0]], axis=0)}
+
+  initial = good_stream.sub_objects["init_states"].function
+  samples = [s | {"all": np.ones([2], np.float32)} for s in good_stream.samples]
+  broken = dataclasses.replace(
+    with_first_states(
+      good_stream, lambda shape: initial(shape) | {"all": tf.zeros([0])}
+    ),
+    function=grow,
+    inputs=[{**good_stream.inputs[0], "all": tf.TensorSpec([None])}],
+    samples=samples,
+  )
+  made = results(broken, broken)
+  assert "first states" in with_status(made, checks.FAILED)
+  assert "all is [1], not [0] after " in made["first states"].detail
+
+
+def test_logits_under_another_name(results, good_stream):
+  broken = dataclasses.replace(good_stream, outputs=("scores", "states"))
+  made = results(broken, broken)
+  assert with_status(made, checks.FAILED) == ["video API"]
+  assert "'scores'" in made["video API"].detail

@@ -5,16 +5,19 @@ import pathlib
 import re
 
 import gin
+from official.projects.movinet.modeling import movinet as movinet_lib
 import pytest
 import tensorflow as tf
 
 from exporters import bert
 from exporters import checkpoints
+from exporters import movinet
 from exporters import recipe
 from exporters.text import encoder_types
 from exporters.text import encoders
 from exporters.text import vocabulary
 from scripts import list_configs
+from scripts import small_movinet  # noqa: F401 - adds a table.
 from scripts.small_instances import sentencepiece_model as small_sentencepiece
 from tests import command
 
@@ -39,6 +42,59 @@ def _mobilebert(tokens: int) -> int:
   # Each token sees its neighbours' embeddings.
   trigram = 3 * 128 * 512 + 512
   return tokens * 128 + trigram + (512 + 2) * 512 + wide_norm + 24 * block
+
+
+def _movinet(
+  size: str,
+  *,
+  stream: bool = False,
+  apart: bool = False,
+  positions: bool = False,
+  classes: int = 600,
+) -> int:
+  """Counts a MoViNet by the kernels and filters in its paper's tables.
+
+  Args:
+    size: Its name in these tables.
+    stream: Whether what is squeezed is pooled in two ways.
+    apart: Whether space and time have kernels of their own.
+    positions: Whether it weights the positions of frames.
+    classes: The number of logits.
+  """
+  stem, *blocks, head = movinet_lib.BLOCK_SPECS[size]
+  width = stem.filters
+  total = 3 * 9 * width + 4 * width  # A batch norm has four numbers a filter.
+  for block in blocks:
+    out = block.base_filters
+    for expanded, (frames, side, _), strides in zip(
+      block.expand_filters, block.kernel_sizes, block.strides, strict=True
+    ):
+      total += width * expanded + 4 * expanded
+      total += _kernels(frames, side, apart=apart) * expanded
+      total += _squeeze_and_excite(expanded, twice=stream)
+      total += positions
+      total += expanded * out + 4 * out + 1
+      if width != out or strides[1] > 1:
+        total += width * out + 4 * out
+      width = out
+  features, hidden = head.project_filters, head.head_filters
+  total += width * features + 4 * features
+  return total + features * hidden + hidden + hidden * classes + classes
+
+
+def _kernels(frames: int, side: int, *, apart: bool) -> int:
+  """Counts the numbers a channel has in space and time, with batch norms."""
+  if not apart:
+    return frames * side * side + 4
+  return side * side + 4 + (frames + 4 if frames > 1 else 0)
+
+
+def _squeeze_and_excite(width: int, *, twice: bool) -> int:
+  """Counts two dense layers, whose inner width is a multiple of 8."""
+  pooled = width * (1 + twice)
+  hidden = max(8, (pooled // 4 + 4) // 8 * 8)
+  hidden += 8 * (hidden < 0.9 * pooled / 4)
+  return pooled * hidden + hidden + hidden * width + width
 
 
 # The numbers written out are those that users of the published weights count.
@@ -123,6 +179,20 @@ GOLDEN = {
   "mobilenet/mobilenet_v3_large": 5_508_713,
   # timm's vit_base_patch16_224, with one class more.
   "vit/vit_b16": 86_567_656 + 769,
+  **{
+    f"movinet/movinet_{size}_base": _movinet(size)
+    for size in ("a0", "a1", "a2", "a3", "a4", "a5")
+  },
+  **{
+    f"movinet/movinet_{size}_stream": _movinet(
+      size, stream=True, apart=True, positions=size >= "a3"
+    )
+    for size in ("a0", "a1", "a2", "a3", "a4", "a5")
+  },
+  "movinet/moving_digits_base": _movinet("small", apart=True, classes=20),
+  "movinet/moving_digits_stream": _movinet(
+    "small", stream=True, apart=True, positions=True, classes=20
+  ),
 }
 # Templates, which take what a user's file holds.
 GOLDEN_OF_FILE = {"keras_model/keras_model"}
@@ -167,6 +237,16 @@ def test_golden_counts_round_to_published_ones(published, leaf):
   assert round(GOLDEN[leaf] / 1e6, digits) == published
 
 
+@pytest.mark.parametrize(
+  ("size", "published"),
+  # As Model Garden's README lists the sizes of the checkpoints, in MB.
+  [("a0", 12), ("a1", 18), ("a2", 20), ("a3", 29), ("a4", 44), ("a5", 72)],
+)
+def test_movinets_fill_their_published_checkpoints(size, published):
+  megabytes = 4 * GOLDEN[f"movinet/movinet_{size}_base"] / 2**20
+  assert megabytes == pytest.approx(published, abs=0.7)
+
+
 def test_table_of_leaves_is_current():
   readme = (command.ROOT / "configs/README.md").read_text()
   assert readme == "\n".join(list_configs.table()) + "\n"
@@ -206,6 +286,15 @@ def test_builds_as_many_parameters_as_published(leaf, user_files, minilm):
   if isinstance(exporter, bert.BertExporter):
     assert _encoder_parameters(exporter.encoder) == STATED[leaf]
     return
+  if isinstance(exporter, movinet.MoViNetExporter):
+    backbone = exporter.model.backbone.movinet
+    if backbone.model_id not in ("a0", "small"):
+      # To build it takes up to a minute; they differ in the table alone.
+      assert leaf.startswith(f"movinet/movinet_{backbone.model_id}_")
+      assert backbone.use_positional_encoding == (
+        backbone.causal and backbone.model_id >= "a3"
+      )
+      return
   with checkpoints.uninitialized():
     build = exporter.build()
   # The first artifact is the whole model.

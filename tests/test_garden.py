@@ -41,6 +41,9 @@ OVERLAY = {
   "official.projects.mobilebert.export_tfhub": (
     "official.projects.mobilebert.model_utils"
   ),
+  "official.projects.movinet.tools.export_saved_model": (
+    "official.projects.movinet.tools.convert_3d_2plus1d"
+  ),
   "official.vision.serving.export_tfhub": (
     "official.vision.serving.export_saved_model_lib"
   ),
@@ -71,16 +74,22 @@ def test_every_overlay_module_is_listed():
 
 
 @pytest.mark.parametrize(
-  ("module", "summary"),
+  ("module", "flags", "summary"),
   [
-    ("official.nlp.tools.export_tfhub_lib_test", "19 run, 3 skipped"),
-    ("official.legacy.bert.export_tfhub_test", "2 run, 1 skipped"),
+    ("official.nlp.tools.export_tfhub_lib_test", [], "19 run, 3 skipped"),
+    ("official.legacy.bert.export_tfhub_test", [], "2 run, 1 skipped"),
+    (
+      "official.projects.movinet.tools.export_saved_model_test",
+      # It runs the command, which would make all checks three times.
+      ["--checks=none"],
+      "3 run, 1 skipped",
+    ),
   ],
 )
-def test_the_wheels_own_tests_pass(module, summary):
+def test_the_wheels_own_tests_pass(module, flags, summary):
   file = importlib.util.find_spec(module).origin
   assert "site-packages" in file
-  done = command.run("tests.garden_test", module)
+  done = command.run("tests.garden_test", module, *flags)
   assert f"{file}: {summary}" in done.stdout
 
 

@@ -18,6 +18,7 @@ from .harness import complete as complete
 from .harness import run as run
 from .harness import units as units
 from .nests import encode as encode
+from .numbers import flatten as flatten
 from .results import ALL as ALL
 from .results import BASIC as BASIC
 from .results import BLOCKED as BLOCKED
@@ -36,4 +37,5 @@ from . import loaded as loaded  # isort: skip
 from . import gradients as gradients  # isort: skip
 from . import specification as specification  # isort: skip
 from . import images as images  # isort: skip
+from . import videos as videos  # isort: skip
 from . import reloads as reloads  # isort: skip

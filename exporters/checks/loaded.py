@@ -16,6 +16,7 @@ from .numbers import TOLERANCE
 from .numbers import difference
 from .numbers import flatten
 from .numbers import histogram
+from .numbers import named
 from .numbers import worst
 from .results import BASIC
 from .results import SAME_NUMBERS
@@ -101,11 +102,15 @@ def _signature(candidate: Candidate) -> Finding:
   def differences():
     for (inputs,), want in candidate.cases_of_signature():
       got = signature(**candidate.named(inputs))
-      if isinstance(want, (list, tuple)):
-        want = dict(zip(names, want, strict=True))
-      elif not isinstance(want, Mapping):
-        want = dict.fromkeys(names, want)
-      yield "serving_default", difference(got, flatten(want))
+      yield "serving_default", difference(got, named(want, names))
+    for name, stated in candidate.callables.items():
+      for (inputs,), want in (
+        candidate.cases(name) if stated["signature"] else ()
+      ):
+        further = candidate.model.signatures[name]
+        named_inputs = isinstance(inputs, Mapping)
+        got = further(**inputs) if named_inputs else further(inputs)
+        yield name, difference(got, named(want, stated["outputs"]))
 
   return worst(differences())
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 import itertools
 import math
 from typing import Any
@@ -37,6 +37,24 @@ def flatten(nest: Any, prefix: str = "") -> dict[str, Any]:
   flat: dict[str, Any] = {}
   for key, value in items:
     flat |= flatten(value, f"{prefix}_{key}" if prefix else str(key))
+  return flat
+
+
+def named(outputs: Any, names: Sequence[str]) -> dict[str, Any]:
+  """Returns a call's outputs by the names that a signature gives them.
+
+  Args:
+    outputs: What the call returned.
+    names: Names for a tensor, which gets all of them, or for what is in a list.
+  """
+  if isinstance(outputs, (list, tuple)):
+    outputs = dict(zip(names, outputs, strict=True))
+  elif not isinstance(outputs, Mapping):
+    outputs = dict.fromkeys(names, outputs)
+  flat: dict[str, Any] = {}
+  for name, value in outputs.items():
+    # The tensors of a dict have names of their own.
+    flat |= flatten(value, "" if isinstance(value, Mapping) else name)
   return flat
 
 

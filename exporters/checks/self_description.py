@@ -12,8 +12,15 @@ import tensorflow as tf
 
 from .nests import encode
 
-# Sizes for dimensions that a trace leaves open, by rank. Rank 4 is images.
-_OPEN = {1: (3,), 2: (3, 16), 3: (3, 16, 16), 4: (3, 64, 64, 3)}
+# Sizes for dimensions that a trace leaves open, by rank. Rank 4 is images, rank
+# 5 videos.
+_OPEN = {
+  1: (3,),
+  2: (3, 16),
+  3: (3, 16, 16),
+  4: (3, 64, 64, 3),
+  5: (3, 5, 64, 64, 3),
+}
 # By what to multiply these where that is too small, and the most elements.
 _FACTORS = (1, 4, 16, 64, 256, 1024)
 _MOST = 1 << 20
@@ -58,9 +65,14 @@ def _callables(model: Any) -> Iterator[tuple[str, Any]]:
 def _stated(loaded: Any, arrays: list[Any]) -> dict[str, Any]:
   known = traces(loaded) if callable(loaded) else []
   names = inspect.getfullargspec(loaded.__call__).args if known else []
-  cases = []
+  cases, unbatched = [], []
   if known and known[0][1] is not None:
-    inputs, outputs = _call(loaded, known[0][1])
+    specs = known[0][1]
+    inputs, outputs = _call(loaded, specs)
+    if isinstance(specs, Mapping):
+      states = _states(loaded, inputs)
+      # They fit a batch of three.
+      unbatched = [n for n in states if specs[n].shape[:1] == [1]]
     cases = [
       {
         "arguments": [encode(inputs, arrays)],
@@ -72,6 +84,9 @@ def _stated(loaded: Any, arrays: list[Any]) -> dict[str, Any]:
     "takes_inputs": bool(cases),
     "training": "training" in names,
     "outputs": ["default"],
+    "unbatched": unbatched,
+    "signature": False,
+    "stream": None,
     "variables": _names(loaded, "variables"),
     "trainable": _names(loaded, "trainable_variables"),
     "regularization_losses": [
@@ -79,6 +94,26 @@ def _stated(loaded: Any, arrays: list[Any]) -> dict[str, Any]:
     ],
     "hyperparameters": {},
   }
+
+
+def _states(loaded: Any, inputs: Mapping[str, Any]) -> Mapping[str, Any]:
+  """Returns a model's first states, by the signature that is there for them.
+
+  Such a signature takes the shape of the one input that is not a state.
+  """
+  for signature in getattr(loaded, "signatures", {}).values():
+    shapes = list(signature.structured_input_signature[1].values())
+    states = signature.structured_outputs
+    if (
+      len(shapes) == 1
+      and shapes[0].dtype.is_integer
+      and isinstance(states, Mapping)
+      and states.keys() < inputs.keys()
+      and len(states) == len(inputs) - 1
+    ):
+      (rest,) = inputs.keys() - states.keys()
+      return signature(tf.shape(inputs[rest], shapes[0].dtype))
+  return {}
 
 
 def _call(loaded: Any, specs: Any) -> tuple[Any, Any]:
@@ -95,6 +130,8 @@ def _call(loaded: Any, specs: Any) -> tuple[Any, Any]:
   for factor in _FACTORS:
     sample = functools.partial(_sample, factor=factor)
     inputs = tf.nest.map_structure(sample, specs)
+    if isinstance(inputs, Mapping):
+      inputs = {**inputs, **_states(loaded, inputs)}
     flat = tf.nest.flatten(inputs, expand_composites=True)
     if factor > 1 and sum(map(int, map(tf.size, flat))) > _MOST:
       break

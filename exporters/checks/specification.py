@@ -84,11 +84,12 @@ def _training(candidate: Candidate) -> Finding:
 def _batch_size(candidate: Candidate) -> Finding:
   if candidate.reference and candidate.reference[""]["fixed_batch"]:
     raise NotApplicableError("the model itself takes one batch size only")
+  unbatched = candidate.callables.get("", {}).get("unbatched", ())
   wrong = [
     f"{name or 'the input'} has shape {spec.shape}"
     for _, inputs in candidate.traces("")
     for name, spec in flatten(inputs).items()
-    if spec.shape.rank and spec.shape[0] is not None
+    if spec.shape.rank and spec.shape[0] is not None and name not in unbatched
   ]
   return _finding(
     sorted(set(wrong)),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 import contextlib
+import dataclasses
 import json
 import os
 import re
@@ -171,8 +172,13 @@ def stated(published: Published, arrays: list[np.ndarray]) -> dict[str, Any]:
     "api": published.api,
     "fixed_batch": any(
       spec.shape.rank and spec.shape[0] is not None
-      for spec in tf.nest.flatten(published.inputs)
+      for inputs in published.inputs
+      for name, spec in checks.flatten(inputs).items()
+      if name not in published.unbatched
     ),
+    "unbatched": sorted(published.unbatched),
+    "signature": published.signature,
+    "stream": published.stream and dataclasses.asdict(published.stream),
     "training": published.training,
     "outputs": list(published.outputs),
     "variables": [variable_name(v) for v in published.variables],

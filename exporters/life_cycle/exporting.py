@@ -34,6 +34,7 @@ from exporters.saved_model import overrides
 from exporters.saved_model import reusable
 from exporters.saved_model import warmup
 from exporters.saved_model.published import Published
+from exporters.saved_model.published import Stream
 from exporters.saved_model.variables import variable_name
 
 
@@ -53,6 +54,7 @@ class Artifact:
     image_size: The size of the images that it was trained on, as there.
     sample: An input that it is checked with, a nest of arrays. None: it takes
       none.
+    stream: How it takes a stream piece by piece, as `Published` has it.
   """
 
   path: str
@@ -64,6 +66,7 @@ class Artifact:
   api: str | None = None
   image_size: tuple[int, int] | None = None
   sample: Any = None
+  stream: Stream | None = None
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -186,6 +189,7 @@ def export(
           api=published.api,
           image_size=published.image_size,
           sample=_sample(published),
+          stream=published.stream,
         )
       )
   return Export(artifacts=artifacts, seconds=stages.seconds, ignored=ignored)

@@ -23,9 +23,13 @@ from exporters.saved_model.object_graph import Tensor
 
 PREPROCESSOR, ENCODER = "preprocessor", "encoder"
 CLASSIFIER, FEATURE_VECTOR = _IMAGES = "classifier", "feature vector"
-OTHER = "model"
+VIDEO, OTHER = "video classifier", "model"
 # By the API of TF Hub that a model claims to follow.
-_KINDS = {"text preprocessor": PREPROCESSOR, "text encoder": ENCODER}
+_KINDS = {
+  "text preprocessor": PREPROCESSOR,
+  "text encoder": ENCODER,
+  "video": VIDEO,
+}
 # What a SavedModel for `tf_keras.models.load_model` has.
 _KERAS_FILE = "keras_metadata.pb"
 
@@ -131,7 +135,13 @@ def _values(
 ) -> dict[str, Any]:
   """Returns what a model's template says wherever the model is published."""
   kind_ = kind(described, artifact)
-  model, sample = described.model, artifact.sample
+  model, sample, stream = described.model, artifact.sample, artifact.stream
+  inputs = model.inputs[0] if model.inputs else ()
+  states = {t.name for t in inputs if stream and t.name != stream.piece}
+  if kind_ == VIDEO:
+    ((piece, sample),) = (
+      (name, value) for name, value in sample.items() if name not in states
+    )
   is_encoder = kind_ == ENCODER
   lengths = _lengths(described) if is_encoder else []
   longest = _longest(described) if is_encoder else None
@@ -144,8 +154,11 @@ def _values(
     "metadata": page.metadata(
       fine_tunable=bool(described.trainable_parameters)
     ),
-    "inputs": model.inputs[0] if model.inputs else (),
-    "outputs": _outputs(described),
+    "inputs": [tensor for tensor in inputs if tensor.name not in states],
+    "outputs": [t for t in _outputs(described) if t.name not in states],
+    "piece": piece if kind_ == VIDEO else None,
+    "states": len(states),
+    "init_states": stream and stream.initial,
     "float_outputs": [
       tensor
       for tensor in model.outputs

@@ -59,9 +59,9 @@ class Description:
   @functools.cached_property
   def variables(self) -> Sequence[Variable]:
     """The variables of all callables, each once."""
-    found: dict[str, Variable] = {}
+    found: dict[int, Variable] = {}
     for callable_ in self.callables.values():
-      found |= {variable.name: variable for variable in callable_.variables}
+      found |= {variable.node_id: variable for variable in callable_.variables}
     return list(found.values())
 
   @property

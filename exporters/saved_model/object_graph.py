@@ -55,12 +55,14 @@ class Variable:
     shape: Its dimensions.
     dtype: Such as "float32".
     trainable: Whether a consumer may train it.
+    node_id: Its place in the object graph. Names may repeat.
   """
 
   name: str
   shape: tuple[int, ...]
   dtype: str
   trainable: bool
+  node_id: int = 0
 
   @property
   def parameters(self) -> int:
@@ -129,12 +131,16 @@ class Objects:
         path = f"{name}.{child.local_name}".lstrip(".")
         yield from self.callables(child.node_id, path)
 
-  def variables(self, node_id: int, attribute: str) -> list[Any]:
-    """Returns the protos of the variables in a list that is an attribute."""
+  def variables(self, node_id: int, attribute: str) -> dict[int, Any]:
+    """Returns the protos of the variables in a list that is an attribute.
+
+    They are by the id of their node, in the order of the list.
+    """
     list_id = self.child(node_id, attribute)
     if list_id is None:
-      return []
-    return [node.variable for _, node in self.children(list_id)]
+      return {}
+    children = self._proto.nodes[list_id].children
+    return {c.node_id: self._proto.nodes[c.node_id].variable for c in children}
 
   def _traces(self, call: int) -> list[Any]:
     names = self._proto.nodes[call].function.concrete_functions
@@ -149,7 +155,7 @@ class Objects:
     optional = dict(reversed(optional.items()))
     training = optional.pop("training", None) is not None
     traces = self._traces(call)
-    trained = {v.name for v in self.variables(node_id, "trainable_variables")}
+    trained = self.variables(node_id, "trainable_variables")
     losses = self.child(node_id, "regularization_losses")
     return Callable(
       name=name,
@@ -164,9 +170,12 @@ class Objects:
           name=variable.name,
           shape=tuple(tf.TensorShape(variable.shape)),
           dtype=tf.as_dtype(variable.dtype).name,
-          trainable=variable.name in trained,
+          trainable=variable_id in trained,
+          node_id=variable_id,
         )
-        for variable in self.variables(node_id, "variables")
+        for variable_id, variable in self.variables(
+          node_id, "variables"
+        ).items()
       ],
       regularization_losses=0 if losses is None else _count(self, losses),
     )

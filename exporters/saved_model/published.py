@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 import dataclasses
 from typing import Any
 
@@ -36,6 +36,25 @@ class Hyperparameter:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
+class Stream:
+  """How a model takes a stream, such as a video, piece by piece.
+
+  A call takes a dict of a piece and of states, and returns `(result, states)`.
+  The states go into the call with the next piece.
+
+  Attributes:
+    piece: The name of the input that is a piece; all others are states.
+    axis: The axis along which pieces follow each other.
+    initial: The sub-object that returns the states before the first piece. It
+      takes the shape of a piece, int32 [rank], where 0 leaves a dimension open.
+  """
+
+  piece: str
+  axis: int
+  initial: str
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class Published:
   """A callable of the Reusable SavedModel interface, with its attributes.
 
@@ -49,7 +68,8 @@ class Published:
       The first is the input of the signature and of `serve`, so its tensors are
       named. Empty for a callable without input.
     outputs: The signature's names for a result that is a tensor, which gets all
-      of them, or a list of tensors.
+      of them, or for the elements of a list or tuple. The tensors of a dict
+      have names of their own.
     training: Whether a call takes the Python bool `training`.
     hyperparameters: Tensor-valued keyword arguments, by name.
     variables: The variables that any call uses.
@@ -59,18 +79,24 @@ class Published:
     assets: Files that travel with the model, by attribute.
     trackables: Anything else that the function uses, such as lookup tables.
     sub_objects: Further callables, by attribute.
+    signature: Whether a sub-object is also a signature, of the same name.
     parent: For a sub-object that builds on the model it belongs to: the keyword
       by which `function` takes a function that calls this model, so that the
       model is in the graph only once.
     samples: Inputs to check the artifact with: nests of arrays with different
       batch sizes and, where `inputs` leave them open, lengths or image sizes.
+    unbatched: The names of inputs that have no batch dimension, such as
+      counters.
+    stream: How it takes a stream piece by piece. None: it does not.
     reference: What the artifact is compared with, called like `function`: the
       model as its own loader gives it, called whole, however `function` is put
       together. A callable with inputs needs one.
     api: The common SavedModel API of TF Hub that it claims to follow: "image",
-      "text encoder" or "text preprocessor". None: none but the interface above.
-    image_size: For "image", the height and width of the images that the model
-      was trained on, which the first of the samples has too. None: not known.
+      "text encoder" or "text preprocessor"; or "video", which is that of the
+      published video classifiers. None: none but the interface above.
+    image_size: For "image" and "video", the height and width of the images that
+      the model was trained on, which the first of the samples of images has
+      too. None: not known.
     remarks: Sentences for those who publish or use the model, about what it
       leaves out or does otherwise than they may expect.
   """
@@ -89,8 +115,11 @@ class Published:
   assets: Mapping[str, str] = dataclasses.field(default_factory=dict)
   trackables: Mapping[str, Any] = dataclasses.field(default_factory=dict)
   sub_objects: Mapping[str, Published] = dataclasses.field(default_factory=dict)
+  signature: bool = False
   parent: str | None = None
   samples: Sequence[Any] = ()
+  unbatched: Collection[str] = ()
+  stream: Stream | None = None
   reference: Callable[..., Any] | None = None
   api: str | None = None
   image_size: tuple[int, int] | None = None

@@ -37,11 +37,16 @@ def write(published: Published, path: str) -> None:
     explained("trace the model"),
     save_context.save_context(tf.saved_model.SaveOptions()),
   ):
-    root, call = _reusable(published, {})
+    made: dict[int, tuple[tf.train.Checkpoint, _Call]] = {}
+    root, call = _reusable(published, made)
     signatures = {}
     if published.inputs:
       root.serve = _serve(call)
-      signatures[SERVING_DEFAULT] = _serving_default(call)
+      signatures[SERVING_DEFAULT] = _signature_of(call, SERVING_DEFAULT)
+    for name, sub_object in published.sub_objects.items():
+      if sub_object.signature:
+        _, call = made[id(sub_object)]
+        signatures[name] = _signature_of(call, name)
   tf.saved_model.save(root, path, signatures=signatures)
   files.write_fingerprint(path)
 
@@ -55,13 +60,13 @@ def flatten_outputs(outputs: Any, names: tuple[str, ...]) -> dict[str, Any]:
   """Names a call's outputs as the signature does.
 
   Args:
-    outputs: A tensor, a list of tensors, or a dict of tensors and of lists of
-      tensors.
-    names: Names for the tensor, or for those in the list.
+    outputs: A tensor, a list or tuple, or a dict of tensors, lists and dicts.
+    names: Names for the tensor, or for what is in the list.
 
   Returns:
-    A flat dict of tensors; the elements of a list are `name_0`, `name_1`, ...,
-    and the tensors of a ragged or sparse one as `signature` names them.
+    A flat dict of tensors; the elements of a list in a dict are `name_0`,
+    `name_1`, ..., those of a dict keep their names, and the tensors of a ragged
+    or sparse one are called as `signature` names them.
   """
   if isinstance(outputs, (list, tuple)):
     outputs = dict(zip(names, outputs, strict=True))
@@ -72,6 +77,8 @@ def flatten_outputs(outputs: Any, names: tuple[str, ...]) -> dict[str, Any]:
     if isinstance(value, (list, tuple)):
       for i, element in enumerate(value):
         flat |= signature.parts(f"{name}_{i}", element)
+    elif isinstance(value, dict):
+      flat |= flatten_outputs(value, ())
     else:
       flat |= signature.parts(name, value)
   return flat
@@ -211,14 +218,15 @@ def accepts(specs: Any, inputs: Any) -> bool:
 
 def _reusable(
   published: Published,
-  made: dict[int, tf.train.Checkpoint],
+  made: dict[int, tuple[tf.train.Checkpoint, _Call]],
   parent: _Call | None = None,
 ) -> tuple[tf.train.Checkpoint, _Call]:
   """Returns the object to save, and its call.
 
   Args:
     published: What to make it of.
-    made: The sub-objects made so far, so that one with two names is one object.
+    made: The sub-objects made so far, with their calls, so that one with two
+      names is one object.
     parent: The call of the model that it is a sub-object of.
   """
   root = tf.train.Checkpoint()
@@ -233,8 +241,8 @@ def _reusable(
   root.__call__ = call.function
   for name, sub_object in published.sub_objects.items():
     if id(sub_object) not in made:
-      made[id(sub_object)], _ = _reusable(sub_object, made, call)
-    setattr(root, name, made[id(sub_object)])
+      made[id(sub_object)] = _reusable(sub_object, made, call)
+    setattr(root, name, made[id(sub_object)][0])
   return root, call
 
 
@@ -259,15 +267,17 @@ def _serve(call: _Call) -> Callable[..., Any]:
   )
 
 
-def _serving_default(call: _Call):
-  """Returns the signature: named tensors in, named tensors out."""
+def _signature_of(call: _Call, name: str):
+  """Returns a signature: named tensors in, named tensors out."""
   specs = call.published.inputs[0]
   names = tuple(call.published.outputs)
 
-  def serving_default(**inputs):
+  def compute(**inputs):
     return flatten_outputs(call(signature.packed(specs, inputs)), names)
 
-  return tf.function(serving_default, autograph=False).get_concrete_function(
+  # The graph's function is called after it.
+  compute.__name__ = name
+  return tf.function(compute, autograph=False).get_concrete_function(
     **signature.named_specs(specs)
   )
 

@@ -26,7 +26,7 @@ from exporters import base
 from exporters.errors import ExportError
 from exporters.keras_models import functional
 from exporters.keras_models import tap
-from exporters.vision import labels
+from exporters.saved_model import labels
 
 CLASSIFICATION = "classification"
 FEATURE_VECTOR = "feature_vector"
@@ -104,10 +104,10 @@ class ImageExporter(base.CheckpointExporter):
       classifier.image_size if classifier.fixed_size else (None,) * 2
     )
     assets = {}
-    if name == CLASSIFICATION and self.labels_file:
-      names = labels.read_labels(self.labels_file, self.background_label)
-      names.require_size(model.outputs[0].shape[-1])
-      assets["labels"] = names.asset()
+    if name == CLASSIFICATION:
+      assets = labels.assets_of(
+        self.labels_file, self.background_label, model.outputs[0].shape[-1]
+      )
     normalize = classifier.normalize
     return base.Published(
       function=lambda images, training: model(
@@ -148,11 +148,7 @@ class ImageExporter(base.CheckpointExporter):
         "leaves out. Add it to artifacts, or remove labels_file and "
         "background_label."
       )
-    if self.background_label and not self.labels_file:
-      raise ExportError(
-        f"background_label = '{self.background_label}' needs a labels_file "
-        "with the names of the other classes."
-      )
+    labels.refuse_background_alone(self.labels_file, self.background_label)
     unknown = set(self.artifacts) - _OUTPUTS.keys()
     if unknown or not self.artifacts:
       raise ExportError(

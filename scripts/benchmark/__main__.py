@@ -2,9 +2,11 @@
 
   python -m scripts.benchmark             # both models, three rounds
   python -m scripts.benchmark --models=resnet --runs=5
+  python -m scripts.benchmark --models=movinet_a0_base
   python -m scripts.benchmark --models=growth --plot=growth.svg
 
-The models are BERT-base with `.mlm` and the legacy ResNet-50. Of the ResNet,
+The models are BERT-base with `.mlm` and the legacy ResNet-50, and on request
+MoViNet-A0 and A3, of whole videos and of streams. Of the ResNet,
 this repository writes both artifacts; the Garden's exporter fails on the
 second, and is timed until it fails. "growth" is BERT with 2, 12 and 24 layers.
 
@@ -35,7 +37,7 @@ _RUNS = flags.DEFINE_integer("runs", 3, "How many times to run each command.")
 _MODELS = flags.DEFINE_multi_enum(
   "models",
   ["bert", "resnet"],
-  ["bert", "resnet", "growth"],
+  ["bert", "resnet", *models.MOVINETS, "growth"],
   "What to export.",
 )
 _PLOT = flags.DEFINE(
@@ -54,7 +56,7 @@ def main() -> None:
 
 
 def _compare(name: str, work: pathlib.Path) -> None:
-  model = {"bert": models.bert, "resnet": models.resnet}[name]()
+  model = models.by_name(name)
   _write(model, work)
   levels = (models.NONE, models.BASIC, models.ALL)
   contestants = model.contestants(work, levels)

@@ -11,6 +11,11 @@ from scripts.benchmark.contest import Contestant
 GARDEN = "Model Garden"
 # Ours, by its level of checks.
 NONE, BASIC, ALL = "none", "basic", "all"
+MOVINETS = [
+  f"movinet_{size}_{kind}"
+  for size in ("a0", "a3")
+  for kind in ("base", "stream")
+]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -97,3 +102,48 @@ def resnet() -> Model:
     half="classification",
     failure="No such layer: reduce_mean",
   )
+
+
+def movinet(size: str, kind: str) -> Model:
+  """Returns a MoViNet, without the losses and the dropout of its training.
+
+  The Garden's exporter leaves these out.
+  """
+  flags = []
+  if kind == "stream":
+    flags = [
+      "--causal",
+      "--conv_type=2plus1d",
+      "--se_type=2plus3d",
+      "--activation=hard_swish",
+      "--gating_activation=hard_sigmoid",
+      f"--use_positional_encoding={size >= 'a3'}",
+    ]
+  return Model(
+    title=f"MoViNet-{size.upper()} {kind}",
+    write=("write_movinet", size, kind),
+    module="movinet",
+    gin_file=f"configs/movinet/movinet_{size}_{kind}.gin",
+    bindings=lambda work: [
+      f"CHECKPOINT = '{work / 'ckpt-1'}'",
+      "movinet.MoViNetExporter.l2_weight_decay = 0.0",
+      "movinet_configs.MovinetModel.dropout_rate = 0.0",
+    ],
+    garden=lambda work, path: [
+      "official.projects.movinet.tools.export_saved_model",
+      f"--model_id={size}",
+      *flags,
+      f"--checkpoint_path={work / 'ckpt-1'}",
+      # It would ask for an optimizer's variables too.
+      "--noassert_checkpoint_objects_matched",
+      f"--export_path={path}",
+    ],
+  )
+
+
+def by_name(name: str) -> Model:
+  """Returns "bert", "resnet" or one of `MOVINETS`."""
+  if name in MOVINETS:
+    _, size, kind = name.split("_")
+    return movinet(size, kind)
+  return {"bert": bert, "resnet": resnet}[name]()

@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Callable
 import dataclasses
 import enum
+import functools
 import pathlib
 
 from scripts.small_instances import sizes
@@ -24,6 +25,7 @@ class Kind(enum.Enum):
   TEXT_ENCODER = "text encoder"
   TEXT_PREPROCESSOR = "text preprocessor"
   IMAGE_CLASSIFIER = "image classifier"
+  VIDEO_CLASSIFIER = "video classifier"
   OTHER = "other"
 
 
@@ -37,10 +39,11 @@ class Instance:
     bindings: What makes it small.
     kind: What it is.
     has: Which of these it has: "batch norm", "dropout", "hyperparameters",
-      "regularization losses", "training".
+      "regularization losses", "stream", "training".
     trainable: How many trainable variables it has, counted by hand.
     write: Writes what a user has into a folder; returns the bindings that name
       it. None: writes a checkpoint of the image classifier in the leaf.
+    signatures: Those that it has beside `serving_default`.
   """
 
   module: str
@@ -50,6 +53,7 @@ class Instance:
   has: frozenset[str]
   trainable: int
   write: Callable[[pathlib.Path], list[str]] | None = None
+  signatures: tuple[str, ...] = ()
 
   def write_inputs(self, folder: pathlib.Path) -> list[str]:
     """Writes what a user has; returns all bindings of the export."""
@@ -137,6 +141,20 @@ def _keras_model(folder: pathlib.Path) -> list[str]:
   return [f"MODEL_FILE = '{folder / 'model.keras'}'"]
 
 
+def _movinet(leaf: str, folder: pathlib.Path) -> list[str]:
+  from scripts.small_instances import videos
+
+  return videos.write_movinet(leaf, _TINY_MOVINET, folder)
+
+
+_MOVINET_BASE = "configs/movinet/movinet_a3_base.gin"
+_MOVINET_STREAM = "configs/movinet/movinet_a3_stream.gin"
+_TINY_MOVINET = (
+  "import scripts.small_instances.tiny_movinet",
+  "movinet_configs.Movinet.model_id = 'tiny'",
+  "movinet.MoViNetExporter.num_classes = 7",
+  "movinet.MoViNetExporter.image_size = [32, 32]",
+)
 _OF_TEXT_ENCODERS = frozenset({"dropout", "hyperparameters", "training"})
 _OF_CONVOLUTIONS = frozenset(
   {"batch norm", "regularization losses", "hyperparameters", "training"}
@@ -289,5 +307,28 @@ INSTANCES = {
     kind=Kind.IMAGE_CLASSIFIER,
     has=_OF_CONVOLUTIONS,
     trainable=3 + 10 + 18 * 13 + 2,
+  ),
+  # A convolution and its batch norm are 3; squeeze and excite is 4. The stem;
+  # three layers with three convolutions and a scale, two of which project what
+  # they skip; the head, and its two dense layers.
+  "movinet_base": Instance(
+    module="exporters.movinet",
+    leaf=_MOVINET_BASE,
+    bindings=_TINY_MOVINET,
+    kind=Kind.VIDEO_CLASSIFIER,
+    has=_OF_CONVOLUTIONS | {"dropout"},
+    trainable=3 + 3 * (9 + 4 + 1) + 2 * 3 + 3 + 2 * 2,
+    write=functools.partial(_movinet, _MOVINET_BASE),
+  ),
+  # Also, two layers have a convolution in time, and all three weight positions.
+  "movinet_stream": Instance(
+    module="exporters.movinet",
+    leaf=_MOVINET_STREAM,
+    bindings=_TINY_MOVINET,
+    kind=Kind.VIDEO_CLASSIFIER,
+    has=_OF_CONVOLUTIONS | {"dropout", "stream"},
+    trainable=3 + 3 * (9 + 4 + 1) + 2 * 3 + 3 + 2 * 2 + 2 * 3 + 3,
+    write=functools.partial(_movinet, _MOVINET_STREAM),
+    signatures=("init_states",),
   ),
 }

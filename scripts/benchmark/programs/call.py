@@ -18,6 +18,9 @@ from official.nlp.configs import encoders
 import tensorflow as tf
 import tensorflow_hub as hub
 
+from exporters import movinet
+from exporters import recipe
+
 _SECONDS = 8.0
 _NAMES = ("input_word_ids", "input_mask", "input_type_ids")
 
@@ -26,13 +29,41 @@ def main(model: str, ours: str, garden: str) -> None:
   callables = {
     "ours": hub.load(ours),
     "garden": hub.load(garden),
-    "reference": {"bert": _bert, "resnet": _resnet}[model](),
+    "reference": _reference(model),
   }
+  cases = _videos(model) if "movinet" in model else _CASES[model]()
   medians = {
-    name: _medians(callables, inputs)
-    for name, inputs in _CASES[model]().items()
+    name: _medians(callables, inputs) for name, inputs in cases.items()
   }
   print(json.dumps(medians))
+
+
+def _reference(model):
+  if "movinet" in model:
+    return tf.function(_movinet(model))
+  return {"bert": _bert, "resnet": _resnet}[model]()
+
+
+@functools.cache
+def _movinet(model):
+  size, kind = model.split("_")[1:]
+  gin_file = f"configs/movinet/movinet_{size}_{kind}.gin"
+  exporter = recipe.load([gin_file], ["CHECKPOINT = ''"]).exporter
+  assert isinstance(exporter, movinet.MoViNetExporter)
+  return exporter.classifier().model
+
+
+def _videos(model):
+  """Whole videos for a base, single frames for a stream."""
+  network = _movinet(model)
+  frames = 1 if model.endswith("stream") else 8
+  cases = {}
+  for batch in (1, 4):
+    shape = [batch, frames, 172, 172, 3]
+    states = network.init_states(tf.constant(shape)) if frames == 1 else {}
+    inputs = {**states, "image": tf.ones(shape) / 2}
+    cases[f"batch {batch}, {frames} frame{'s' * (frames > 1)}"] = inputs
+  return cases
 
 
 def _bert():
@@ -92,6 +123,8 @@ def _run(call, inputs):
   # A consumer has to wait until they are computed.
   if isinstance(outputs, dict):
     outputs = outputs["pooled_output"]
+  elif isinstance(outputs, (list, tuple)):
+    outputs, _ = outputs
   return outputs.numpy()
 
 

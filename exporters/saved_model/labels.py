@@ -50,6 +50,37 @@ class Labels:
     return assets.asset(content, "labels", _NAME)
 
 
+def refuse_background_alone(
+  labels_file: str | None, background_label: str | None
+) -> None:
+  """Raises `ExportError` if the background is the only class with a name."""
+  if background_label and not labels_file:
+    raise ExportError(
+      f"background_label = '{background_label}' needs a labels_file "
+      "with the names of the other classes."
+    )
+
+
+def assets_of(
+  labels_file: str | None, background_label: str | None, classes: int
+) -> dict[str, str]:
+  """Returns what `Published.assets` is to hold: `labels`, if there is a file.
+
+  Args:
+    labels_file: The file. None: the artifact has no `.labels`.
+    background_label: The name of class 0, if the file starts with class 1.
+    classes: How many logits there are.
+
+  Raises:
+    ExportError: The file does not name so many classes, or cannot be read.
+  """
+  if not labels_file:
+    return {}
+  names = read_labels(labels_file, background_label)
+  names.require_size(classes)
+  return {"labels": names.asset()}
+
+
 def read_labels(path: str, background_label: str | None = None) -> Labels:
   """Reads a file with the name of one class on each line.
 

@@ -1,0 +1,32 @@
+"""Video classifiers of some thousand weights, as training leaves them."""
+
+from collections.abc import Sequence
+import pathlib
+
+import gin
+from official.projects.movinet.modeling import movinet_model
+import tf_keras
+
+from exporters import movinet
+from exporters import recipe
+from scripts.small_instances import images
+
+
+def write_movinet(
+  gin_file: str, bindings: Sequence[str], folder: pathlib.Path
+) -> list[str]:
+  """Writes a checkpoint of a leaf's own model; returns the binding for it.
+
+  As Model Garden trains it: a stream too takes videos alone, without states.
+  """
+  gin.clear_config()
+  exporter = recipe.load([gin_file], ["CHECKPOINT = ''", *bindings]).exporter
+  gin.clear_config()
+  assert isinstance(exporter, movinet.MoViNetExporter)
+  model = movinet_model.build_movinet_model(
+    tf_keras.layers.InputSpec(shape=[None, None, None, None, 3]),
+    exporter.model,
+    exporter.num_classes,
+  )
+  images.randomize(model)
+  return images.write(model, folder)
