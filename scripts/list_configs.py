@@ -22,7 +22,7 @@ table from those comments.
 """
 _COLUMNS = (
   "file",
-  "handle",
+  "handles",
   "architecture",
   "parameters",
   "checkpoint",
@@ -36,7 +36,7 @@ class Leaf:
 
   Attributes:
     name: Its path below configs/, without the suffix.
-    handle: The address at which the model was published, or "".
+    handles: The addresses at which its artifacts were published, if they were.
     architecture: What it is, in a sentence.
     parameters: The number of parameters, as the header has it.
     checkpoint: Where to get the weights.
@@ -44,7 +44,7 @@ class Leaf:
   """
 
   name: str
-  handle: str
+  handles: tuple[str, ...]
   architecture: str
   parameters: str
   checkpoint: str
@@ -60,13 +60,13 @@ class Leaf:
     )
     text = re.sub(r"\s+", " ", text)
     what, _, rest = text.partition(" Checkpoint: ")
-    what, _, handle = what.partition(" Handle: ")
+    what, *handles = re.split(r" Handles?: ", what)
     ((checkpoint, parameters, licence),) = re.findall(
       r"\A(.*?)\.? Parameters: (.*?)\. Licence: (.*?)\.? ?\Z", rest
     )
     return cls(
       name=str(path.relative_to(ROOT / "configs").with_suffix("")),
-      handle=handle,
+      handles=tuple(" ".join(handles).split()),
       architecture=what.strip(),
       parameters=parameters,
       checkpoint=checkpoint,
@@ -75,10 +75,13 @@ class Leaf:
 
   def row(self) -> str:
     """Returns its row of the table."""
-    handle = self.handle.removeprefix("https://tfhub.dev/")
+    handles = (
+      f"[{handle.removeprefix('https://tfhub.dev/')}]({handle})"
+      for handle in self.handles
+    )
     cells = (
       f"[`{self.name}`]({self.name}.gin)",
-      f"[{handle}]({self.handle})" if handle else "",
+      ", ".join(handles),
       self.architecture.replace("*", r"\*"),
       self.parameters,
       self.checkpoint,

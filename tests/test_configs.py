@@ -5,6 +5,7 @@ import pathlib
 import re
 
 import gin
+from official.legacy.image_classification.efficientnet import efficientnet_model
 import pytest
 import tensorflow as tf
 
@@ -39,6 +40,13 @@ def _mobilebert(tokens: int) -> int:
   # Each token sees its neighbours' embeddings.
   trigram = 3 * 128 * 512 + 512
   return tokens * 128 + trigram + (512 + 2) * 512 + wide_norm + 24 * block
+
+
+def _talking_heads(width: int, layers: int, heads: int) -> int:
+  """Counts as `_bert` does; inside, two dense layers make one gated one."""
+  inner = 4 * width
+  gate, between_heads = width * inner + inner, 2 * heads * heads
+  return _bert(30_522, width, layers) + layers * (gate + between_heads)
 
 
 # The numbers written out are those that users of the published weights count.
@@ -86,6 +94,9 @@ GOLDEN = {
     )
     for name in (f"en_{size}", f"{size}_v1")
   },
+  "bert/lambert_en_uncased_L-24_H-1024_A-16": 335_141_888,
+  "talking_heads/talkheads_ggelu_bert_en_base": _talking_heads(768, 12, 12),
+  "talking_heads/talkheads_ggelu_bert_en_large": _talking_heads(1024, 24, 16),
   "electra/electra_small": _bert(30_522, 256, 12, 128),
   "electra/electra_base": 109_482_240,
   "electra/electra_large": 335_141_888,
@@ -114,10 +125,18 @@ GOLDEN = {
   "resnet/resnet_rs_50": 35_747_337,
   # The stem, four blocks of 16, 32, 64 and 128 channels, 10 classes.
   "resnet/digits_resnet": 2_416 + 5_056 + 14_720 + 58_112 + 230_912 + 1_290,
-  # As tf_keras.applications count their EfficientNetB0 and MobileNetV2, which
-  # have 1,000 classes, without the 7 numbers of B0's normalization.
+  # As https://keras.io/api/applications lists its EfficientNets and MobileNetV2:
+  # with 1,000 classes, and for EfficientNets 7 numbers of the normalization.
   "efficientnet/efficientnet_b0": 5_330_571 - 7 + 1_281,
-  "efficientnet/legacy_efficientnet_b0": 5_330_571 - 7,
+  **{
+    f"efficientnet/legacy_efficientnet_b{i}": listed - 7
+    for i, listed in enumerate(
+      (
+        *(5_330_571, 7_856_239, 9_177_569, 12_320_535),
+        *(19_466_823, 30_562_527, 43_265_143, 66_658_687),
+      )
+    )
+  },
   "mobilenet/mobilenet_v2": 3_538_984 + 1_281,
   # The published 5.5M.
   "mobilenet/mobilenet_v3_large": 5_508_713,
@@ -211,6 +230,16 @@ def test_builds_as_many_parameters_as_published(leaf, user_files, minilm):
   # The first artifact is the whole model.
   published = next(iter(build.published.values()))
   assert _parameters(published) == STATED[leaf]
+
+
+@pytest.mark.usefixtures("_clear_gin")
+@pytest.mark.parametrize("i", range(8))
+def test_legacy_efficientnets_are_as_model_garden_has_them(i, user_files):
+  leaf = LEAVES[f"efficientnet/legacy_efficientnet_b{i}"]
+  checkpoint = f"CHECKPOINT = '{user_files['CHECKPOINT']}'"
+  exporter = recipe.load([str(leaf)], [checkpoint]).exporter
+  garden = dict(efficientnet_model.MODEL_CONFIGS)[f"efficientnet-b{i}"]
+  assert exporter.model.as_dict() == garden.as_dict()
 
 
 def _encoder_parameters(config) -> int:

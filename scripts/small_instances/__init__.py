@@ -137,6 +137,30 @@ def _keras_model(folder: pathlib.Path) -> list[str]:
   return [f"MODEL_FILE = '{folder / 'model.keras'}'"]
 
 
+def _talking_heads(folder: pathlib.Path) -> list[str]:
+  from official.modeling import tf_utils
+  from official.nlp.configs import encoders as encoder_configs
+  from official.nlp.modeling import models
+  import tensorflow as tf
+
+  from exporters import talking_heads
+  from scripts.small_instances import bert
+
+  config = encoder_configs.EncoderConfig(
+    type="any", any=talking_heads.TalkingHeadsEncoderConfig(**bert.SIZES)
+  )
+  pretrainer = models.BertPretrainerV2(
+    encoder_configs.build_encoder(config),
+    mlm_activation=tf_utils.get_activation("gelu"),
+  )
+  pretrainer(bert.inputs(positions=True))
+  bert.randomize(pretrainer, seed=2)
+  prefix = tf.train.Checkpoint(**pretrainer.checkpoint_items).write(
+    str(folder / "ckpt")
+  )
+  return [f"CHECKPOINT = '{prefix}'", *_vocabulary(folder)]
+
+
 _OF_TEXT_ENCODERS = frozenset({"dropout", "hyperparameters", "training"})
 _OF_CONVOLUTIONS = frozenset(
   {"batch norm", "regularization losses", "hyperparameters", "training"}
@@ -289,5 +313,24 @@ INSTANCES = {
     kind=Kind.IMAGE_CLASSIFIER,
     has=_OF_CONVOLUTIONS,
     trainable=3 + 10 + 18 * 13 + 2,
+  ),
+  # Embeddings with their norm; in each of 2 layers query, key, value and
+  # output, two matrices between heads, three dense layers and two norms; the
+  # pooler.
+  "talking_heads": Instance(
+    module="exporters.talking_heads",
+    leaf="configs/talking_heads/talkheads_ggelu_bert_en_base.gin",
+    bindings=(
+      "talking_heads.TalkingHeadsEncoderConfig.vocab_size = 40",
+      "talking_heads.TalkingHeadsEncoderConfig.hidden_size = 16",
+      "talking_heads.TalkingHeadsEncoderConfig.num_layers = 2",
+      "talking_heads.TalkingHeadsEncoderConfig.num_attention_heads = 2",
+      "talking_heads.TalkingHeadsEncoderConfig.intermediate_size = 32",
+      "talking_heads.TalkingHeadsEncoderConfig.max_position_embeddings = 32",
+    ),
+    kind=Kind.TEXT_ENCODER,
+    has=_OF_TEXT_ENCODERS,
+    trainable=5 + 2 * (8 + 2 + 6 + 4) + 2,
+    write=_talking_heads,
   ),
 }
