@@ -125,7 +125,7 @@ GOLDEN = {
   "resnet/resnet_rs_50": 35_747_337,
   # The stem, four blocks of 16, 32, 64 and 128 channels, 10 classes.
   "resnet/digits_resnet": 2_416 + 5_056 + 14_720 + 58_112 + 230_912 + 1_290,
-  # As https://keras.io/api/applications lists its EfficientNets and MobileNetV2:
+  # As https://keras.io/api/applications lists EfficientNets and MobileNetV2:
   # with 1,000 classes, and for EfficientNets 7 numbers of the normalization.
   "efficientnet/efficientnet_b0": 5_330_571 - 7 + 1_281,
   **{
