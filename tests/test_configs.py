@@ -49,6 +49,41 @@ def _talking_heads(width: int, layers: int, heads: int) -> int:
   return _bert(30_522, width, layers) + layers * (gate + between_heads)
 
 
+def _maxvit(widths: tuple[int, ...], blocks: tuple[int, ...], last: int) -> int:
+  """Counts a MaxViT with heads of 32, windows and grids of 7, 1,001 classes."""
+  width, count = 64, 27 * 64 + 64 + 4 * 64 + 9 * 64 * 64 + 64
+  for wide, repeats in zip(widths, blocks, strict=True):
+    inner, squeezed = 4 * wide, wide // 4
+    for _ in range(repeats):
+      if width != wide:
+        count += width * wide + wide
+      count += 4 * width + width * inner + 4 * inner + 9 * inner + 4 * inner
+      count += 2 * inner * squeezed + squeezed + inner + inner * wide + wide
+      attention = 4 * (wide * wide + wide) + wide // 32 * 13 * 13
+      network = wide * inner + inner + inner * wide + wide
+      count += 2 * (2 * wide + attention + 2 * wide + network)
+      width = wide
+  return count + 2 * width + width * last + last + last * 1001 + 1001
+
+
+def _revnet(stages: tuple[tuple[int, int], ...]) -> int:
+  """Counts a RevNet of bottlenecks, with a last norm and 1,001 classes."""
+  halved = stages[0][0] // 2
+  count = 49 * 3 * 2 * halved + 4 * 2 * halved
+  for i, (filters, repeats) in enumerate(stages):
+    narrow = filters // 2
+    wide = 4 * narrow
+    for repeat in range(repeats):
+      for inputs in (halved if repeat == 0 else wide, wide):
+        if i and repeat == 0:
+          count += 4 * inputs
+        count += inputs * narrow + 9 * narrow * narrow + narrow * wide
+        count += 2 * 4 * narrow
+    halved = wide
+  features = 2 * halved
+  return count + 4 * features + features * 1001 + 1001
+
+
 # The numbers written out are those that users of the published weights count.
 # Papers and READMEs round them: 110M and 340M for BERT; 4.4M to 41.7M for Tiny
 # to Medium; 12M, 18M, 60M and 235M for ALBERT; 14M, 110M and 335M for ELECTRA;
@@ -140,6 +175,8 @@ GOLDEN = {
   "mobilenet/mobilenet_v2": 3_538_984 + 1_281,
   # The published 5.5M.
   "mobilenet/mobilenet_v3_large": 5_508_713,
+  "maxvit/maxvit_tiny": _maxvit((64, 128, 256, 512), (2, 2, 5, 2), 768),
+  "revnet/revnet_56": _revnet(((128, 2), (256, 2), (512, 3), (832, 2))),
   # timm's vit_base_patch16_224, with one class more.
   "vit/vit_b16": 86_567_656 + 769,
 }
@@ -178,6 +215,7 @@ def test_headers_say_what_others_count():
     (223, "albert/albert_en_xxlarge"),
     (14, "electra/electra_small"),
     (24.6, "mobilebert/mobilebert_en_uncased_L-24_H-128_B-512_A-4_F-4_OPT"),
+    (31, "maxvit/maxvit_tiny"),
     (36, "mobilebert/mobilebert_multi_cased_L-24_H-128_B-512_A-4_F-4_OPT"),
   ],
 )

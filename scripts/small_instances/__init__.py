@@ -333,4 +333,41 @@ INSTANCES = {
     trainable=5 + 2 * (8 + 2 + 6 + 4) + 2,
     write=_talking_heads,
   ),
+  # RevNet-38: the stem; 9 reversible blocks of two halves, each with a norm
+  # between 2 convolutions, and one norm more at the start of two stages; a last
+  # norm; the dense layer.
+  "revnet": Instance(
+    module="exporters.revnet",
+    leaf="configs/revnet/revnet_56.gin",
+    bindings=(
+      *sizes.IMAGES,
+      "backbones.RevNet.model_id = 38",
+      "revnet.RevNetExporter.artifacts = ['classification']",
+    ),
+    kind=Kind.IMAGE_CLASSIFIER,
+    has=_OF_CONVOLUTIONS,
+    trainable=3 + 9 * 2 * 4 + 2 * 2 * 2 + 2 + 2,
+  ),
+  # The stem; 4 blocks, each of a convolution that squeezes and excites, two
+  # attentions with their biases and norms, and two networks with their norms;
+  # in the first a projection; a norm and two dense layers.
+  "maxvit": Instance(
+    module="exporters.maxvit",
+    leaf="configs/maxvit/maxvit_tiny.gin",
+    bindings=(
+      *sizes.IMAGES,
+      f"{sizes.MODEL}.input_size = [64, 64, 3]",
+      "backbones.MaxViT.stem_hsize = (8, 8)",
+      "backbones.MaxViT.num_blocks = (1, 1, 1, 1)",
+      "backbones.MaxViT.hidden_size = (32, 32, 32, 32)",
+      "backbones.MaxViT.head_size = 16",
+      "backbones.MaxViT.window_size = 2",
+      "backbones.MaxViT.grid_size = 2",
+      "backbones.MaxViT.representation_size = 16",
+      "maxvit.MaxViTExporter.artifacts = ['classification']",
+    ),
+    kind=Kind.IMAGE_CLASSIFIER,
+    has=_OF_CONVOLUTIONS - {"regularization losses"},
+    trainable=6 + 4 * (14 + 2 * 11 + 2 * 6) + 2 + 6,
+  ),
 }
