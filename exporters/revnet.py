@@ -11,7 +11,7 @@ r"""Exports RevNet: classifiers and their feature vectors.
                          arguments=dict(batch_norm_momentum=0.997))
   layer(images)  # float32 [batch, features]
 
-Images may have any height and width. The paper:
+Height and width of images are multiples of 32. The paper:
 https://arxiv.org/abs/1707.04585.
 """
 
@@ -42,6 +42,9 @@ class RevNetExporter(official_vision.VisionExporter):
   """
 
   backbone = "revnet"
+  # The stem and the stages halve the size five times, and what bypasses a stage
+  # must halve it evenly.
+  size_multiple = 32
 
   @override
   def classifier(self) -> images.Classifier:

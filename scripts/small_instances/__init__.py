@@ -341,6 +341,7 @@ INSTANCES = {
     leaf="configs/revnet/revnet_56.gin",
     bindings=(
       *sizes.IMAGES,
+      f"{sizes.MODEL}.input_size = [64, 64, 3]",
       "backbones.RevNet.model_id = 38",
       "revnet.RevNetExporter.artifacts = ['classification']",
     ),
