@@ -96,8 +96,8 @@ def _refuse_other_text(example: Example) -> None:
   assert example.above in instances
 
 
-# Kept examples are in the contract already. MobileDet's commands are the same as
-# those of the other two.
+# The contract has the kept examples already. MobileDet's commands are those of
+# the other two.
 @pytest.mark.parametrize("name", sorted(EXAMPLES.keys() - {"mobiledet"}))
 def test_an_example_passes_the_contract_and_is_released(name, tmp_path):
   example, root = EXAMPLES[name], tmp_path / "copy"
