@@ -7,8 +7,7 @@ r"""Exports RevNet: classifiers and their feature vectors.
   classify = hub.load("/tmp/revnet_56/classification")
   classify(images)  # float32 [batch, height, width, 3] in [0, 1] to logits,
                     # float32 [batch, classes]
-  layer = hub.KerasLayer("/tmp/revnet_56/feature_vector", trainable=True,
-                         arguments=dict(batch_norm_momentum=0.997))
+  layer = hub.KerasLayer("/tmp/revnet_56/feature_vector", trainable=True)
   layer(images)  # float32 [batch, features]
 
 Height and width of images are multiples of 32. The paper:

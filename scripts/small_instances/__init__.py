@@ -335,7 +335,8 @@ INSTANCES = {
   ),
   # RevNet-38: the stem; 9 reversible blocks of two halves, each with a norm
   # between 2 convolutions, and one norm more at the start of two stages; a last
-  # norm; the dense layer.
+  # norm; the dense layer. The blocks always have Model Garden's default momentum,
+  # 0.99; if the other layers have it too, a call may override it.
   "revnet": Instance(
     module="exporters.revnet",
     leaf="configs/revnet/revnet_56.gin",
@@ -343,13 +344,14 @@ INSTANCES = {
       *sizes.IMAGES,
       f"{sizes.MODEL}.input_size = [64, 64, 3]",
       "backbones.RevNet.model_id = 38",
+      "common.NormActivation.norm_momentum = 0.99",
       "revnet.RevNetExporter.artifacts = ['classification']",
     ),
     kind=Kind.IMAGE_CLASSIFIER,
     has=_OF_CONVOLUTIONS,
     trainable=3 + 9 * 2 * 4 + 2 * 2 * 2 + 2 + 2,
   ),
-  # The stem; 4 blocks, each of a convolution that squeezes and excites, two
+  # The stem; 3 blocks, each of a convolution that squeezes and excites, two
   # attentions with their biases and norms, and two networks with their norms;
   # in the first a projection; a norm and two dense layers.
   "maxvit": Instance(
@@ -357,10 +359,10 @@ INSTANCES = {
     leaf="configs/maxvit/maxvit_tiny.gin",
     bindings=(
       *sizes.IMAGES,
-      f"{sizes.MODEL}.input_size = [64, 64, 3]",
       "backbones.MaxViT.stem_hsize = (8, 8)",
-      "backbones.MaxViT.num_blocks = (1, 1, 1, 1)",
-      "backbones.MaxViT.hidden_size = (32, 32, 32, 32)",
+      "backbones.MaxViT.block_type = ('maxvit', 'maxvit', 'maxvit')",
+      "backbones.MaxViT.num_blocks = (1, 1, 1)",
+      "backbones.MaxViT.hidden_size = (32, 32, 32)",
       "backbones.MaxViT.head_size = 16",
       "backbones.MaxViT.window_size = 2",
       "backbones.MaxViT.grid_size = 2",
@@ -369,6 +371,6 @@ INSTANCES = {
     ),
     kind=Kind.IMAGE_CLASSIFIER,
     has=_OF_CONVOLUTIONS - {"regularization losses"},
-    trainable=6 + 4 * (14 + 2 * 11 + 2 * 6) + 2 + 6,
+    trainable=6 + 3 * (14 + 2 * 11 + 2 * 6) + 2 + 6,
   ),
 }
