@@ -5,6 +5,7 @@ python -m scripts.list_configs > configs/README.md
 
 from collections.abc import Iterator
 import dataclasses
+import math
 import pathlib
 import re
 
@@ -22,11 +23,86 @@ table from those comments.
 """
 _COLUMNS = (
   "file",
-  "handle",
+  "handles",
   "architecture",
   "parameters",
   "checkpoint",
   "licence",
+)
+
+_OTHER_HANDLES = """
+## Other handles
+
+These pages of the publishers `google` and `tensorflow` name code of Model
+Garden's `official/`, or their collection does, and no gin file here publishes
+their handles. Only the newest version of a handle is listed.
+
+The list was made from the documentation files in the repository
+`tensorflow/tfhub.dev`: from the collections of both publishers and the families
+of pages that these link to, and from the folders named after Model Garden's
+projects. A page that no collection links to may be missing. Detectors
+(`tensorflow/efficientdet/*` and the like) are not in it because their pages
+name `research/object_detection`, nor is EfficientNet-Lite, whose code is Cloud
+TPU's.
+"""
+_OTHER_COLUMNS = ("handles", "number", "code below `official/`", "why not here")
+_EDGETPU = "projects/edgetpu"
+_NOT_IN_WHEEL = "tf-models-official does not contain this code"
+_EDGETPU_LITE = (
+  "nlp/mobilebert-edgetpu/{xs,s,m}/lite/1",
+  "vision/autoseg-edgetpu/{default_argmax,fused_argmax}/{xs,s}/lite/1",
+  "vision/deeplab-edgetpu/{default_argmax,fused_argmax}/{xs,s,m}/lite/1",
+  "vision/mobilenet-edgetpu-v2/{tiny,xs,s,m,l}/lite/1",
+)
+# Handles, where {a,b} stands for a or b; the code; why there is no leaf.
+OTHER_HANDLES = (
+  (
+    "google/edgetpu/vision/mobilenet-edgetpu-v2/{tiny,xs,s,m,l}/1",
+    f"{_EDGETPU}/vision",
+    _NOT_IN_WHEEL,
+  ),
+  (
+    "google/edgetpu/vision/mobilenet-edgetpu-v2-feature-vector/{tiny,xs,s,m,l}/2",
+    f"{_EDGETPU}/vision",
+    _NOT_IN_WHEEL,
+  ),
+  (
+    "google/edgetpu/vision/deeplab-edgetpu/{default_argmax,fused_argmax}/{xs,s,m}/1",
+    f"{_EDGETPU}/vision",
+    _NOT_IN_WHEEL,
+  ),
+  (
+    "google/edgetpu/vision/autoseg-edgetpu/{default_argmax,fused_argmax}/{xs,s}/1",
+    f"{_EDGETPU}/vision",
+    _NOT_IN_WHEEL,
+  ),
+  (
+    "google/edgetpu/nlp/mobilebert-edgetpu/{xs,s,m}/1",
+    f"{_EDGETPU}/nlp",
+    _NOT_IN_WHEEL,
+  ),
+  *(
+    (f"google/edgetpu/{handle}", _EDGETPU, f"TFLite; {_NOT_IN_WHEEL}")
+    for handle in _EDGETPU_LITE
+  ),
+  (
+    "google/{MuRIL,MuRIL-Large}/1",
+    "nlp/bert/tokenization.py",
+    "the pages name the tokenizer alone; `exporters.bert` exports a BERT of "
+    "these sizes with one's own vocabulary",
+  ),
+  (
+    "tensorflow/movinet/{a0,a1,a2}/stream/kinetics-600/classification/tflite/"
+    "float16/lite/{1,2}",
+    "projects/movinet",
+    "TFLite, without a SavedModel",
+  ),
+  (
+    "tensorflow/movinet/{a0,a1,a2}/stream/kinetics-600/classification/tflite/"
+    "int8/lite/1",
+    "projects/movinet",
+    "TFLite, without a SavedModel",
+  ),
 )
 
 
@@ -36,7 +112,7 @@ class Leaf:
 
   Attributes:
     name: Its path below configs/, without the suffix.
-    handle: The address at which the model was published, or "".
+    handles: The addresses at which its artifacts were published, if they were.
     architecture: What it is, in a sentence.
     parameters: The number of parameters, as the header has it.
     checkpoint: Where to get the weights.
@@ -44,7 +120,7 @@ class Leaf:
   """
 
   name: str
-  handle: str
+  handles: tuple[str, ...]
   architecture: str
   parameters: str
   checkpoint: str
@@ -60,13 +136,13 @@ class Leaf:
     )
     text = re.sub(r"\s+", " ", text)
     what, _, rest = text.partition(" Checkpoint: ")
-    what, _, handle = what.partition(" Handle: ")
+    what, *handles = re.split(r" Handles?: ", what)
     ((checkpoint, parameters, licence),) = re.findall(
       r"\A(.*?)\.? Parameters: (.*?)\. Licence: (.*?)\.? ?\Z", rest
     )
     return cls(
       name=str(path.relative_to(ROOT / "configs").with_suffix("")),
-      handle=handle,
+      handles=tuple(" ".join(handles).split()),
       architecture=what.strip(),
       parameters=parameters,
       checkpoint=checkpoint,
@@ -75,10 +151,13 @@ class Leaf:
 
   def row(self) -> str:
     """Returns its row of the table."""
-    handle = self.handle.removeprefix("https://tfhub.dev/")
+    handles = (
+      f"[{handle.removeprefix('https://tfhub.dev/')}]({handle})"
+      for handle in self.handles
+    )
     cells = (
       f"[`{self.name}`]({self.name}.gin)",
-      f"[{handle}]({self.handle})" if handle else "",
+      ", ".join(handles),
       self.architecture.replace("*", r"\*"),
       self.parameters,
       self.checkpoint,
@@ -100,6 +179,17 @@ def table() -> Iterator[str]:
   yield _row(["---"] * len(_COLUMNS))
   for path in leaves():
     yield Leaf.read(path).row()
+  yield _OTHER_HANDLES
+  yield _row(_OTHER_COLUMNS)
+  yield _row(["---"] * len(_OTHER_COLUMNS))
+  for handles, code, reason in OTHER_HANDLES:
+    yield _row((f"`{handles}`", str(_number(handles)), f"`{code}`", reason))
+
+
+def _number(handles: str) -> int:
+  """Returns how many handles a pattern stands for."""
+  choices = re.findall(r"{(.*?)}", handles)
+  return math.prod(choice.count(",") + 1 for choice in choices)
 
 
 def _row(cells) -> str:

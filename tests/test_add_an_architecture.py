@@ -96,7 +96,9 @@ def _refuse_other_text(example: Example) -> None:
   assert example.above in instances
 
 
-@pytest.mark.parametrize("name", sorted(EXAMPLES.keys() - set(KEPT)))
+# The contract has the kept examples already. MobileDet's commands are those of
+# the other two.
+@pytest.mark.parametrize("name", sorted(EXAMPLES.keys() - {"mobiledet"}))
 def test_an_example_passes_the_contract_and_is_released(name, tmp_path):
   example, root = EXAMPLES[name], tmp_path / "copy"
   _copy(root)
@@ -104,12 +106,17 @@ def test_an_example_passes_the_contract_and_is_released(name, tmp_path):
     (root / path).parent.mkdir(exist_ok=True)
     (root / path).write_text(text)
   instances = (root / INSTANCES).read_text()
-  before, table, after = instances.partition("INSTANCES = {\n")
-  above = f"{example.above}\n\n" if example.above else ""
-  (root / INSTANCES).write_text(before + above + table + example.entry + after)
+  if name not in KEPT:
+    before, table, after = instances.partition("INSTANCES = {\n")
+    above = f"{example.above}\n\n" if example.above else ""
+    (root / INSTANCES).write_text(
+      before + above + table + example.entry + after
+    )
   release = None
   for block in example.commands:
     if block.startswith("bash scripts/test.sh"):
+      if name in KEPT:
+        continue
       # Without the set-up, and the style of the whole repository.
       _run(
         [

@@ -5,6 +5,7 @@ import pathlib
 import re
 
 import gin
+from official.legacy.image_classification.efficientnet import efficientnet_model
 from official.projects.movinet.modeling import movinet as movinet_lib
 import pytest
 import tensorflow as tf
@@ -97,6 +98,48 @@ def _squeeze_and_excite(width: int, *, twice: bool) -> int:
   return pooled * hidden + hidden + hidden * width + width
 
 
+def _talking_heads(width: int, layers: int, heads: int) -> int:
+  """Counts as `_bert` does; inside, two dense layers make one gated one."""
+  inner = 4 * width
+  gate, between_heads = width * inner + inner, 2 * heads * heads
+  return _bert(30_522, width, layers) + layers * (gate + between_heads)
+
+
+def _maxvit(widths: tuple[int, ...], blocks: tuple[int, ...], last: int) -> int:
+  """Counts a MaxViT with heads of 32, windows and grids of 7, 1,001 classes."""
+  width, count = 64, 27 * 64 + 64 + 4 * 64 + 9 * 64 * 64 + 64
+  for wide, repeats in zip(widths, blocks, strict=True):
+    inner, squeezed = 4 * wide, wide // 4
+    for _ in range(repeats):
+      if width != wide:
+        count += width * wide + wide
+      count += 4 * width + width * inner + 4 * inner + 9 * inner + 4 * inner
+      count += 2 * inner * squeezed + squeezed + inner + inner * wide + wide
+      attention = 4 * (wide * wide + wide) + wide // 32 * 13 * 13
+      network = wide * inner + inner + inner * wide + wide
+      count += 2 * (2 * wide + attention + 2 * wide + network)
+      width = wide
+  return count + 2 * width + width * last + last + last * 1001 + 1001
+
+
+def _revnet(stages: tuple[tuple[int, int], ...]) -> int:
+  """Counts a RevNet of bottlenecks, with a last norm and 1,001 classes."""
+  halved = stages[0][0] // 2
+  count = 49 * 3 * 2 * halved + 4 * 2 * halved
+  for i, (filters, repeats) in enumerate(stages):
+    narrow = filters // 2
+    wide = 4 * narrow
+    for repeat in range(repeats):
+      for inputs in (halved if repeat == 0 else wide, wide):
+        if i and repeat == 0:
+          count += 4 * inputs
+        count += inputs * narrow + 9 * narrow * narrow + narrow * wide
+        count += 2 * 4 * narrow
+    halved = wide
+  features = 2 * halved
+  return count + 4 * features + features * 1001 + 1001
+
+
 # The numbers written out are those that users of the published weights count.
 # Papers and READMEs round them: 110M and 340M for BERT; 4.4M to 41.7M for Tiny
 # to Medium; 12M, 18M, 60M and 235M for ALBERT; 14M, 110M and 335M for ELECTRA;
@@ -142,6 +185,9 @@ GOLDEN = {
     )
     for name in (f"en_{size}", f"{size}_v1")
   },
+  "bert/lambert_en_uncased_L-24_H-1024_A-16": 335_141_888,
+  "talking_heads/talkheads_ggelu_bert_en_base": _talking_heads(768, 12, 12),
+  "talking_heads/talkheads_ggelu_bert_en_large": _talking_heads(1024, 24, 16),
   "electra/electra_small": _bert(30_522, 256, 12, 128),
   "electra/electra_base": 109_482_240,
   "electra/electra_large": 335_141_888,
@@ -170,13 +216,23 @@ GOLDEN = {
   "resnet/resnet_rs_50": 35_747_337,
   # The stem, four blocks of 16, 32, 64 and 128 channels, 10 classes.
   "resnet/digits_resnet": 2_416 + 5_056 + 14_720 + 58_112 + 230_912 + 1_290,
-  # As tf_keras.applications count their EfficientNetB0 and MobileNetV2, which
-  # have 1,000 classes, without the 7 numbers of B0's normalization.
+  # As https://keras.io/api/applications lists EfficientNets and MobileNetV2:
+  # with 1,000 classes, and for EfficientNets 7 numbers of the normalization.
   "efficientnet/efficientnet_b0": 5_330_571 - 7 + 1_281,
-  "efficientnet/legacy_efficientnet_b0": 5_330_571 - 7,
+  **{
+    f"efficientnet/legacy_efficientnet_b{i}": listed - 7
+    for i, listed in enumerate(
+      (
+        *(5_330_571, 7_856_239, 9_177_569, 12_320_535),
+        *(19_466_823, 30_562_527, 43_265_143, 66_658_687),
+      )
+    )
+  },
   "mobilenet/mobilenet_v2": 3_538_984 + 1_281,
   # The published 5.5M.
   "mobilenet/mobilenet_v3_large": 5_508_713,
+  "maxvit/maxvit_tiny": _maxvit((64, 128, 256, 512), (2, 2, 5, 2), 768),
+  "revnet/revnet_56": _revnet(((128, 2), (256, 2), (512, 3), (832, 2))),
   # timm's vit_base_patch16_224, with one class more.
   "vit/vit_b16": 86_567_656 + 769,
   **{
@@ -229,6 +285,7 @@ def test_headers_say_what_others_count():
     (223, "albert/albert_en_xxlarge"),
     (14, "electra/electra_small"),
     (24.6, "mobilebert/mobilebert_en_uncased_L-24_H-128_B-512_A-4_F-4_OPT"),
+    (31, "maxvit/maxvit_tiny"),
     (36, "mobilebert/mobilebert_multi_cased_L-24_H-128_B-512_A-4_F-4_OPT"),
   ],
 )
@@ -300,6 +357,16 @@ def test_builds_as_many_parameters_as_published(leaf, user_files, minilm):
   # The first artifact is the whole model.
   published = next(iter(build.published.values()))
   assert _parameters(published) == STATED[leaf]
+
+
+@pytest.mark.usefixtures("_clear_gin")
+@pytest.mark.parametrize("i", range(8))
+def test_legacy_efficientnets_are_as_model_garden_has_them(i, user_files):
+  leaf = LEAVES[f"efficientnet/legacy_efficientnet_b{i}"]
+  checkpoint = f"CHECKPOINT = '{user_files['CHECKPOINT']}'"
+  exporter = recipe.load([str(leaf)], [checkpoint]).exporter
+  garden = dict(efficientnet_model.MODEL_CONFIGS)[f"efficientnet-b{i}"]
+  assert exporter.model.as_dict() == garden.as_dict()
 
 
 def _encoder_parameters(config) -> int:

@@ -23,14 +23,15 @@ def producer(model: tf_keras.Model, tensor: Any) -> tuple[Any, Any]:
   """Returns the layer of `model` whose output is `tensor`, and its input then.
 
   A layer that is part of several models has several outputs, each with its own
-  input.
+  input; and each of them may be a nest.
 
   Raises:
     ValueError: No layer has this output.
   """
   for layer in model.layers:
     for i in range(len(layer.inbound_nodes)):
-      if layer.get_output_at(i) is tensor:
+      outputs = tf.nest.flatten(layer.get_output_at(i))
+      if any(output is tensor for output in outputs):
         return layer, layer.get_input_at(i)
   raise ValueError(f"No layer of {model.name} has the output {tensor}.")
 

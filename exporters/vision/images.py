@@ -43,6 +43,7 @@ class Classifier:
     normalize: Takes images in [0, 1]; returns what the model was trained on.
     image_size: Height and width of the images that it was trained on.
     fixed_size: Whether it takes only images of this size.
+    size_multiple: What height and width must be multiples of.
     restored: Its parts that a checkpoint may hold under names of their own.
   """
 
@@ -50,6 +51,7 @@ class Classifier:
   normalize: Callable[[tf.Tensor], tf.Tensor]
   image_size: tuple[int, int]
   fixed_size: bool = False
+  size_multiple: int = 1
   restored: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
 
@@ -123,6 +125,7 @@ class ImageExporter(base.CheckpointExporter):
       regularization_losses=functional.regularization_losses(model)[0],
       assets=assets,
       samples=_samples(classifier),
+      remarks=_remarks(classifier),
       reference=lambda images, training: _of_the_whole(
         name, classifier, images, training
       ),
@@ -185,8 +188,19 @@ def _samples(classifier: Classifier) -> list[np.ndarray]:
   height, width = classifier.image_size
   other = (height, width)
   if not classifier.fixed_size:
-    other = (height * 3 // 4, width * 7 // 8)
+    multiple = classifier.size_multiple
+    other = (
+      max(height * 3 // 4 // multiple, 1) * multiple,
+      max(width * 7 // 8 // multiple, 1) * multiple,
+    )
   return [
     rng.random([batch, *size, 3], np.float32)
     for batch, size in ((1, (height, width)), (3, other))
   ]
+
+
+def _remarks(classifier: Classifier) -> list[str]:
+  multiple = classifier.size_multiple
+  if classifier.fixed_size or multiple == 1:
+    return []
+  return [f"Height and width of the images must be multiples of {multiple}."]

@@ -35,6 +35,8 @@ class VisionExporter(images.ImageExporter):
   backbone: ClassVar[str]
   # Whether such a backbone takes only images of the size of its training.
   fixed_size: ClassVar[bool] = False
+  # What height and width of its images must be multiples of.
+  size_multiple: ClassVar[int] = 1
 
   @override
   def classifier(self) -> images.Classifier:
@@ -56,6 +58,7 @@ class VisionExporter(images.ImageExporter):
       normalize=normalize,
       image_size=(height, width),
       fixed_size=self.fixed_size,
+      size_multiple=self.size_multiple,
       restored=model.checkpoint_items,
     )
 

@@ -155,6 +155,32 @@ _TINY_MOVINET = (
   "movinet.MoViNetExporter.num_classes = 7",
   "movinet.MoViNetExporter.image_size = [32, 32]",
 )
+
+
+def _talking_heads(folder: pathlib.Path) -> list[str]:
+  from official.modeling import tf_utils
+  from official.nlp.configs import encoders as encoder_configs
+  from official.nlp.modeling import models
+  import tensorflow as tf
+
+  from exporters import talking_heads
+  from scripts.small_instances import bert
+
+  config = encoder_configs.EncoderConfig(
+    type="any", any=talking_heads.TalkingHeadsEncoderConfig(**bert.SIZES)
+  )
+  pretrainer = models.BertPretrainerV2(
+    encoder_configs.build_encoder(config),
+    mlm_activation=tf_utils.get_activation("gelu"),
+  )
+  pretrainer(bert.inputs(positions=True))
+  bert.randomize(pretrainer, seed=2)
+  prefix = tf.train.Checkpoint(**pretrainer.checkpoint_items).write(
+    str(folder / "ckpt")
+  )
+  return [f"CHECKPOINT = '{prefix}'", *_vocabulary(folder)]
+
+
 _OF_TEXT_ENCODERS = frozenset({"dropout", "hyperparameters", "training"})
 _OF_CONVOLUTIONS = frozenset(
   {"batch norm", "regularization losses", "hyperparameters", "training"}
@@ -330,5 +356,64 @@ INSTANCES = {
     trainable=3 + 3 * (9 + 4 + 1) + 2 * 3 + 3 + 2 * 2 + 2 * 3 + 3,
     write=functools.partial(_movinet, _MOVINET_STREAM),
     signatures=("init_states",),
+  ),
+  # Embeddings with their norm; in each of 2 layers query, key, value and
+  # output, two matrices between heads, three dense layers and two norms; the
+  # pooler.
+  "talking_heads": Instance(
+    module="exporters.talking_heads",
+    leaf="configs/talking_heads/talkheads_ggelu_bert_en_base.gin",
+    bindings=(
+      "talking_heads.TalkingHeadsEncoderConfig.vocab_size = 40",
+      "talking_heads.TalkingHeadsEncoderConfig.hidden_size = 16",
+      "talking_heads.TalkingHeadsEncoderConfig.num_layers = 2",
+      "talking_heads.TalkingHeadsEncoderConfig.num_attention_heads = 2",
+      "talking_heads.TalkingHeadsEncoderConfig.intermediate_size = 32",
+      "talking_heads.TalkingHeadsEncoderConfig.max_position_embeddings = 32",
+    ),
+    kind=Kind.TEXT_ENCODER,
+    has=_OF_TEXT_ENCODERS,
+    trainable=5 + 2 * (8 + 2 + 6 + 4) + 2,
+    write=_talking_heads,
+  ),
+  # RevNet-38: the stem; 9 reversible blocks of two halves, each with a norm
+  # between 2 convolutions, and one norm more at the start of two stages; a last
+  # norm; the dense layer. The blocks always have Model Garden's default momentum,
+  # 0.99; if the other layers have it too, a call may override it.
+  "revnet": Instance(
+    module="exporters.revnet",
+    leaf="configs/revnet/revnet_56.gin",
+    bindings=(
+      *sizes.IMAGES,
+      f"{sizes.MODEL}.input_size = [64, 64, 3]",
+      "backbones.RevNet.model_id = 38",
+      "common.NormActivation.norm_momentum = 0.99",
+      "revnet.RevNetExporter.artifacts = ['classification']",
+    ),
+    kind=Kind.IMAGE_CLASSIFIER,
+    has=_OF_CONVOLUTIONS,
+    trainable=3 + 9 * 2 * 4 + 2 * 2 * 2 + 2 + 2,
+  ),
+  # The stem; 3 blocks, each of a convolution that squeezes and excites, two
+  # attentions with their biases and norms, and two networks with their norms;
+  # in the first a projection; a norm and two dense layers.
+  "maxvit": Instance(
+    module="exporters.maxvit",
+    leaf="configs/maxvit/maxvit_tiny.gin",
+    bindings=(
+      *sizes.IMAGES,
+      "backbones.MaxViT.stem_hsize = (8, 8)",
+      "backbones.MaxViT.block_type = ('maxvit', 'maxvit', 'maxvit')",
+      "backbones.MaxViT.num_blocks = (1, 1, 1)",
+      "backbones.MaxViT.hidden_size = (32, 32, 32)",
+      "backbones.MaxViT.head_size = 16",
+      "backbones.MaxViT.window_size = 2",
+      "backbones.MaxViT.grid_size = 2",
+      "backbones.MaxViT.representation_size = 16",
+      "maxvit.MaxViTExporter.artifacts = ['classification']",
+    ),
+    kind=Kind.IMAGE_CLASSIFIER,
+    has=_OF_CONVOLUTIONS - {"regularization losses"},
+    trainable=6 + 3 * (14 + 2 * 11 + 2 * 6) + 2 + 6,
   ),
 }
