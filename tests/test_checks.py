@@ -255,6 +255,17 @@ def test_weight_in_the_graph(results, good_low_level):
   assert 160_000 <= made["no weight in the graph"].figure < 160_100
 
 
+def test_a_long_text_in_the_graph_is_not_a_weight(results, good_low_level):
+  """As the description of a checkpoint with a thousand variables is."""
+
+  def label(x):
+    tf.constant("variable " * 20_000, name="objects")
+    return x
+
+  made = results(changed(good_low_level, label), good_low_level)
+  assert made["no weight in the graph"].status == checks.PASSED
+
+
 def test_frozen_variable(results, good_bert):
   broken = dataclasses.replace(
     good_bert, trainable_variables=good_bert.trainable_variables[1:]

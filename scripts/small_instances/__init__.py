@@ -378,7 +378,7 @@ INSTANCES = {
   ),
   # RevNet-38: the stem; 9 reversible blocks of two halves, each with a norm
   # between 2 convolutions, and one norm more at the start of two stages; a last
-  # norm; the dense layer. The blocks always have Model Garden's default
+  # norm; the dense layer. The blocks always have Model Garden's default of the
   # momentum, 0.99; if the other layers have it too, a call may override it.
   "revnet": Instance(
     module="exporters.revnet",
