@@ -209,6 +209,16 @@ class Candidate:
       if value["attribute"] == attribute
     }
 
+  def updates(self, name: str, variables: Sequence[Any]) -> list[int]:
+    """Returns how often a training call updates each of some averages.
+
+    That is how often the source calls their layer, if it is known to be a
+    multiple: a tower of layers may be called on each of two inputs.
+    """
+    counted = self.callables[name].get("updates", {})
+    names = [variable.name.partition(":")[0] for variable in variables]
+    return [max(counted.get(name, 1), 1) for name in names]
+
   def training(self, name: str) -> dict[str, bool]:
     """Returns the keyword argument for a call in training mode, if any."""
     return {"training": True} if self.callables[name]["training"] else {}

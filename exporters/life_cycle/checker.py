@@ -158,12 +158,13 @@ def stated(published: Published, arrays: list[np.ndarray]) -> dict[str, Any]:
     published: The callable that was written.
     arrays: Gets the samples, and the reference's outputs for them, appended.
   """
+  updates: dict[str, int] = {}
   cases = [
     {
       "arguments": [checks.encode(a, arrays) for a in arguments],
       "outputs": checks.encode(outputs, arrays),
     }
-    for arguments, outputs in _reference_calls(published)
+    for arguments, outputs in _reference_calls(published, updates)
   ]
   return {
     "cases": cases,
@@ -184,24 +185,71 @@ def stated(published: Published, arrays: list[np.ndarray]) -> dict[str, Any]:
       name: {"default": h.default, "attribute": h.attribute}
       for name, h in published.hyperparameters.items()
     },
+    "updates": updates,
   }
 
 
-def _reference_calls(published: Published) -> Iterator[tuple[list[Any], Any]]:
-  """Yields each sample, as arguments, with the reference's outputs for it."""
+@contextlib.contextmanager
+def _counted(published: Published, updates: dict[str, int]) -> Iterator[None]:
+  """Counts how often each layer with moving averages is called in a block.
+
+  In training, that is how often its averages are updated.
+
+  Args:
+    published: It has the layers.
+    updates: Gets the counts, by the names of the averages.
+  """
+  layers = [
+    layer
+    for h in published.hyperparameters.values()
+    if h.attribute == "momentum"
+    for layer in h.layers
+    if hasattr(layer, "variables")
+  ]
+  updates.clear()
+
+  def counting(layer, call):
+    def counted(*args, **kwargs):
+      for variable in layer.variables:
+        name = variable_name(variable)
+        updates[name] = updates.get(name, 0) + 1
+      return call(*args, **kwargs)
+
+    return counted
+
+  # As in `keras_models.tap`: Keras looks at the instance first.
+  for layer in layers:
+    layer.call = counting(layer, layer.call)
+  try:
+    yield
+  finally:
+    for layer in layers:
+      del layer.call
+
+
+def _reference_calls(
+  published: Published, updates: dict[str, int]
+) -> Iterator[tuple[list[Any], Any]]:
+  """Yields each sample, as arguments, with the reference's outputs for it.
+
+  Args:
+    published: What to call.
+    updates: Gets what `_counted` counts in a call.
+  """
   reference = published.reference or published.function
   keywords = published.arguments(training=False)
   if not published.inputs:
     yield [], reference(**keywords)
     return
+
+  def call(inputs):
+    with _counted(published, updates):
+      return reference(inputs, **keywords)
+
   # Traced, because a graph's numbers differ from eager ones in the last digit;
   # once for all samples of the same structure.
   traced = [
-    tf.function(
-      lambda inputs: reference(inputs, **keywords),
-      input_signature=[specs],
-      autograph=False,
-    )
+    tf.function(call, input_signature=[specs], autograph=False)
     for specs in published.inputs
   ]
   for sample in published.samples:
