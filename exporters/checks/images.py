@@ -180,10 +180,11 @@ def _momentum_error(
 
 def _interpolated(known: Mapping[float, np.ndarray], at: float) -> np.ndarray:
   """Returns the value of the polynomial through some points."""
-  return sum(
+  weighted = [
     values * math.prod((at - x) / (one - x) for x in known if x != one)
     for one, values in known.items()
-  )
+  ]
+  return np.sum(weighted, axis=0)
 
 
 def _largest_below_one(dtype: int) -> Any:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 import contextlib
+import functools
 import json
 import os
 import re
@@ -24,6 +25,8 @@ from exporters.saved_model import reusable
 from exporters.saved_model.published import Published
 from exporters.saved_model.variables import variable_name
 
+# The operations that draw random numbers, or the seed of these.
+_RANDOM = re.compile(r"Random|Multinomial|^Rng|TruncatedNormal")
 # For a process that has closed its output already.
 _SECONDS_TO_DIE = 10
 
@@ -273,7 +276,30 @@ def _reference_calls(
         f"empty ({_shapes(outputs)}), so there is nothing to compare. Choose a "
         "larger one; for a Keras model, KerasModelExporter.sample_sizes."
       )
+    _refuse_random(function, inputs, outputs)
     yield [inputs], outputs
+
+
+def _refuse_random(function: Any, inputs: Any, outputs: Any) -> None:
+  """Raises `ExportError` if another inference call gives other numbers."""
+  graph = function.get_concrete_function().graph.as_graph_def()
+  nodes = [
+    *graph.node,
+    *(n for f in graph.library.function for n in f.node_def),
+  ]
+  random = [node.name for node in nodes if _RANDOM.search(node.op)]
+  if not random:
+    return
+  flat = functools.partial(tf.nest.flatten, expand_composites=True)
+  for one, other in zip(flat(outputs), flat(function(inputs)), strict=True):
+    if one.shape == other.shape and bool(tf.reduce_all(tf.equal(one, other))):
+      continue
+    raise ExportError(
+      "The model's outputs are random although training is False: "
+      f"'{random[0]}' draws new numbers in each call. Build the model "
+      "so that it does so only in training: call its Keras layers without "
+      "training=True."
+    )
 
 
 def _shapes(nest: Any) -> str:
