@@ -209,15 +209,16 @@ class Candidate:
       if value["attribute"] == attribute
     }
 
-  def updates(self, name: str, variables: Sequence[Any]) -> list[int]:
-    """Returns how often a training call updates each of some averages.
+  def updates(self, name: str) -> list[int]:
+    """Returns how often a training call updates each variable that moves.
 
-    That is how often the source calls their layer, if it is known to be a
-    multiple: a tower of layers may be called on each of two inputs.
+    That is how often the source calls its layer: a tower of layers may be
+    called on each of two inputs.
     """
-    counted = self.callables[name].get("updates", {})
-    names = [variable.name.partition(":")[0] for variable in variables]
-    return [max(counted.get(name, 1), 1) for name in names]
+    variables = self.find(name).variables
+    counts = self.callables[name].get("updates", [1] * len(variables))
+    pairs = zip(variables, counts, strict=True)
+    return [count for v, count in pairs if not v.trainable]
 
   def training(self, name: str) -> dict[str, bool]:
     """Returns the keyword argument for a call in training mode, if any."""

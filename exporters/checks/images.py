@@ -154,11 +154,9 @@ def _momentum_error(
       candidate, name, True, shift=shift, trainable=True, arguments=arguments
     )
 
-  loaded = candidate.find(name)
-  before = _statistics(loaded)
-  moving = [v for v in loaded.variables if not v.trainable]
+  before = _statistics(candidate.find(name))
   largest, place = 0.0, ""
-  for i, updates in enumerate(candidate.updates(name, moving)):
+  for i, updates in enumerate(candidate.updates(name)):
     old = before[i]
     # Momentum 0 forgets what was before, and 1 keeps it. After several updates,
     # each with a batch of its own, a power of the momentum is kept of what was

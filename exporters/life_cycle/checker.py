@@ -161,7 +161,7 @@ def stated(published: Published, arrays: list[np.ndarray]) -> dict[str, Any]:
     published: The callable that was written.
     arrays: Gets the samples, and the reference's outputs for them, appended.
   """
-  updates: dict[str, int] = {}
+  updates: dict[Any, int] = {}
   cases = [
     {
       "arguments": [checks.encode(a, arrays) for a in arguments],
@@ -188,19 +188,19 @@ def stated(published: Published, arrays: list[np.ndarray]) -> dict[str, Any]:
       name: {"default": h.default, "attribute": h.attribute}
       for name, h in published.hyperparameters.items()
     },
-    "updates": updates,
+    "updates": [updates.get(v.ref(), 1) for v in published.variables],
   }
 
 
 @contextlib.contextmanager
-def _counted(published: Published, updates: dict[str, int]) -> Iterator[None]:
+def _counted(published: Published, updates: dict[Any, int]) -> Iterator[None]:
   """Counts how often each layer with moving averages is called in a block.
 
   In training, that is how often its averages are updated.
 
   Args:
     published: It has the layers.
-    updates: Gets the counts, by the names of the averages.
+    updates: Gets the counts, by the references of the layer's variables.
   """
   layers = [
     layer
@@ -214,8 +214,7 @@ def _counted(published: Published, updates: dict[str, int]) -> Iterator[None]:
   def counting(layer, call):
     def counted(*args, **kwargs):
       for variable in layer.variables:
-        name = variable_name(variable)
-        updates[name] = updates.get(name, 0) + 1
+        updates[variable.ref()] = updates.get(variable.ref(), 0) + 1
       return call(*args, **kwargs)
 
     return counted
@@ -231,7 +230,7 @@ def _counted(published: Published, updates: dict[str, int]) -> Iterator[None]:
 
 
 def _reference_calls(
-  published: Published, updates: dict[str, int]
+  published: Published, updates: dict[Any, int]
 ) -> Iterator[tuple[list[Any], Any]]:
   """Yields each sample, as arguments, with the reference's outputs for it.
 
