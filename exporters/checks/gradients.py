@@ -94,7 +94,7 @@ def _training_step(candidate: Candidate) -> Finding:
 
   Of probabilities near 0 and 1, the loss alone may stay what it is.
   """
-  loaded, arguments, _ = _trained(candidate, candidate.memo["case"])
+  loaded, arguments, _ = _trained(candidate, candidate.memo.get("case", 0))
   weights = list(loaded.trainable_variables)
   before = [tf.identity(weight) for weight in weights]
   gradients = candidate.memo["gradients"]
