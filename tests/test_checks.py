@@ -16,6 +16,7 @@ from exporters import checkpoints
 from exporters import checks
 from exporters import keras_model
 from exporters import low_level
+from exporters.errors import ExportError
 from exporters.life_cycle import checker
 from exporters.saved_model import reusable
 from exporters.saved_model.published import Published
@@ -544,3 +545,80 @@ def test_logits_under_another_name(results, good_stream):
   made = results(broken, broken)
   assert with_status(made, checks.FAILED) == ["video API"]
   assert "'scores'" in made["video API"].detail
+
+
+def _called(times: int) -> Published:
+  """One batch normalization, called on two batches in turn, or on the last."""
+  layers = tf_keras.layers
+  inputs = [tf_keras.Input([3]), tf_keras.Input([3])]
+  tower = layers.BatchNormalization(momentum=0.75)
+  outputs = [tower(each) for each in inputs[2 - times :]]
+  kept = [each * 1.0 for each in inputs[: 2 - times]]
+  model = tf_keras.Model(inputs, layers.Add()(outputs + kept))
+  exporter = keras_model.KerasModelExporter(model_function=lambda: model)
+  return exporter.build().published[""]
+
+
+def test_a_layer_that_is_called_twice_updates_its_averages_twice(
+  results, tmp_path
+):
+  """Means of 4 and 8 at momentum 0.5: half of half of 4, and half of 8."""
+  published = _called(2)
+  made = results(published, published)
+  assert with_status(made, checks.FAILED) == []
+  assert made["batch_norm_momentum"].status == checks.PASSED
+  loaded = tf.saved_model.load(str(tmp_path / "model"))
+  names = [spec.name for spec in published.inputs[0].values()]
+  inputs = {
+    n: tf.fill([2, 3], x) for n, x in zip(names, (4.0, 8.0), strict=True)
+  }
+  loaded(inputs, training=True, batch_norm_momentum=0.5)
+  (mean,) = (v for v in loaded.variables if "moving_mean" in v.name)
+  assert mean.numpy().tolist() == [5.0, 5.0, 5.0]
+
+
+@pytest.mark.parametrize("times", [1, 3])
+def test_an_update_that_is_lost_or_made_again(results, times):
+  """The source makes two."""
+  good = _called(2)
+  (layer,) = good.hyperparameters["batch_norm_momentum"].layers
+
+  def function(inputs, training):
+    first, second = inputs.values()
+    last = training and times == 1
+    outputs = layer(first, training=training and not last)
+    if times == 3:
+      layer(second, training=training)
+    return outputs + layer(second, training=training)
+
+  made = results(dataclasses.replace(good, function=function), good)
+  assert with_status(made, checks.FAILED) == ["batch_norm_momentum"]
+
+
+def test_one_update_that_is_made_twice(results, good_classifier):
+  """The same batch again: of what was before, too little is left."""
+  layers = good_classifier.hyperparameters["batch_norm_momentum"].layers
+
+  def function(inputs, training):
+    outputs = good_classifier.function(inputs, training=training)
+    if training:
+      good_classifier.function(inputs, training=training)
+    return outputs
+
+  assert len(layers) == 1
+  made = results(
+    dataclasses.replace(good_classifier, function=function), good_classifier
+  )
+  assert "batch_norm_momentum" in with_status(made, checks.FAILED)
+
+
+def test_outputs_that_are_random_in_inference():
+  inputs = tf_keras.Input([3])
+  dropped = tf_keras.layers.Dropout(0.5, name="always")(inputs, training=True)
+  model = tf_keras.Model(inputs, dropped)
+  exporter = keras_model.KerasModelExporter(model_function=lambda: model)
+  published = exporter.build().published[""]
+  with pytest.raises(
+    ExportError, match="random although training is False: '.*always/"
+  ):
+    checker.stated(published, [])

@@ -173,6 +173,23 @@ def test_a_sample_of_which_nothing_is_left(tmp_path):
     export(model, tmp_path)
 
 
+def test_a_tower_that_is_called_on_two_inputs(tmp_path):
+  """In a batch of one, its outputs are all zeros, and so are the gradients."""
+  inputs = [tf_keras.Input([4]), tf_keras.Input([4])]
+  tower = tf_keras.Sequential(
+    [tf_keras.Input([4]), layers.Dense(3), layers.BatchNormalization()]
+  )
+  similar = layers.Dot(1, normalize=True)([tower(each) for each in inputs])
+  model = tf_keras.Model(inputs, similar)
+  _, done = export(model, tmp_path, level=checks.ALL)
+  passed = {
+    result.check
+    for result in done.artifacts[0].results
+    if result.status == checks.PASSED
+  }
+  assert {"a training step", "batch_norm_momentum"} <= passed
+
+
 @pytest.mark.parametrize("layer", [layers.LSTM, layers.GRU])
 def test_a_recurrent_layer_with_dropout(layer, tmp_path):
   """In a file of which the layer was called in more than one graph."""

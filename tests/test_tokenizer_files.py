@@ -1,6 +1,7 @@
 """What lies beside a vocabulary or the weights is read, by every command."""
 
 import json
+import re
 import shutil
 
 import pytest
@@ -10,7 +11,9 @@ import tensorflow as tf
 from exporters import bert
 from exporters import bert_preprocessor
 from exporters import checks
+from exporters import recipe
 from exporters.errors import ExportError
+from exporters.inspection import report
 from exporters.life_cycle import exporting
 from exporters.saved_model import reusable
 from exporters.text import facts
@@ -598,3 +601,55 @@ class TestSampleText:
     )
     with pytest.raises(ExportError, match="sample text"):
       exporter.build()
+
+
+class TestInspect:
+  """A folder without weights."""
+
+  @pytest.mark.parametrize("lower_case", [True, False])
+  def test_a_tokenizer_json_says_how_it_is_exported(self, tmp_path, lower_case):
+    write(tmp_path, "tokenizer.json", tokenizer_json(lowercase=lower_case))
+    found = report.read(str(tmp_path))
+    assert found.facts == [
+      ("kind", "WordPiece tokenizer, without weights"),
+      ("do_lower_case", str(lower_case)),
+    ]
+    bindings = re.findall(r'--gin_bindings="(.+)"', found.command)
+    gin_file = re.search(r"--gin_file=(\S+)", found.command)[1]
+    exporter = recipe.load([gin_file], bindings).exporter
+    assert isinstance(exporter, bert_preprocessor.BertPreprocessorExporter)
+    assert exporter.do_lower_case is lower_case
+    exporter.build()
+
+  def test_a_vocabulary_does_not_say_whether_text_is_lower_cased(
+    self, tmp_path
+  ):
+    small_bert.write_vocabulary(tmp_path / "vocab.txt")
+    found = report.read(str(tmp_path))
+    assert dict(found.facts)["do_lower_case"].startswith("not said")
+    assert f"VOCAB_FILE = '{tmp_path}'" in found.command
+
+  def test_a_sentencepiece_model(self, tmp_path):
+    small_sentencepiece.write(tmp_path / "spiece.model")
+    found = report.read(str(tmp_path))
+    assert dict(found.facts)["kind"].startswith("SentencePiece tokenizer")
+    assert f"SP_MODEL_FILE = '{tmp_path}/spiece.model'" in found.command
+
+  def test_weights_that_cannot_be_read_are_not_hidden(self, tmp_path):
+    write(tmp_path, "tokenizer.json", tokenizer_json())
+    (tmp_path / "model.safetensors").write_bytes(b"damaged")
+    with pytest.raises(ExportError):
+      report.read(str(tmp_path))
+
+  def test_an_albert_with_wordpieces(self, tmp_path):
+    """As of Chinese ALBERTs, and of those that read molecules."""
+    config, tensors = numpy_bert.CONFIGS["albert"], numpy_bert.tensors("albert")
+    folder = tmp_path / "albert"
+    checkpoint_files.hugging_face(folder, "albert", config, tensors)
+    words = [*_TOKENS[:5], *map(str, range(numpy_bert.VOCABULARY - 5))]
+    (folder / "vocab.txt").write_text("\n".join(words))
+    gin_file = tmp_path / "albert.gin"
+    gin_file.write_text(report.read(str(folder)).gin)
+    bindings = ["DO_LOWER_CASE = False"]
+    exporter = recipe.load([str(gin_file)], bindings).exporter
+    assert "vocab_file" in exporter.build().published[""].assets

@@ -209,6 +209,17 @@ class Candidate:
       if value["attribute"] == attribute
     }
 
+  def updates(self, name: str) -> list[int]:
+    """Returns how often a training call updates each variable that moves.
+
+    That is how often the source calls its layer: a tower of layers may be
+    called on each of two inputs.
+    """
+    variables = self.find(name).variables
+    counts = self.callables[name].get("updates", [1] * len(variables))
+    pairs = zip(variables, counts, strict=True)
+    return [count for v, count in pairs if not v.trainable]
+
   def training(self, name: str) -> dict[str, bool]:
     """Returns the keyword argument for a call in training mode, if any."""
     return {"training": True} if self.callables[name]["training"] else {}

@@ -51,13 +51,15 @@ def _finding(
   return Finding(len(bad), 0, detail)
 
 
-def _trained(candidate: Candidate) -> tuple[Any, list[Any], dict[str, Any]]:
+def _trained(
+  candidate: Candidate, case: int = 0
+) -> tuple[Any, list[Any], dict[str, Any]]:
   """Returns the first trainable callable, and the arguments to train it with.
 
   Dropout rates are 0, so that the gradients are the same each time.
   """
   name = candidate.trainable_callables()[0]
-  arguments, _ = candidate.cases(name)[0]
+  arguments, _ = candidate.cases(name)[case]
   rates = dict.fromkeys(candidate.hyperparameters(name, "rate"), 0.0)
   return candidate.find(name), arguments, candidate.training(name) | rates
 
@@ -67,14 +69,22 @@ def _gradients(candidate: Candidate) -> Finding:
   """Through `hub.KerasLayer`."""
   import tensorflow_hub as hub
 
-  loaded, arguments, keywords = _trained(candidate)
+  loaded, _, keywords = _trained(candidate)
   rates = {k: v for k, v in keywords.items() if k != "training"}
   layer = hub.KerasLayer(loaded, trainable=True, arguments=rates)
   weights = layer.trainable_weights
-  with candidate.without_graph_optimization(), tf.GradientTape() as tape:
-    loss = _loss(layer(*arguments, training=True))
-    gradients = tape.gradient(loss, weights)
-  candidate.memo["gradients"] = gradients
+  # Batch normalization may make a batch of one all zeros, without gradients.
+  for case in range(len(candidate.cases(candidate.trainable_callables()[0]))):
+    _, arguments, _ = _trained(candidate, case)
+    with candidate.without_graph_optimization(), tf.GradientTape() as tape:
+      loss = _loss(layer(*arguments, training=True))
+      gradients = tape.gradient(loss, weights)
+    candidate.memo["gradients"], candidate.memo["case"] = gradients, case
+    if any(
+      g is None or bool(tf.reduce_any(tf.convert_to_tensor(g) != 0))
+      for g in gradients
+    ):
+      break
   return _finding(weights, gradients)
 
 
@@ -84,11 +94,13 @@ def _training_step(candidate: Candidate) -> Finding:
 
   Of probabilities near 0 and 1, the loss alone may stay what it is.
   """
-  loaded, arguments, _ = _trained(candidate)
+  loaded, arguments, _ = _trained(candidate, candidate.memo.get("case", 0))
   weights = list(loaded.trainable_variables)
   before = [tf.identity(weight) for weight in weights]
   gradients = candidate.memo["gradients"]
   size = tf.linalg.global_norm(gradients)
+  if not size:
+    return Finding(1, 0, "all gradients of the samples are zero")
   outputs = [loaded(*arguments)]
   for weight, gradient in zip(weights, gradients, strict=True):
     weight.assign_sub(0.01 * tf.convert_to_tensor(gradient) / size)

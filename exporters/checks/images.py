@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 import dataclasses
+import functools
 import itertools
 import math
 import os
@@ -68,7 +69,10 @@ def _batch_statistics(candidate: Candidate) -> Finding:
 
 @check("batch_norm_momentum", needs="batch statistics", unit="batch norm")
 def _batch_norm_momentum(candidate: Candidate) -> Finding:
-  """With momentum m, they become m * before + (1 - m) * the batch's."""
+  """With momentum m, they become m * before + (1 - m) * the batch's.
+
+  A layer that is called several times does so as many times.
+  """
   names = _batch_norms(candidate)
   # Dropout would change the statistics of the batch in later layers.
   path = os.path.join(candidate.scratch, "without_drops")
@@ -108,13 +112,31 @@ def _statistics(loaded: Any) -> list[np.ndarray]:
 
 
 def _moved(
-  candidate: Candidate, name: str, training: bool, **layer: Any
+  candidate: Candidate,
+  name: str,
+  training: bool,
+  *,
+  shift: float = 0.0,
+  **layer: Any,
 ) -> list[np.ndarray]:
-  """Returns the statistics after one call of a `hub.KerasLayer(**layer)`."""
+  """Returns the statistics after one call of a `hub.KerasLayer(**layer)`.
+
+  Args:
+    candidate: The model.
+    name: The callable's.
+    training: Whether the call is one in training.
+    shift: What is added to all statistics before the call.
+    **layer: Arguments of the layer.
+  """
   import tensorflow_hub as hub
 
   candidate.reset()
   loaded = candidate.find(name)
+  for variable in loaded.variables if shift else ():
+    if not variable.trainable:
+      variable.assign_add(
+        tf.cast(tf.fill(variable.shape, shift), variable.dtype)
+      )
   arguments, _ = candidate.cases(name)[-1]
   hub.KerasLayer(loaded, **layer)(*arguments, training=training)
   return _statistics(loaded)
@@ -125,22 +147,42 @@ def _momentum_error(
 ) -> tuple[float, str]:
   """Returns the largest deviation from the formula, relative to the scale."""
 
-  def moved(arguments: Mapping[str, float]) -> list[np.ndarray]:
-    return _moved(candidate, name, True, trainable=True, arguments=arguments)
+  @functools.cache
+  def after(momentum: float | None, shift: float = 0.0) -> list[np.ndarray]:
+    arguments = {} if momentum is None else {key: momentum}
+    return _moved(
+      candidate, name, True, shift=shift, trainable=True, arguments=arguments
+    )
 
   before = _statistics(candidate.find(name))
-  batch = moved({key: 0.0})  # Momentum 0 forgets what was before.
   largest, place = 0.0, ""
-  for momentum, arguments in ((0.5, {key: 0.5}), (default, {})):
-    after = moved(arguments)
-    for got, old, new in zip(after, before, batch, strict=True):
-      want = momentum * old + (1 - momentum) * new
-      scale = max(np.abs(old).max(), np.abs(new).max())
-      error = float(np.abs(got - want).max() / scale)
+  for i, updates in enumerate(candidate.updates(name)):
+    old = before[i]
+    # Momentum 0 forgets what was before, and 1 keeps it. After several updates,
+    # each with a batch of its own, a power of the momentum is kept of what was
+    # before, and the rest is a polynomial of that degree.
+    known = {j / updates: after(j / updates)[i] for j in range(updates)}
+    known[1.0] = old
+    scale = max(float(np.abs(x).max()) for x in known.values())
+    for momentum, given in ((0.5 / updates, 0.5 / updates), (default, None)):
+      errors = [after(given)[i] - _interpolated(known, momentum)]
+      if updates > 1:
+        shifted = after(given, 1.0)[i] - after(given)[i]
+        errors.append(shifted - momentum**updates)
+      error = max(float(np.abs(e).max()) for e in errors) / scale
       if not error <= largest:  # NaN too.
         largest = float("inf") if math.isnan(error) else error
         place = f"with {key}={momentum}"
   return largest, place
+
+
+def _interpolated(known: Mapping[float, np.ndarray], at: float) -> np.ndarray:
+  """Returns the value of the polynomial through some points."""
+  weighted = [
+    values * math.prod((at - x) / (one - x) for x in known if x != one)
+    for one, values in known.items()
+  ]
+  return np.sum(weighted, axis=0)
 
 
 def _largest_below_one(dtype: int) -> Any:

@@ -50,7 +50,8 @@ def written(identity: Identity) -> str | None:
   names = encoder_types.field_names(config())
   with_mlm = "masked language model" in identity.heads
   vocabulary, file = ("VOCAB_FILE", "vocab.txt")
-  if identity.architecture == "albert":
+  wordpiece = str(identity.vocab_file).endswith((".txt", ".json"))
+  if identity.architecture == "albert" and not wordpiece:
     vocabulary, file = ("SP_MODEL_FILE", "30k-clean.model")
   required = []
   if identity.vocab_file is None:
@@ -78,6 +79,15 @@ def written(identity: Identity) -> str | None:
     f"{vocabulary} = {_or_required(identity.vocab_file)}",
     f"DO_LOWER_CASE = {_or_required(identity.do_lower_case)}",
     "",
+    *(
+      # The included file asks for a SentencePiece model.
+      (
+        "bert.BertExporter.sp_model_file = None",
+        "bert.BertExporter.vocab_file = %VOCAB_FILE",
+      )
+      if identity.architecture == "albert" and wordpiece
+      else ()
+    ),
     "bert.BertExporter.do_lower_case = %DO_LOWER_CASE",
     f"bert.BertExporter.with_mlm = {with_mlm}",
     "",

@@ -7,6 +7,8 @@ import dataclasses
 import os
 from typing import Any
 
+import tensorflow as tf
+
 from exporters.checkpoints import file_kinds
 from exporters.errors import ExportError
 from exporters.inspection import gin_file
@@ -15,6 +17,9 @@ from exporters.inspection import identity as identity_lib
 from exporters.inspection import keras_files
 from exporters.inspection import parameters
 from exporters.inspection.identity import Identity
+from exporters.text import sentencepiece_model
+from exporters.text import tokenizer_files
+from exporters.text import vocabulary
 
 Fact = tuple[str, str]
 
@@ -23,6 +28,7 @@ _WEIGHTS_ALONE = (
   "that, write a function that builds it and calls model.load_weights, and "
   "export it by keras_model.KerasModelExporter.model_function."
 )
+_WEIGHTS = (".safetensors", ".bin", ".index", ".h5", ".keras", ".pb", ".pt")
 _KERAS_GIN = "configs/keras_model/keras_model.gin"
 
 
@@ -66,9 +72,52 @@ def read(path: str) -> Report:
     return _of_checkpoint(path)
   except ExportError:
     kind = file_kinds.kind_of(path)
-    if not kind:
+    if kind:
+      return Report(path=path, facts=[("kind", kind.name)], advice=kind.advice)
+    tokenizer = None if _has_weights(path) else _of_tokenizer(path)
+    if not tokenizer:
       raise
-    return Report(path=path, facts=[("kind", kind.name)], advice=kind.advice)
+    return tokenizer
+
+
+def _has_weights(path: str) -> bool:
+  if not tf.io.gfile.isdir(path):
+    return True
+  return any(n.endswith(_WEIGHTS) for n in tf.io.gfile.listdir(path))
+
+
+def _of_tokenizer(path: str) -> Report | None:
+  """Returns what is known of a folder with a tokenizer and nothing else."""
+  exporter = "bert_preprocessor.BertPreprocessorExporter"
+  pieces = sentencepiece_model.beside(path)
+  files = tokenizer_files.TokenizerFiles(path, wordpiece=not pieces)
+  if files.vocabulary or tf.io.gfile.exists(vocabulary.located(path)):
+    kind, gin = "WordPiece", "configs/bert/bert_preprocess_base.gin"
+    bindings = [f"VOCAB_FILE = {path!r}"]
+  elif pieces:
+    kind, gin = "SentencePiece", "configs/albert/albert_preprocess_base.gin"
+    bindings = [f"SP_MODEL_FILE = {pieces[0]!r}"]
+  else:
+    return None
+  said = {
+    values["do_lower_case"]
+    for values in files.declared.values()
+    if "do_lower_case" in values
+  }
+  lower = said.pop() if len(said) == 1 else None
+  facts = [("kind", f"{kind} tokenizer, without weights")]
+  if lower is None:
+    facts.append(("do_lower_case", "not said: set it as in the training"))
+  else:
+    facts.append(("do_lower_case", str(lower)))
+  bindings.append(f"{exporter}.do_lower_case = {lower is not False}")
+  return Report(
+    path=path,
+    facts=facts,
+    command=gin_file.command_line(
+      "exporters.bert_preprocessor", gin, *bindings
+    ),
+  )
 
 
 def _of_checkpoint(path: str) -> Report:

@@ -56,8 +56,12 @@ def tapped(
 
   # Keras looks at the instance first, and knows from the class which arguments
   # a call takes.
+  before = vars(layer).get("call")
   layer.call = tapped_call
   try:
     yield tap
   finally:
-    del layer.call
+    if before:
+      layer.call = before
+    else:
+      del layer.call

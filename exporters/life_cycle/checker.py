@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 import contextlib
 import dataclasses
+import functools
 import json
 import os
 import re
@@ -25,6 +26,8 @@ from exporters.saved_model import reusable
 from exporters.saved_model.published import Published
 from exporters.saved_model.variables import variable_name
 
+# The operations that draw random numbers, or the seed of these.
+_RANDOM = re.compile(r"Random|Multinomial|^Rng|TruncatedNormal")
 # For a process that has closed its output already.
 _SECONDS_TO_DIE = 10
 
@@ -159,12 +162,13 @@ def stated(published: Published, arrays: list[np.ndarray]) -> dict[str, Any]:
     published: The callable that was written.
     arrays: Gets the samples, and the reference's outputs for them, appended.
   """
+  updates: dict[Any, int] = {}
   cases = [
     {
       "arguments": [checks.encode(a, arrays) for a in arguments],
       "outputs": checks.encode(outputs, arrays),
     }
-    for arguments, outputs in _reference_calls(published)
+    for arguments, outputs in _reference_calls(published, updates)
   ]
   return {
     "cases": cases,
@@ -190,24 +194,70 @@ def stated(published: Published, arrays: list[np.ndarray]) -> dict[str, Any]:
       name: {"default": h.default, "attribute": h.attribute}
       for name, h in published.hyperparameters.items()
     },
+    "updates": [updates.get(v.ref(), 1) for v in published.variables],
   }
 
 
-def _reference_calls(published: Published) -> Iterator[tuple[list[Any], Any]]:
-  """Yields each sample, as arguments, with the reference's outputs for it."""
+@contextlib.contextmanager
+def _counted(published: Published, updates: dict[Any, int]) -> Iterator[None]:
+  """Counts how often each layer with moving averages is called in a block.
+
+  In training, that is how often its averages are updated.
+
+  Args:
+    published: It has the layers.
+    updates: Gets the counts, by the references of the layer's variables.
+  """
+  layers = [
+    layer
+    for h in published.hyperparameters.values()
+    if h.attribute == "momentum"
+    for layer in h.layers
+    if hasattr(layer, "variables")
+  ]
+  updates.clear()
+
+  def counting(layer, call):
+    def counted(*args, **kwargs):
+      for variable in layer.variables:
+        updates[variable.ref()] = updates.get(variable.ref(), 0) + 1
+      return call(*args, **kwargs)
+
+    return counted
+
+  # As in `keras_models.tap`: Keras looks at the instance first.
+  for layer in layers:
+    layer.call = counting(layer, layer.call)
+  try:
+    yield
+  finally:
+    for layer in layers:
+      del layer.call
+
+
+def _reference_calls(
+  published: Published, updates: dict[Any, int]
+) -> Iterator[tuple[list[Any], Any]]:
+  """Yields each sample, as arguments, with the reference's outputs for it.
+
+  Args:
+    published: What to call.
+    updates: Gets what `_counted` counts in a call.
+  """
   reference = published.reference or published.function
   keywords = published.arguments(training=False)
   if not published.inputs:
     yield [], reference(**keywords)
     return
+
+  def call(inputs):
+    with _counted(published, updates):
+      return reference(inputs, **keywords)
+
   # Traced, because a graph's numbers differ from eager ones in the last digit;
   # once for all samples of the same structure.
   traced = [
-    tf.function(
-      lambda inputs: reference(inputs, **keywords),
-      input_signature=[specs],
-      autograph=False,
-    )
+    tf.function(call, input_signature=[specs], autograph=False)
     for specs in published.inputs
   ]
   for sample in published.samples:
@@ -231,7 +281,30 @@ def _reference_calls(published: Published) -> Iterator[tuple[list[Any], Any]]:
         f"empty ({_shapes(outputs)}), so there is nothing to compare. Choose a "
         "larger one; for a Keras model, KerasModelExporter.sample_sizes."
       )
+    _refuse_random(function, inputs, outputs)
     yield [inputs], outputs
+
+
+def _refuse_random(function: Any, inputs: Any, outputs: Any) -> None:
+  """Raises `ExportError` if another inference call gives other numbers."""
+  graph = function.get_concrete_function().graph.as_graph_def()
+  nodes = [
+    *graph.node,
+    *(n for f in graph.library.function for n in f.node_def),
+  ]
+  random = [node.name for node in nodes if _RANDOM.search(node.op)]
+  if not random:
+    return
+  flat = functools.partial(tf.nest.flatten, expand_composites=True)
+  for one, other in zip(flat(outputs), flat(function(inputs)), strict=True):
+    if one.shape == other.shape and bool(tf.reduce_all(tf.equal(one, other))):
+      continue
+    raise ExportError(
+      "The model's outputs are random although training is False: "
+      f"'{random[0]}' draws new numbers in each call. Build the model "
+      "so that it does so only in training: call its Keras layers without "
+      "training=True."
+    )
 
 
 def _shapes(nest: Any) -> str:

@@ -36,6 +36,8 @@ _KERAS_FILE = "keras_metadata.pb"
 _TEMPLATES = os.path.join(os.path.dirname(__file__), "templates")
 # What a preprocessor fills or cuts texts to, unless it says otherwise.
 _USUAL_LENGTH = 128
+# To show that a text may be packed to another length.
+_PAIR_LENGTH = 64
 _POSITIONS = re.compile(r"position_embeddings?/embeddings$")
 
 
@@ -171,6 +173,7 @@ def _values(
     "lengths": lengths,
     "longest": longest,
     "packed_length": _packed_length(lengths, longest),
+    "pair_length": _pair_length(described),
     "in_words": any(
       len(tensor.shape or ()) == 3
       for name in described.callables
@@ -205,6 +208,13 @@ def _packed_length(lengths: Sequence[int], longest: int | None) -> int | None:
   if lengths:
     return lengths[-1]
   return longest if longest and longest < _USUAL_LENGTH else None
+
+
+def _pair_length(described: description.Description) -> int:
+  """Returns a length for a pair of texts: at most the preprocessor's own."""
+  packer = described.callables.get("bert_pack_inputs")
+  own = packer.hyperparameters.get("seq_length") if packer else None
+  return min(int(own or _PAIR_LENGTH), _PAIR_LENGTH)
 
 
 def _on_tfhub(page: page_lib.Page) -> dict[str, Any]:
