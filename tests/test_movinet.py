@@ -16,6 +16,7 @@ from exporters import checks
 from exporters import recipe
 from exporters.errors import ExportError
 from exporters.life_cycle import exporting
+from exporters.overlay import garden_videos
 from scripts import moving_digits
 from scripts.small_instances import INSTANCES
 from tests import command
@@ -196,6 +197,31 @@ def test_a_backbone_alone_lacks_the_classifier(checkpoints, tmp_path):
     _export(
       _exporter("movinet_base", f"CHECKPOINT = '{prefix}'"), tmp_path / "no"
     )
+
+
+def test_the_gardens_function_restores_and_fixes_sizes(
+  checkpoints, exported, video, tmp_path
+):
+  """One frame of one size at a time, as for a device."""
+  exporter = _exporter("movinet_stream", checkpoints["movinet_stream"])
+  frame = video[:1, :1]
+  garden_videos.export(
+    exporter.classifier().model,
+    input_shape=tuple(frame.shape),
+    causal=True,
+    init_states=False,
+    checkpoint_path=exporter.checkpoint,
+    export_path=str(tmp_path / "model"),
+  )
+  fixed = hub.load(str(tmp_path / "model"))
+  assert list(fixed.signatures) == ["serving_default"]
+  _, specs = fixed.signatures["serving_default"].structured_input_signature
+  assert all(spec.shape.is_fully_defined() for spec in specs.values())
+  free = hub.load(exported["movinet_stream"])
+  inputs = {**free.init_states(tf.shape(frame)), "image": frame}
+  got, _ = fixed(inputs)
+  want, _ = free(inputs)
+  _close(got, want)
 
 
 def test_labels_travel_with_it(checkpoints, tmp_path):

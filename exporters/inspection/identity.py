@@ -33,6 +33,7 @@ _ARCHITECTURES = (
   ("resnet", r"^(?:residual|bottleneck)_block"),
   ("efficientnet or mobilenet", r"^inverted_bottleneck_block"),
   ("vit", r"encoderblock|posembed_input"),
+  ("movinet", r"^block\d+_layer\d+/bneck/"),
 )
 UNKNOWN = "unknown"
 _HEADS = (

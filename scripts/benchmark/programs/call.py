@@ -54,11 +54,11 @@ def _movinet(model):
 
 
 def _videos(model):
-  """Whole videos for a base, single frames for a stream."""
+  """A clip for a base, which takes seconds, and single frames for a stream."""
   network = _movinet(model)
   frames = 1 if model.endswith("stream") else 8
   cases = {}
-  for batch in (1, 4):
+  for batch in (1, 4) if frames == 1 else (1,):
     shape = [batch, frames, 172, 172, 3]
     states = network.init_states(tf.constant(shape)) if frames == 1 else {}
     inputs = {**states, "image": tf.ones(shape) / 2}
