@@ -190,6 +190,24 @@ def test_a_tower_that_is_called_on_two_inputs(tmp_path):
   assert {"a training step", "batch_norm_momentum"} <= passed
 
 
+@pytest.mark.parametrize("frozen", [1, 2])
+def test_batch_normalization_that_is_frozen_keeps_its_averages(
+  tmp_path, frozen
+):
+  """As where the features of a larger model are reused."""
+  inputs = tf_keras.Input([4])
+  norms = [layers.BatchNormalization(), layers.BatchNormalization()]
+  hidden = norms[0](layers.Normalization(mean=1.0, variance=4.0)(inputs))
+  model = tf_keras.Model(inputs, norms[1](layers.Dense(3)(hidden)))
+  for layer in norms[:frozen]:
+    layer.trainable = False
+  loaded, _ = export(model, tmp_path, level=checks.ALL)
+  loaded(tf.random.uniform([8, 4]), training=True)
+  # Frozen, a mean stays 0.
+  means = [v for v in loaded.variables if "moving_mean" in v.name]
+  assert [not np.any(mean) for mean in means] == [True, frozen == 2]
+
+
 @pytest.mark.parametrize("layer", [layers.LSTM, layers.GRU])
 def test_a_recurrent_layer_with_dropout(layer, tmp_path):
   """In a file of which the layer was called in more than one graph."""

@@ -143,6 +143,12 @@ def test_a_page_states_the_only_length_of_an_encoder(instances):
   assert "seq_length=32" in page
 
 
+def test_a_page_packs_pairs_to_a_length_that_is_allowed(instances):
+  """This preprocessor's own is 16: longer ones may be too long for a model."""
+  for text in _texts(instances, "bert_preprocessor"):
+    assert "bert_pack_inputs([tokens, tokens], seq_length=16)" in text
+
+
 # ---------------------------------------------------------------------------
 # Keras models, of which only the owner knows what they take.
 

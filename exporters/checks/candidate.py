@@ -210,15 +210,14 @@ class Candidate:
     }
 
   def updates(self, name: str) -> list[int]:
-    """Returns how often a training call updates each variable that moves.
+    """Returns how often a training call updates each variable that may move.
 
     That is how often the source calls its layer: a tower of layers may be
-    called on each of two inputs.
+    called on each of two inputs, and a frozen layer keeps its averages.
     """
-    variables = self.find(name).variables
-    counts = self.callables[name].get("updates", [1] * len(variables))
-    pairs = zip(variables, counts, strict=True)
-    return [count for v, count in pairs if not v.trainable]
+    counts = self.callables[name]["updates"]
+    pairs = zip(self.find(name).variables, counts, strict=True)
+    return [count for variable, count in pairs if not variable.trainable]
 
   def training(self, name: str) -> dict[str, bool]:
     """Returns the keyword argument for a call in training mode, if any."""

@@ -54,12 +54,13 @@ def _batch_statistics(candidate: Candidate) -> Finding:
   wrong = []
   for name, _, _ in _batch_norms(candidate):
     before = _statistics(candidate.find(name))
+    averages = [updates > 0 for updates in candidate.updates(name)]
     for trainable, training in itertools.product((True, False), repeat=2):
       after = _moved(candidate, name, training, trainable=trainable)
       moved = [
         not np.array_equal(b, a) for b, a in zip(before, after, strict=True)
       ]
-      if not (all(moved) if trainable and training else not any(moved)):
+      if moved != [one and trainable and training for one in averages]:
         wrong.append(
           f"{name or 'the model'} with trainable={trainable}, "
           f"training={training}"
@@ -157,6 +158,8 @@ def _momentum_error(
   before = _statistics(candidate.find(name))
   largest, place = 0.0, ""
   for i, updates in enumerate(candidate.updates(name)):
+    if not updates:
+      continue
     old = before[i]
     # Momentum 0 forgets what was before, and 1 keeps it. After several updates,
     # each with a batch of its own, a power of the momentum is kept of what was

@@ -107,14 +107,16 @@ def regularization_losses(
 def hyperparameters(model: tf_keras.Model) -> dict[str, Hyperparameter]:
   """Returns what a call of the model may override, by name.
 
-  `batch_norm_momentum` is offered if all layers have the same momentum, and
-  `dropout_rate` if all that is random in training is dropout of one rate.
+  `batch_norm_momentum` is offered if all layers but frozen ones have the same
+  momentum, and `dropout_rate` if all that is random in training is dropout of
+  one rate.
   """
   offered = {}
   batch_norms = [
     layer
     for layer in _layers(model)
-    if isinstance(layer, layers.BatchNormalization)
+    # A frozen one keeps its averages.
+    if isinstance(layer, layers.BatchNormalization) and layer.trainable
   ]
   momentums = {float(layer.momentum) for layer in batch_norms}
   if len(momentums) == 1:

@@ -194,7 +194,7 @@ def stated(published: Published, arrays: list[np.ndarray]) -> dict[str, Any]:
       name: {"default": h.default, "attribute": h.attribute}
       for name, h in published.hyperparameters.items()
     },
-    "updates": [updates.get(v.ref(), 1) for v in published.variables],
+    "updates": [updates.get(v.ref(), 0) for v in published.variables],
   }
 
 
