@@ -19,8 +19,11 @@ from exporters.command_line import program
 from exporters.errors import ExportError
 
 _KIND = flags.DEFINE_enum("kind", "base", ["base", "stream"], "What to train.")
-_MODEL_DIR = flags.DEFINE_string(
-  "model_dir", None, "The directory to write the checkpoint to."
+_MODEL_DIR = flags.DEFINE(
+  program.PathParser(),
+  "model_dir",
+  None,
+  "The directory to write the checkpoint to.",
 )
 _EPOCHS = flags.DEFINE_integer("epochs", 12, "Passes over the 4,000 videos.")
 

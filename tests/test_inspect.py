@@ -22,6 +22,7 @@ from exporters.inspection import report
 from tests import checkpoint_files
 from tests import command
 from tests import numpy_bert
+from tests import test_tokenizer_files
 
 # By hand: a Dense layer of 4 on 8 numbers, one of 2 on these 4.
 _PARAMETERS = "46"
@@ -308,3 +309,14 @@ def test_an_encoder_that_misses_a_part_gets_the_reason(tmp_path):
   found = report.read(str(tmp_path / "bert_model.ckpt"))
   assert found.gin is None
   assert "saved without a pooler" in found.advice
+
+
+def test_a_vocabulary_in_tokenizer_json_alone(tmp_path):
+  folder = tmp_path / "folder"
+  checkpoint_files.hugging_face(
+    folder, "bert", numpy_bert.CONFIGS["bert"], numpy_bert.tensors("bert")
+  )
+  content = test_tokenizer_files.tokenizer_json()
+  test_tokenizer_files.write(folder, "tokenizer.json", content)
+  leaf = gin_file.written(identity_lib.identify(str(folder)))
+  assert f"VOCAB_FILE = '{folder}'\n" in leaf

@@ -50,7 +50,7 @@ def written(identity: Identity) -> str | None:
   names = encoder_types.field_names(config())
   with_mlm = "masked language model" in identity.heads
   vocabulary, file = ("VOCAB_FILE", "vocab.txt")
-  wordpiece = str(identity.vocab_file).endswith((".txt", ".json"))
+  wordpiece = identity.vocab_file is not None
   if identity.architecture == "albert" and not wordpiece:
     vocabulary, file = ("SP_MODEL_FILE", "30k-clean.model")
   required = []

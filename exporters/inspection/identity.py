@@ -16,6 +16,7 @@ from exporters.checkpoints.checkpoint import Checkpoint
 from exporters.checkpoints.checkpoint import Tensor
 from exporters.inspection import parameters
 from exporters.text import encoder_file
+from exporters.text import tokenizer_files
 
 # All of these are for names with "/" between their parts, without training's.
 _LAYER = re.compile(r"(?:.*/)?(?:transformer[/_]|encoder/)layer[_/](\d+)/.*")
@@ -64,7 +65,8 @@ class Identity:
     parameters: The number of numbers in its weights, without training's.
     dtypes: The names of the weights' types.
     training: The number of tensors that only training needs.
-    vocab_file: The path of the vocabulary that comes with it, if any.
+    vocab_file: The path of the WordPiece vocabulary that comes with it, or the
+      folder with its `tokenizer.json`, if any.
     do_lower_case: Whether text was lower-cased; None if it does not say.
     checkpoint: The checkpoint, opened.
   """
@@ -126,8 +128,16 @@ def identify(path: str) -> Identity:
     dtypes=sorted({tensor.dtype for tensor in weights.values()}),
     training=len(checkpoint.tensors) - len(weights),
     checkpoint=checkpoint,
-    vocab_file=checkpoint.vocab_file,
+    vocab_file=checkpoint.vocab_file or _folder_of_tokens(checkpoint),
     do_lower_case=lower_case,
+  )
+
+
+def _folder_of_tokens(checkpoint: Checkpoint) -> str | None:
+  """Returns the folder with a WordPiece `tokenizer.json`, if there is one."""
+  files = tokenizer_files.TokenizerFiles(checkpoint.path)
+  return (
+    tokenizer_files.folder_of(checkpoint.path) if files.vocabulary else None
   )
 
 

@@ -13,8 +13,11 @@ from absl import flags
 
 from exporters.command_line import program
 
-_EXPORT_PATH = flags.DEFINE_string(
-  "export_path", "/tmp/movinet/", "The directory to write."
+_EXPORT_PATH = flags.DEFINE(
+  program.PathParser(),
+  "export_path",
+  "/tmp/movinet/",
+  "The directory to write.",
 )
 _MODEL_ID = flags.DEFINE_string("model_id", "a0", "Such as 'a0'.")
 _CAUSAL = flags.DEFINE_bool(
@@ -63,7 +66,8 @@ _BUNDLE_INPUT_INIT_STATES_FN = flags.DEFINE_bool(
   True,
   "Add `init_states`, as a callable and as a signature.",
 )
-_CHECKPOINT_PATH = flags.DEFINE_string(
+_CHECKPOINT_PATH = flags.DEFINE(
+  program.PathParser(),
   "checkpoint_path",
   "",
   "A checkpoint of any kind. If it is not set, the weights are random.",
