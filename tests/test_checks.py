@@ -127,6 +127,7 @@ def good_stream() -> Published:
 
   return Published(
     function=scores,
+    reference=scores,
     inputs=[
       {
         "image": tf.TensorSpec([None, None, None, None, 3]),
@@ -146,6 +147,7 @@ def good_stream() -> Published:
     sub_objects={
       "init_states": Published(
         function=init_states,
+        reference=init_states,
         inputs=[tf.TensorSpec([5], tf.int32, "input_shape")],
         training=False,
         samples=[np.array([2, 4, 8, 8, 3], np.int32)],
@@ -454,7 +456,7 @@ def test_momentum_that_is_not_heeded(results, good_classifier):
 def with_first_states(good: Published, function) -> Published:
   """Returns a model of streams with other states before the first piece."""
   initial = dataclasses.replace(
-    good.sub_objects["init_states"], function=function
+    good.sub_objects["init_states"], function=function, reference=function
   )
   return dataclasses.replace(good, sub_objects={"init_states": initial})
 
@@ -532,6 +534,7 @@ def test_states_that_outgrow_themselves(results, good_stream):
       good_stream, lambda shape: initial(shape) | {"all": tf.zeros([0])}
     ),
     function=grow,
+    reference=grow,
     inputs=[{**good_stream.inputs[0], "all": tf.TensorSpec([None])}],
     samples=samples,
   )
