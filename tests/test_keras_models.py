@@ -318,7 +318,7 @@ def test_a_file_of_2017(tmp_path):
 
 def test_a_function_that_nobody_registered_is_named(tmp_path):
   inputs = tf_keras.Input([6])
-  model = tf_keras.Model(inputs, layers.Dense(2, activation=_doubled)(inputs))
+  model = tf_keras.Model(inputs, layers.Dense(2, activation=_twice)(inputs))
   model.save(tmp_path / "model.h5")
   exporter = keras_model.KerasModelExporter(
     model_file=str(tmp_path / "model.h5")
@@ -329,7 +329,7 @@ def test_a_function_that_nobody_registered_is_named(tmp_path):
     exporter.build()
 
 
-def _doubled(x: tf.Tensor) -> tf.Tensor:
+def _twice(x: tf.Tensor) -> tf.Tensor:
   return 2.0 * x
 
 

@@ -73,8 +73,10 @@ def encoder_config(bert_config: Any) -> encoders.EncoderConfig:
 class UnreadFile:
   """A vocabulary that is published without a look at what is in it.
 
-  It has the methods of a `Vocabulary` that `BertExporter` calls.
+  It has what `BertExporter` asks of a `WordPieceSource`.
   """
+
+  foreign = ()
 
   def __init__(self, path: str):
     with tf.io.gfile.GFile(path, "rb") as f:
@@ -89,6 +91,9 @@ class UnreadFile:
   def asset(self) -> str:
     """Returns a path to the content that depends only on the content."""
     return assets.asset(self._content, "vocabulary", self._name)
+
+  def as_json(self) -> None:
+    """Says nothing of how text is split."""
 
 
 class _UnreadVocabulary(Vocabulary):
