@@ -3,6 +3,7 @@
 import gc
 import os
 import pathlib
+import sys
 
 # As `exporters.command_line.program` sets it, before TensorFlow is imported.
 os.environ.setdefault("TF_USE_LEGACY_KERAS", "1")
@@ -22,6 +23,14 @@ def pytest_configure() -> None:
     cores = sorted(os.sched_getaffinity(0))
     core = cores[int(worker.removeprefix("gw")) % len(cores)]
     os.sched_setaffinity(0, {core})
+
+
+@pytest.fixture(autouse=True)
+def _without_a_recipe():
+  """Forgets what gin was told, which later tests would otherwise find."""
+  yield
+  if "gin" in sys.modules:
+    sys.modules["gin"].clear_config()
 
 
 ROOT = pathlib.Path(__file__).parents[1]

@@ -282,7 +282,11 @@ class TestMistakes:
     ("binding", "message"),
     [
       ("resnet.ResNetExporter.artifacts = ['logits']", "must name"),
-      ("backbones.Backbone.type = 'vit'", "backbone of type 'vit'"),
+      (
+        # In full: MaxViT's own configuration has a Backbone too.
+        "official.vision.configs.backbones.Backbone.type = 'vit'",
+        "backbone of type 'vit'",
+      ),
       (f"{sizes.MODEL}.input_size = [32, 32]", "input_size"),
     ],
   )

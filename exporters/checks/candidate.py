@@ -114,6 +114,10 @@ class Candidate:
       for variable, value in self._loaded[1]:
         variable.assign(value)
 
+  def load_again(self) -> None:
+    """Has later checks load the model anew, where one may have spoilt it."""
+    self.__dict__.pop("_loaded", None)
+
   @functools.cached_property
   def _loaded(self) -> tuple[Any, list[tuple[Any, Any]]]:
     """The model, and the values of variables that a training call may move."""

@@ -125,6 +125,8 @@ def _persistent_gradients(candidate: Candidate) -> Finding:
       loss = _loss(loaded(*arguments, **keywords))
     except ValueError as e:
       if "without handle data" in str(e) and _has_loop(candidate):
+        # The function that failed is kept, and would fail other tapes too.
+        candidate.load_again()
         raise NotApplicableError(
           "TensorFlow cannot record a loop of a loaded model on such a tape"
         ) from e
