@@ -72,6 +72,14 @@ def write(folder, name, content):
   (folder / name).write_text(json.dumps(content))
 
 
+def assert_refused(reason, **files):
+  exporter = bert_preprocessor.BertPreprocessorExporter(
+    do_lower_case=True, **files
+  )
+  with pytest.raises(ExportError, match=reason):
+    exporter.build()
+
+
 def read(folder, **stated):
   stated = {"do_lower_case": True} | stated
   return wordpiece_source.read(
@@ -358,11 +366,7 @@ class TestRefused:
   )
   def test_what_is_not_computed_here(self, name, content, reason, folder):
     write(folder, name, content)
-    exporter = bert_preprocessor.BertPreprocessorExporter(
-      vocab_file=str(folder), do_lower_case=True
-    )
-    with pytest.raises(ExportError, match=reason):
-      exporter.build()
+    assert_refused(reason, vocab_file=str(folder))
 
   def test_its_encoder_is_taken(self, tmp_path):
     """With a remark, also when it is exported once more."""
@@ -474,11 +478,7 @@ class TestSentencePiece:
   )
   def test_what_is_not_computed_here(self, name, content, reason, folder):
     write(folder, name, content)
-    exporter = bert_preprocessor.BertPreprocessorExporter(
-      sp_model_file=str(folder), do_lower_case=True
-    )
-    with pytest.raises(ExportError, match=reason):
-      exporter.build()
+    assert_refused(reason, sp_model_file=str(folder))
 
   def test_a_token_that_the_model_lacks(self, folder):
     more = {"additional_special_tokens": ["<ent>"]}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 import dataclasses
 import functools
 import itertools
@@ -23,21 +23,35 @@ from .results import BASIC
 from .results import Finding
 from .results import NotApplicableError
 
+
+def deviations(
+  pixels: Any, outputs: Any, *, of: str = "images", called: str = "outputs"
+) -> Iterator[str]:
+  """Yields how a call deviates from: pixels in [0, 1] give float32 [batch, n].
+
+  Args:
+    pixels: What the model took.
+    outputs: What it gave.
+    of: What the pixels are.
+    called: What the outputs are.
+  """
+  if pixels.dtype != tf.float32 or np.abs(pixels - 0.5).max() > 0.5:
+    yield f"{of} are not float32 in [0, 1]"
+  if outputs.dtype != tf.float32 or outputs.shape.rank != 2:
+    yield f"{called} are {outputs.dtype.name} {outputs.shape}"
+  if outputs.shape[0] != pixels.shape[0]:
+    yield f"{outputs.shape[0]} {called} for {pixels.shape[0]} {of}"
+
+
 _OUTPUTS = {"logits", "feature_vector"}
 
 
 @check("image API", level=BASIC)
 def _image_api(candidate: Candidate) -> Finding:
   """Images in [0, 1] give float32 [batch, n], named, for any batch size."""
-  wrong = []
+  wrong: list[str] = []
   for images in _images(candidate):
-    outputs = candidate.model(images)
-    if images.dtype != tf.float32 or np.abs(images - 0.5).max() > 0.5:
-      wrong.append("images are not float32 in [0, 1]")
-    if outputs.dtype != tf.float32 or outputs.shape.rank != 2:
-      wrong.append(f"outputs are {outputs.dtype.name} {outputs.shape}")
-    if outputs.shape[0] != images.shape[0]:
-      wrong.append(f"{outputs.shape[0]} outputs for {images.shape[0]} images")
+    wrong += deviations(images, candidate.model(images))
   signature = candidate.model.signatures["serving_default"]
   (spec,) = signature.structured_input_signature[1].values()
   if spec.shape.rank != 4 or spec.shape[0] is not None or spec.shape[3] != 3:

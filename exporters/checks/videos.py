@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
 import tensorflow as tf
 
 from .candidate import Candidate
 from .harness import check
+from .images import deviations
 from .numbers import difference
 from .numbers import flatten
 from .numbers import worst
@@ -26,17 +26,11 @@ def _video_api(candidate: Candidate) -> Finding:
   if candidate.stranger:
     raise NotApplicableError("nobody claims that it follows the video API")
   candidate.require_api("video")
-  wrong = []
+  wrong: list[str] = []
   for (inputs,), _ in candidate.calls():
     outputs = candidate.model(inputs)
-    videos = inputs[_INPUT]
     logits = outputs[0] if isinstance(outputs, tuple) else outputs
-    if videos.dtype != tf.float32 or np.abs(videos - 0.5).max() > 0.5:
-      wrong.append("videos are not float32 in [0, 1]")
-    if logits.dtype != tf.float32 or logits.shape.rank != 2:
-      wrong.append(f"logits are {logits.dtype.name} {logits.shape}")
-    if logits.shape[0] != videos.shape[0]:
-      wrong.append(f"{logits.shape[0]} logits for {videos.shape[0]} videos")
+    wrong += deviations(inputs[_INPUT], logits, of="videos", called="logits")
   signature = candidate.model.signatures["serving_default"]
   shape = signature.structured_input_signature[1][_INPUT].shape
   if shape.rank != 5 or shape[0] is not None or shape[4] != 3:

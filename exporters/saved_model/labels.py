@@ -5,6 +5,7 @@ import dataclasses
 import tensorflow as tf
 
 from exporters.errors import ExportError
+from exporters.fields import paths
 from exporters.saved_model import assets
 
 _NAME = "labels.txt"
@@ -50,35 +51,43 @@ class Labels:
     return assets.asset(content, "labels", _NAME)
 
 
-def refuse_background_alone(
-  labels_file: str | None, background_label: str | None
-) -> None:
-  """Raises `ExportError` if the background is the only class with a name."""
-  if background_label and not labels_file:
-    raise ExportError(
-      f"background_label = '{background_label}' needs a labels_file "
-      "with the names of the other classes."
-    )
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Labelled:
+  """The fields of an exporter of classifiers that name the classes.
 
-
-def assets_of(
-  labels_file: str | None, background_label: str | None, classes: int
-) -> dict[str, str]:
-  """Returns what `Published.assets` is to hold: `labels`, if there is a file.
-
-  Args:
-    labels_file: The file. None: the artifact has no `.labels`.
-    background_label: The name of class 0, if the file starts with class 1.
-    classes: How many logits there are.
-
-  Raises:
-    ExportError: The file does not name so many classes, or cannot be read.
+  Attributes:
+    labels_file: A file with the names of the classes, one on each line, in the
+      order of the logits. None: the artifact has no `.labels`.
+    background_label: The name of class 0 if the labels file leaves it out, such
+      as 'background' for 1,000 names and 1,001 logits. None: the file names all
+      classes.
   """
-  if not labels_file:
-    return {}
-  names = read_labels(labels_file, background_label)
-  names.require_size(classes)
-  return {"labels": names.asset()}
+
+  labels_file: paths.FilePath | None = None
+  background_label: str | None = None
+
+  def refuse_background_alone(self) -> None:
+    """Raises `ExportError` if the background is the only class with a name."""
+    if self.background_label and not self.labels_file:
+      raise ExportError(
+        f"background_label = '{self.background_label}' needs a labels_file "
+        "with the names of the other classes."
+      )
+
+  def labels(self, classes: int) -> dict[str, str]:
+    """Returns what `Published.assets` is to hold: `labels`, if there is a file.
+
+    Args:
+      classes: How many logits there are.
+
+    Raises:
+      ExportError: The file does not name so many classes, or cannot be read.
+    """
+    if not self.labels_file:
+      return {}
+    names = read_labels(self.labels_file, self.background_label)
+    names.require_size(classes)
+    return {"labels": names.asset()}
 
 
 def read_labels(path: str, background_label: str | None = None) -> Labels:

@@ -1,6 +1,7 @@
 """Reads and checks a SentencePiece model before anything is built on it."""
 
 import dataclasses
+import functools
 import os
 from typing import Annotated
 
@@ -30,6 +31,15 @@ class SentencePieceModel:
   path: str
   content: bytes
   pieces: int
+
+  @functools.cached_property
+  def processor(self) -> sentencepiece.SentencePieceProcessor:
+    """The model, loaded."""
+    return sentencepiece.SentencePieceProcessor(model_proto=self.content)
+
+  def tokens(self) -> list[str]:
+    """Returns the pieces, in the order of their ids."""
+    return [self.processor.IdToPiece(i) for i in range(self.pieces)]
 
   def require_size(self, embeddings: int) -> list[str]:
     """Returns what to say of embeddings without pieces; see `vocabulary`."""

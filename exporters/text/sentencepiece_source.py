@@ -10,17 +10,13 @@ import dataclasses
 import re
 from typing import Any
 
-import sentencepiece
-
 from exporters.errors import ExportError
-from exporters.text import facts
 from exporters.text import python_tokenizer
 from exporters.text import sample_text
 from exporters.text import sentencepiece_model
 from exporters.text import tokenizer_files
 from exporters.text.sentencepiece_model import SentencePieceModel
 from exporters.text.sentencepiece_tokenizer import SentencePieceTokenizer
-from exporters.text.tokenizer_files import TokenizerFiles
 
 # ALBERT's pieces, by the names that `transformers` gives their roles.
 _ROLES = {
@@ -95,23 +91,14 @@ class SentencePieceSource:
     return [
       f"ALBERT's training split pieces such as {piece!r} once more; this "
       "preprocessor does not."
-      for piece in self._pieces()
+      for piece in self.model.tokens()
       if _NUMBER_AND_COMMA.fullmatch(piece)
     ][:1]
-
-  def _pieces(self) -> list[str]:
-    processor = sentencepiece.SentencePieceProcessor(
-      model_proto=self.model.content
-    )
-    return [processor.IdToPiece(i) for i in range(self.model.pieces)]
 
   @property
   def unknown_id(self) -> int:
     """The id of the unknown piece."""
-    processor = sentencepiece.SentencePieceProcessor(
-      model_proto=self.model.content
-    )
-    return processor.unk_id()
+    return self.model.processor.unk_id()
 
 
 def read(
@@ -133,25 +120,17 @@ def read(
   """
   path = sentencepiece_model.located(sp_model_file)
   model = sentencepiece_model.read(path)
-  folders = [
-    TokenizerFiles(path, wordpiece=False)
-    for path in (sp_model_file, checkpoint)
-    if path
-  ]
-  known = facts.agreed(
-    {facts.GIN: stated}
-    | {where: said for f in folders for where, said in f.declared.items()}
+  beside = tokenizer_files.read(
+    [sp_model_file, checkpoint], stated, wordpiece=False
   )
-  of_hugging_face = any(f.is_of_hugging_face for f in folders)
-  processor = sentencepiece.SentencePieceProcessor(model_proto=model.content)
-  pieces = [processor.IdToPiece(i) for i in range(model.pieces)]
-  kept = {token for f in folders for token in f.kept_whole}
-  if of_hugging_face:
+  known, pieces = beside.known, model.tokens()
+  kept = set(beside.kept_whole)
+  if beside.of_hugging_face:
     kept |= set(_ROLES.values())
   _refuse_others(
     path,
     pieces,
-    [f.vocabulary for f in folders if f.vocabulary],
+    beside.vocabularies,
     tokenizer_files.tokens_by_id(known) | {t: t for t in kept - set(pieces)},
   )
   return SentencePieceSource(
@@ -160,16 +139,17 @@ def read(
       "lower_case": known["do_lower_case"],
       "strip_diacritics": known.get("strip_diacritics", True),
       "kept_whole": tuple(sorted(kept)),
-      "replace_quotes": of_hugging_face,
+      "replace_quotes": beside.of_hugging_face,
     },
-    lengths={where: most for f in folders for where, most in f.lengths()},
-    foreign=[one for f in folders for one in f.foreign]
-    + [
-      (where.strip("'"), f"names {said[role]!r} as its {role}, not {piece!r}")
-      for f in folders
-      for where, said in f.declared.items()
-      for role, piece in _ROLES.items()
-      if said.get(role, piece) != piece
+    lengths=beside.lengths,
+    foreign=[
+      *beside.foreign,
+      *(
+        (where.strip("'"), f"names {said[role]!r} as its {role}, not {piece!r}")
+        for where, said in beside.declared.items()
+        for role, piece in _ROLES.items()
+        if said.get(role, piece) != piece
+      ),
     ],
   )
 

@@ -12,7 +12,6 @@ from collections.abc import Collection
 import itertools
 import unicodedata
 
-import sentencepiece
 import tensorflow as tf
 import tensorflow_text as tf_text
 
@@ -91,7 +90,7 @@ class SentencePieceTokenizer(tf.Module):
     self._lower_case = lower_case
     self._strip_diacritics = strip_diacritics
     self._replace_quotes = replace_quotes
-    processor = sentencepiece.SentencePieceProcessor(model_proto=model.content)
+    processor = model.processor
     self._kept = {p: processor.PieceToId(p) for p in sorted(kept_whole)}
     self._ids = {
       name: id_

@@ -14,14 +14,12 @@ from typing import Any
 import tensorflow as tf
 
 from exporters.errors import ExportError
-from exporters.text import facts
 from exporters.text import python_tokenizer
 from exporters.text import sample_text
 from exporters.text import tokenizer_files
 from exporters.text import vocabulary as vocabulary_lib
 from exporters.text.tokenization import SPECIAL_TOKENS
 from exporters.text.tokenization import Tokenization
-from exporters.text.tokenizer_files import TokenizerFiles
 from exporters.text.vocabulary import Vocabulary
 from exporters.text.wordpiece import WordPieceTokenizer
 
@@ -163,17 +161,11 @@ def read(
     ExportError: A file is damaged, or two contradict each other or the gin
       file.
   """
-  paths = [path for path in (vocab_file, checkpoint) if path]
-  folders = [
-    TokenizerFiles(path)
-    for path in {tokenizer_files.folder_of(p): p for p in paths}.values()
-  ]
-  of_hugging_face = any(f.is_of_hugging_face for f in folders)
-  usual = {"max_letters_per_word": tokenizer_files.MAX_LETTERS}
-  known = (usual if of_hugging_face else {}) | facts.agreed(
-    {facts.GIN: stated}
-    | {where: said for f in folders for where, said in f.declared.items()}
+  beside = tokenizer_files.read(
+    [vocab_file, checkpoint], stated, wordpiece=True
   )
+  usual = {"max_letters_per_word": tokenizer_files.MAX_LETTERS}
+  known = (usual if beside.of_hugging_face else {}) | {**beside.known}
   _refuse_no_limit(known)
   special_tokens = {
     role: known.get(role, token) for role, token in SPECIAL_TOKENS.items()
@@ -182,12 +174,14 @@ def read(
   if checkpoint:
     folder = tokenizer_files.folder_of(checkpoint)
     files.append(os.path.join(folder, vocabulary_lib.NAME))
-  vocabulary = _vocabulary(files, folders, list(special_tokens.values()))
+  vocabulary = _vocabulary(
+    files, beside.vocabularies, list(special_tokens.values())
+  )
   if vocabulary is None:
     return None
   vocabulary = vocabulary.with_added(tokenizer_files.tokens_by_id(known))
-  kept = {token for f in folders for token in f.kept_whole}
-  if of_hugging_face:
+  kept = set(beside.kept_whole)
+  if beside.of_hugging_face:
     kept |= set(special_tokens.values())
   unknown = sorted(kept - set(vocabulary.tokens))
   if unknown:
@@ -201,20 +195,20 @@ def read(
     plain.tokenization,
     special_tokens=special_tokens,
     kept_whole=tuple(sorted(kept)),
-    rust=of_hugging_face,
+    rust=beside.of_hugging_face,
     **{field: known[name] for name, field in _FIELDS.items() if name in known},
   )
   return dataclasses.replace(
     plain,
     tokenization=wanted,
-    lengths={where: n for f in folders for where, n in f.lengths()},
-    foreign=[one for f in folders for one in f.foreign],
+    lengths=beside.lengths,
+    foreign=beside.foreign,
   )
 
 
 def _vocabulary(
   files: Sequence[str],
-  folders: Sequence[TokenizerFiles],
+  lists: Sequence[tuple[str, Sequence[str]]],
   special_tokens: Sequence[str],
 ) -> Vocabulary | None:
   """Returns the one vocabulary that all the files hold."""
@@ -223,11 +217,9 @@ def _vocabulary(
     for file in dict.fromkeys(files)
     if tf.io.gfile.exists(file)
   ]
-  for folder in folders:
-    if folder.vocabulary:
-      path, tokens = folder.vocabulary
-      content = "".join(f"{token}\n" for token in tokens).encode()
-      found.append(vocabulary_lib.of_content(path, content, special_tokens))
+  for path, tokens in lists:
+    content = "".join(f"{token}\n" for token in tokens).encode()
+    found.append(vocabulary_lib.of_content(path, content, special_tokens))
   for other in found[1:]:
     vocabulary_lib.refuse_different(found[0], other)
   return found[0] if found else None

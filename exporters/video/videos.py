@@ -81,18 +81,8 @@ class Classifier:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class VideoExporter(base.CheckpointExporter):
-  """Publishes a video classifier.
-
-  Attributes:
-    labels_file: A file with the names of the classes, one on each line, in the
-      order of the logits. None: the artifact has no `.labels`.
-    background_label: The name of class 0 if the labels file leaves it out, such
-      as 'background'. None: the file names all classes.
-  """
-
-  labels_file: base.FilePath | None = None
-  background_label: str | None = None
+class VideoExporter(labels.Labelled, base.CheckpointExporter):
+  """Publishes a video classifier."""
 
   @abc.abstractmethod
   def classifier(self) -> Classifier:
@@ -100,12 +90,10 @@ class VideoExporter(base.CheckpointExporter):
 
   @override
   def build(self) -> base.Build:
-    labels.refuse_background_alone(self.labels_file, self.background_label)
+    self.refuse_background_alone()
     classifier = self.classifier()
     logits = tf.nest.flatten(classifier.model.output)[0]
-    assets = labels.assets_of(
-      self.labels_file, self.background_label, logits.shape[-1]
-    )
+    assets = self.labels(logits.shape[-1])
     return base.Build(
       restores=[{"model": classifier.model, **classifier.restored}],
       published={"": published(classifier, assets)},

@@ -56,22 +56,15 @@ class Classifier:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class ImageExporter(base.CheckpointExporter):
+class ImageExporter(labels.Labelled, base.CheckpointExporter):
   """Publishes a classifier, its feature vector, or both.
 
   Attributes:
     artifacts: "classification", "feature_vector" or both. One alone is written
       to the export path itself, both to folders below it.
-    labels_file: A file with the names of the classes, one on each line, in the
-      order of the logits. None: the artifact has no `.labels`.
-    background_label: The name of class 0 if the labels file leaves it out, such
-      as 'background' for 1,000 names and 1,001 logits. None: the file names all
-      classes.
   """
 
   artifacts: Sequence[str] = (CLASSIFICATION, FEATURE_VECTOR)
-  labels_file: base.FilePath | None = None
-  background_label: str | None = None
 
   @abc.abstractmethod
   def classifier(self) -> Classifier:
@@ -107,9 +100,7 @@ class ImageExporter(base.CheckpointExporter):
     )
     assets = {}
     if name == CLASSIFICATION:
-      assets = labels.assets_of(
-        self.labels_file, self.background_label, model.outputs[0].shape[-1]
-      )
+      assets = self.labels(model.outputs[0].shape[-1])
     normalize = classifier.normalize
     return base.Published(
       function=lambda images, training: model(
@@ -151,7 +142,7 @@ class ImageExporter(base.CheckpointExporter):
         "leaves out. Add it to artifacts, or remove labels_file and "
         "background_label."
       )
-    labels.refuse_background_alone(self.labels_file, self.background_label)
+    self.refuse_background_alone()
     unknown = set(self.artifacts) - _OUTPUTS.keys()
     if unknown or not self.artifacts:
       raise ExportError(

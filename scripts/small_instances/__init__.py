@@ -84,11 +84,7 @@ def _vocabulary(folder: pathlib.Path) -> list[str]:
 
 
 def _albert(folder: pathlib.Path) -> list[str]:
-  from official.modeling import tf_utils
-  from official.nlp.configs import encoders as encoder_configs
-  from official.nlp.modeling import models
   import sentencepiece
-  import tensorflow as tf
 
   from scripts.small_instances import bert
   from scripts.small_instances import encoders
@@ -97,15 +93,7 @@ def _albert(folder: pathlib.Path) -> list[str]:
   model_file = sentencepiece_model.write(folder / "30k-clean.model")
   pieces = sentencepiece.SentencePieceProcessor(model_file=str(model_file))
   config = encoders.config("albert", vocab_size=len(pieces))
-  pretrainer = models.BertPretrainerV2(
-    encoder_configs.build_encoder(config),
-    mlm_activation=tf_utils.get_activation("gelu"),
-  )
-  pretrainer(bert.inputs(positions=True))
-  bert.randomize(pretrainer, seed=2)
-  prefix = tf.train.Checkpoint(**pretrainer.checkpoint_items).write(
-    str(folder / "bert_model.ckpt")
-  )
+  prefix = bert.write_pretrainer(config, folder / "bert_model.ckpt")
   sizes = config.albert.as_dict()
   return [
     f"CHECKPOINT = '{prefix}'",
@@ -158,10 +146,7 @@ _TINY_MOVINET = (
 
 
 def _talking_heads(folder: pathlib.Path) -> list[str]:
-  from official.modeling import tf_utils
   from official.nlp.configs import encoders as encoder_configs
-  from official.nlp.modeling import models
-  import tensorflow as tf
 
   from exporters import talking_heads
   from scripts.small_instances import bert
@@ -169,15 +154,7 @@ def _talking_heads(folder: pathlib.Path) -> list[str]:
   config = encoder_configs.EncoderConfig(
     type="any", any=talking_heads.TalkingHeadsEncoderConfig(**bert.SIZES)
   )
-  pretrainer = models.BertPretrainerV2(
-    encoder_configs.build_encoder(config),
-    mlm_activation=tf_utils.get_activation("gelu"),
-  )
-  pretrainer(bert.inputs(positions=True))
-  bert.randomize(pretrainer, seed=2)
-  prefix = tf.train.Checkpoint(**pretrainer.checkpoint_items).write(
-    str(folder / "ckpt")
-  )
+  prefix = bert.write_pretrainer(config, folder / "ckpt")
   return [f"CHECKPOINT = '{prefix}'", *_vocabulary(folder)]
 
 

@@ -59,6 +59,25 @@ def pretrainer(**sizes) -> models.BertPretrainerV2:
   return model
 
 
+def write_pretrainer(config: encoders.EncoderConfig, path: pathlib.Path) -> str:
+  """Writes the checkpoint of a pretrainer without a next sentence head.
+
+  Args:
+    config: The configuration of its encoder.
+    path: The prefix of the checkpoint's files.
+
+  Returns:
+    The prefix.
+  """
+  model = models.BertPretrainerV2(
+    encoders.build_encoder(config),
+    mlm_activation=tf_utils.get_activation("gelu"),
+  )
+  model(inputs(positions=True))
+  randomize(model, seed=2)
+  return tf.train.Checkpoint(**model.checkpoint_items).write(str(path))
+
+
 def randomize(model: tf_keras.Model, seed: int) -> None:
   """Draws every variable at random; scales of norms are around 1."""
   rng = np.random.default_rng(seed)
