@@ -11,6 +11,7 @@ import re
 from typing import Any
 
 from exporters.errors import ExportError
+from exporters.text import beside
 from exporters.text import python_tokenizer
 from exporters.text import sample_text
 from exporters.text import sentencepiece_model
@@ -120,17 +121,15 @@ def read(
   """
   path = sentencepiece_model.located(sp_model_file)
   model = sentencepiece_model.read(path)
-  beside = tokenizer_files.read(
-    [sp_model_file, checkpoint], stated, wordpiece=False
-  )
-  known, pieces = beside.known, model.tokens()
-  kept = set(beside.kept_whole)
-  if beside.of_hugging_face:
+  said = beside.read([sp_model_file, checkpoint], stated, wordpiece=False)
+  known, pieces = said.known, model.tokens()
+  kept = set(said.kept_whole)
+  if said.of_hugging_face:
     kept |= set(_ROLES.values())
   _refuse_others(
     path,
     pieces,
-    beside.vocabularies,
+    said.vocabularies,
     tokenizer_files.tokens_by_id(known) | {t: t for t in kept - set(pieces)},
   )
   return SentencePieceSource(
@@ -139,16 +138,16 @@ def read(
       "lower_case": known["do_lower_case"],
       "strip_diacritics": known.get("strip_diacritics", True),
       "kept_whole": tuple(sorted(kept)),
-      "replace_quotes": beside.of_hugging_face,
+      "replace_quotes": said.of_hugging_face,
     },
-    lengths=beside.lengths,
+    lengths=said.lengths,
     foreign=[
-      *beside.foreign,
+      *said.foreign,
       *(
-        (where.strip("'"), f"names {said[role]!r} as its {role}, not {piece!r}")
-        for where, said in beside.declared.items()
+        (where.strip("'"), f"names {one[role]!r} as its {role}, not {piece!r}")
+        for where, one in said.declared.items()
         for role, piece in _ROLES.items()
-        if said.get(role, piece) != piece
+        if one.get(role, piece) != piece
       ),
     ],
   )

@@ -14,6 +14,7 @@ from typing import Any
 import tensorflow as tf
 
 from exporters.errors import ExportError
+from exporters.text import beside
 from exporters.text import python_tokenizer
 from exporters.text import sample_text
 from exporters.text import tokenizer_files
@@ -161,11 +162,9 @@ def read(
     ExportError: A file is damaged, or two contradict each other or the gin
       file.
   """
-  beside = tokenizer_files.read(
-    [vocab_file, checkpoint], stated, wordpiece=True
-  )
+  said = beside.read([vocab_file, checkpoint], stated, wordpiece=True)
   usual = {"max_letters_per_word": tokenizer_files.MAX_LETTERS}
-  known = (usual if beside.of_hugging_face else {}) | {**beside.known}
+  known = (usual if said.of_hugging_face else {}) | said.known
   _refuse_no_limit(known)
   special_tokens = {
     role: known.get(role, token) for role, token in SPECIAL_TOKENS.items()
@@ -175,13 +174,13 @@ def read(
     folder = tokenizer_files.folder_of(checkpoint)
     files.append(os.path.join(folder, vocabulary_lib.NAME))
   vocabulary = _vocabulary(
-    files, beside.vocabularies, list(special_tokens.values())
+    files, said.vocabularies, list(special_tokens.values())
   )
   if vocabulary is None:
     return None
   vocabulary = vocabulary.with_added(tokenizer_files.tokens_by_id(known))
-  kept = set(beside.kept_whole)
-  if beside.of_hugging_face:
+  kept = set(said.kept_whole)
+  if said.of_hugging_face:
     kept |= set(special_tokens.values())
   unknown = sorted(kept - set(vocabulary.tokens))
   if unknown:
@@ -195,14 +194,14 @@ def read(
     plain.tokenization,
     special_tokens=special_tokens,
     kept_whole=tuple(sorted(kept)),
-    rust=beside.of_hugging_face,
+    rust=said.of_hugging_face,
     **{field: known[name] for name, field in _FIELDS.items() if name in known},
   )
   return dataclasses.replace(
     plain,
     tokenization=wanted,
-    lengths=beside.lengths,
-    foreign=beside.foreign,
+    lengths=said.lengths,
+    foreign=said.foreign,
   )
 
 
