@@ -2,7 +2,7 @@
 
   python -m scripts.benchmark             # both models, three rounds
   python -m scripts.benchmark --models=resnet --runs=5
-  python -m scripts.benchmark --models=movinet_a0_base
+  python -m scripts.benchmark --models=movinet_a0_base --checks=none
   python -m scripts.benchmark --models=growth --plot=growth.svg
 
 The models are BERT-base with `.mlm` and the legacy ResNet-50, and on request
@@ -40,6 +40,12 @@ _MODELS = flags.DEFINE_multi_enum(
   ["bert", "resnet", *models.MOVINETS, "growth"],
   "What to export.",
 )
+_CHECKS = flags.DEFINE_multi_enum(
+  "checks",
+  [models.BASIC, models.ALL],
+  [models.BASIC, models.ALL, models.NONE],
+  "Which checks to time beside an export without any.",
+)
 _PLOT = flags.DEFINE(
   program.PathParser(), "plot", None, "The SVG file to plot --models=growth to."
 )
@@ -58,7 +64,7 @@ def main() -> None:
 def _compare(name: str, work: pathlib.Path) -> None:
   model = models.by_name(name)
   _write(model, work)
-  levels = (models.NONE, models.BASIC, models.ALL)
+  levels = tuple(dict.fromkeys((models.NONE, *_CHECKS.value)))
   contestants = model.contestants(work, levels)
   runs = contest.take_turns(contestants, _RUNS.value)
   saved = [contestants[n].saved_model for n in (models.NONE, models.GARDEN)]
@@ -77,16 +83,17 @@ def _compare(name: str, work: pathlib.Path) -> None:
   say("calls")
   calls = contest.said_by([*contest.program("call"), name, *map(str, saved)])
   tables.show_calls(json.loads(calls))
-  say("checks")
-  costs = contest.said_by(
-    [
-      *contest.program("check_costs"),
-      str(work / models.ALL),
-      model.gin_file,
-      *model.bindings(work),
-    ]
-  )
-  tables.show_costs(json.loads(costs), runs[models.GARDEN].seconds)
+  if models.ALL in levels:
+    say("checks")
+    costs = contest.said_by(
+      [
+        *contest.program("check_costs"),
+        str(work / models.ALL),
+        model.gin_file,
+        *model.bindings(work),
+      ]
+    )
+    tables.show_costs(json.loads(costs), runs[models.GARDEN].seconds)
   _pack(saved[0], work)
 
 

@@ -27,9 +27,10 @@ def exports(runs: Mapping[str, Run]) -> Iterator[Row]:
   garden, none = runs[models.GARDEN], runs[models.NONE]
   yield ratio("export without checks", "s", none.seconds, garden.seconds)
   for level in (models.BASIC, models.ALL):
-    added = runs[level].seconds - none.seconds
-    figure = f"added by {level} checks"
-    yield ratio(figure, "s", added, garden.seconds)
+    if level in runs:
+      added = runs[level].seconds - none.seconds
+      figure = f"added by {level} checks"
+      yield ratio(figure, "s", added, garden.seconds)
   peaks = (run.peak / 2**30 for run in (none, garden))
   yield ratio("peak memory of the export", "GiB", *peaks)
 
