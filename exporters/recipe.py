@@ -10,6 +10,7 @@ import dataclasses
 import gin
 
 from exporters import base
+from exporters.companions import Companions
 from exporters.errors import ExportError
 from exporters.fields import types
 from exporters.gin_files import macros
@@ -25,10 +26,13 @@ class Recipe:
     exporter: The model to export.
     page: What a release says about the model, an `exporters.release.page.Page`.
       An export needs none.
+    companions: The files for other runtimes that a release has beside each
+      SavedModel.
   """
 
   exporter: base.Exporter
   page: object | None = None
+  companions: Companions | None = None
 
   def __post_init__(self):
     types.refuse_other_types(self)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 import functools
 import inspect
 from typing import Any
@@ -21,6 +21,7 @@ _OPEN = {
   4: (3, 64, 64, 3),
   5: (3, 5, 64, 64, 3),
 }
+_BATCH = 3
 # By what to multiply these where that is too small, and the most elements.
 _FACTORS = (1, 4, 16, 64, 256, 1024)
 _MOST = 1 << 20
@@ -68,7 +69,7 @@ def _stated(loaded: Any, arrays: list[Any]) -> dict[str, Any]:
   cases, unbatched = [], []
   if known and known[0][1] is not None:
     specs = known[0][1]
-    inputs, outputs = _call(loaded, specs)
+    inputs, outputs = _call(loaded, loaded, specs, _BATCH)
     if isinstance(specs, Mapping):
       states = _states(loaded, inputs)
       # They fit a batch of three.
@@ -96,27 +97,55 @@ def _stated(loaded: Any, arrays: list[Any]) -> dict[str, Any]:
   }
 
 
-def _states(loaded: Any, inputs: Mapping[str, Any]) -> Mapping[str, Any]:
-  """Returns a model's first states, by the signature that is there for them.
+def stream(loaded: Any, names: Collection[str]) -> dict[str, Any] | None:
+  """Returns how a model takes a stream, if a signature says so.
 
-  Such a signature takes the shape of the one input that is not a state.
+  Such a signature takes the shape of the one input that is not a state, and
+  returns the states before the first piece.
+
+  Args:
+    loaded: The loaded model.
+    names: The names of its inputs.
+
+  Returns:
+    The attributes of `saved_model.published.Stream`, by name.
   """
-  for signature in getattr(loaded, "signatures", {}).values():
+  for initial, signature in getattr(loaded, "signatures", {}).items():
     shapes = list(signature.structured_input_signature[1].values())
     states = signature.structured_outputs
     if (
       len(shapes) == 1
       and shapes[0].dtype.is_integer
       and isinstance(states, Mapping)
-      and states.keys() < inputs.keys()
-      and len(states) == len(inputs) - 1
+      and states.keys() < set(names)
+      and len(states) == len(names) - 1
     ):
-      (rest,) = inputs.keys() - states.keys()
-      return signature(tf.shape(inputs[rest], shapes[0].dtype))
-  return {}
+      (piece,) = set(names) - states.keys()
+      # After the batch, as of videos.
+      return {"piece": piece, "axis": 1, "initial": initial}
+  return None
 
 
-def _call(loaded: Any, specs: Any) -> tuple[Any, Any]:
+def sample(loaded: Any, batch: int) -> Any:
+  """Returns a sample input of a model's signature, by the names of inputs."""
+  signature = loaded.signatures["serving_default"]
+  _, specs = signature.structured_input_signature
+  return _call(lambda x: signature(**x), loaded, specs, batch)[0]
+
+
+def _states(loaded: Any, inputs: Mapping[str, Any]) -> Mapping[str, Any]:
+  """Returns the states before the first piece, of a model of streams."""
+  found = stream(loaded, inputs)
+  if not found:
+    return {}
+  signature = loaded.signatures[found["initial"]]
+  (spec,) = signature.structured_input_signature[1].values()
+  return signature(tf.shape(inputs[found["piece"]], spec.dtype))
+
+
+def _call(
+  call: Callable[[Any], Any], loaded: Any, specs: Any, batch: int
+) -> tuple[Any, Any]:
   """Returns sample inputs and what a loaded function returns for them.
 
   Nothing says how large an input must be. A model may need far more than it
@@ -128,15 +157,15 @@ def _call(loaded: Any, specs: Any) -> tuple[Any, Any]:
   """
   first: Exception | None = None
   for factor in _FACTORS:
-    sample = functools.partial(_sample, factor=factor)
-    inputs = tf.nest.map_structure(sample, specs)
+    make = functools.partial(_sample, factor=factor, batch=batch)
+    inputs = tf.nest.map_structure(make, specs)
     if isinstance(inputs, Mapping):
       inputs = {**inputs, **_states(loaded, inputs)}
     flat = tf.nest.flatten(inputs, expand_composites=True)
     if factor > 1 and sum(map(int, map(tf.size, flat))) > _MOST:
       break
     try:
-      outputs = loaded(inputs)
+      outputs = call(inputs)
     except (tf.errors.InvalidArgumentError, ValueError) as e:
       first = first or e
       continue
@@ -147,13 +176,14 @@ def _call(loaded: Any, specs: Any) -> tuple[Any, Any]:
   return inputs, outputs
 
 
-def _sample(spec: Any, factor: int) -> Any:
+def _sample(spec: Any, factor: int, batch: int) -> Any:
   """Returns a small value for a spec, valid for images and token ids.
 
   Args:
     spec: Of a tensor.
     factor: By what to multiply the sizes that it leaves open, but for those of
       the batch and of the channels of images.
+    batch: The size of the batch, if it is open.
   """
   if isinstance(spec, tf.RaggedTensorSpec):
     value = tf.ragged.constant([[1, 2, 3], [4]], spec.dtype)
@@ -166,8 +196,9 @@ def _sample(spec: Any, factor: int) -> Any:
   if spec.shape.rank is None:
     shape = (3,)
   else:
-    first, *rest = _OPEN.get(spec.shape.rank, (3,) * spec.shape.rank)
-    open_ = [first, *(n if n == 3 else n * factor for n in rest)]
+    sizes = _OPEN.get(spec.shape.rank, (_BATCH,) * spec.shape.rank)
+    open_ = [n if n == 3 else n * factor for n in sizes]
+    open_[:1] = [batch] if open_ else []
     shape = [
       o if d is None else d for d, o in zip(spec.shape, open_, strict=True)
     ]

@@ -54,6 +54,8 @@ class Artifact:
     image_size: The size of the images that it was trained on, as there.
     sample: An input that it is checked with, a nest of arrays. None: it takes
       none.
+    samples: The inputs that it is checked with and the signature takes, as
+      arrays by the signature's names. None: it takes no dense tensors.
     stream: How it takes a stream piece by piece, as `Published` has it.
   """
 
@@ -66,6 +68,7 @@ class Artifact:
   api: str | None = None
   image_size: tuple[int, int] | None = None
   sample: Any = None
+  samples: Sequence[Mapping[str, Any]] | None = None
   stream: Stream | None = None
 
 
@@ -188,7 +191,8 @@ def export(
           remarks=_remarks(published) + _of_averages(exporter),
           api=published.api,
           image_size=published.image_size,
-          sample=_sample(published),
+          sample=next(_accepted(published), None),
+          samples=_named_samples(published),
           stream=published.stream,
         )
       )
@@ -325,12 +329,25 @@ def _of_averages(exporter: Exporter) -> list[str]:
   ]
 
 
-def _sample(published: Published) -> Any:
-  """Returns the first sample that all endpoints take, if there is one."""
+def _accepted(published: Published) -> Iterator[Any]:
+  """Yields the samples that the signature takes."""
   for sample in published.samples if published.inputs else ():
     if reusable.accepts(published.inputs[0], checker.tensors(sample)):
-      return sample
-  return None
+      yield sample
+
+
+def _named_samples(published: Published) -> list[dict[str, Any]] | None:
+  """Returns the same by the names that the signature has for the tensors."""
+  specs = tf.nest.flatten(published.inputs[0]) if published.inputs else []
+  if not all(isinstance(spec, tf.TensorSpec) for spec in specs):
+    return None
+  return [
+    {
+      spec.name: array
+      for spec, array in zip(specs, tf.nest.flatten(sample), strict=True)
+    }
+    for sample in _accepted(published)
+  ]
 
 
 def _parameters(variables: Sequence[tf.Variable]) -> int:

@@ -1,0 +1,182 @@
+"""The process that runs a companion: `python -I parity.py COMPANION FOLDER`.
+
+It has the companion's runtime and NumPy, neither TensorFlow nor anything of
+this repository. It calls the companion with the inputs that the folder's
+reference.npz has, of a stream in turn, and prints, as one line of JSON, how far
+its outputs are from those of the SavedModel and how long a call takes; or
+{"error": ...}.
+"""
+
+import json
+import math
+import os
+import statistics
+import sys
+import time
+
+import numpy as np
+
+_SIGNATURE = "serving_default"
+_TIMED_CALLS = 5
+_SMALLEST = float(np.finfo(np.float32).tiny)
+
+
+class Lite:
+  """A LiteRT model, called by its signature."""
+
+  def __init__(self, path):
+    from ai_edge_litert import interpreter
+
+    # As many threads as TensorFlow takes.
+    self._interpreter = interpreter.Interpreter(
+      model_path=path, num_threads=len(os.sched_getaffinity(0))
+    )
+    signatures = self._interpreter.get_signature_list()
+    if _SIGNATURE not in signatures:
+      raise ValueError(f"it has no signature '{_SIGNATURE}'")
+    self._runner = self._interpreter.get_signature_runner(_SIGNATURE)
+    self.inputs = {
+      name: (detail["shape_signature"].tolist(), np.dtype(detail["dtype"]))
+      for name, detail in self._runner.get_input_details().items()
+    }
+
+  def __call__(self, inputs):
+    """Returns the outputs by name."""
+    return self._runner(**inputs)
+
+
+class Onnx:
+  """An ONNX model."""
+
+  def __init__(self, path):
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3
+    self._session = onnxruntime.InferenceSession(
+      path, options, providers=["CPUExecutionProvider"]
+    )
+    self._outputs = [output.name for output in self._session.get_outputs()]
+    self.inputs = {
+      i.name: (
+        [d if isinstance(d, int) else -1 for d in i.shape],
+        _TYPES.get(i.type),
+      )
+      for i in self._session.get_inputs()
+    }
+
+  def __call__(self, inputs):
+    """Returns the outputs by name."""
+    outputs = self._session.run(self._outputs, inputs)
+    return dict(zip(self._outputs, outputs, strict=True))
+
+
+_TYPES = {
+  "tensor(float)": np.dtype(np.float32),
+  "tensor(float16)": np.dtype(np.float16),
+  "tensor(double)": np.dtype(np.float64),
+  "tensor(int32)": np.dtype(np.int32),
+  "tensor(int64)": np.dtype(np.int64),
+  "tensor(uint8)": np.dtype(np.uint8),
+  "tensor(int8)": np.dtype(np.int8),
+  "tensor(bool)": np.dtype(np.bool_),
+}
+_RUNTIMES = {".tflite": Lite, ".onnx": Onnx}
+
+
+def main(path, folder):
+  """Prints how far a companion is from its SavedModel."""
+  try:
+    found = measured(path, folder)
+  # Whatever a runtime raises says why a companion cannot be used.
+  except Exception as e:  # noqa: BLE001
+    found = {"error": f"{type(e).__name__}: {e}"[:1000]}
+  print(json.dumps(found))
+
+
+def measured(path, folder):
+  """Returns figures about a companion; see `making.Parity`."""
+  with open(os.path.join(folder, "reference.json"), encoding="utf-8") as f:
+    reference = json.load(f)
+  with np.load(os.path.join(folder, "reference.npz")) as arrays:
+    cases = [
+      tuple(_of(arrays, f"{i}/{side}/") for side in ("input", "output"))
+      for i in range(reference["cases"])
+    ]
+  model = _RUNTIMES[os.path.splitext(path)[1]](path)
+  first = cases[0][0]
+  if model.inputs.keys() != first.keys():
+    return {
+      "error": f"its inputs are {', '.join(sorted(model.inputs))}, not "
+      f"{', '.join(sorted(first))}"
+    }
+  differences, cosines, agreements = {}, [], []
+  states = {}
+  for inputs, wanted in cases:
+    got = model({**inputs, **states})
+    if got.keys() != wanted.keys():
+      return {
+        "error": f"its outputs are {', '.join(sorted(got))}, not "
+        f"{', '.join(sorted(wanted))}"
+      }
+    for name, want in wanted.items():
+      error = difference(got[name], want)
+      differences[name] = max(differences.get(name, 0.0), error)
+      if want.ndim == 2 and want.dtype.kind == "f" and math.isfinite(error):
+        cosines += _cosines(got[name], want)
+        agreements += (got[name].argmax(1) == want.argmax(1)).tolist()
+    # A stream goes on with the companion's own states.
+    states = {name: np.array(got[name]) for name in reference["states"]}
+  return {
+    "differences": differences,
+    "cosine": min(cosines, default=None),
+    "top_1": float(np.mean(agreements)) if agreements else None,
+    "calls": len(cases),
+    "seconds": _seconds(model, first),
+    "saved_model_seconds": reference["seconds"],
+  }
+
+
+def difference(got, want):
+  """Returns the largest difference, as a share of the largest wanted value.
+
+  It is infinite for another shape, or where either is not a number, and for
+  integers that differ.
+  """
+  if got.shape != want.shape:
+    return math.inf
+  if want.dtype.kind != "f":
+    return 0.0 if np.array_equal(got, want) else math.inf
+  if not want.size:
+    return 0.0
+  wide = got.astype(np.float64) - want.astype(np.float64)
+  scale = max(float(np.max(np.abs(want))), _SMALLEST)
+  error = float(np.max(np.abs(wide))) / scale
+  return error if math.isfinite(error) else math.inf
+
+
+def _cosines(got, want):
+  products = np.sum(got * want, 1, dtype=np.float64)
+  lengths = np.linalg.norm(got, axis=1) * np.linalg.norm(want, axis=1)
+  return (products / np.maximum(lengths, _SMALLEST)).tolist()
+
+
+def _seconds(model, inputs):
+  times = []
+  for _ in range(_TIMED_CALLS):
+    started = time.monotonic()
+    model(inputs)
+    times.append(time.monotonic() - started)
+  return statistics.median(times)
+
+
+def _of(arrays, prefix):
+  return {
+    key.removeprefix(prefix): arrays[key]
+    for key in arrays.files
+    if key.startswith(prefix)
+  }
+
+
+if __name__ == "__main__":
+  main(*sys.argv[1:])
