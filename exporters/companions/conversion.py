@@ -19,6 +19,7 @@ if __name__ == "__main__":
 
 from collections.abc import Callable, Mapping, Sequence
 import dataclasses
+import functools
 import json
 import multiprocessing
 import os
@@ -180,7 +181,7 @@ def _convert(job: Job, name: str) -> None:
   samples = None
   if kind.precision == "int8":
     assert job.calibration  # The settings ask for it.
-    samples = calibration.read(job.calibration, source)
+    samples = functools.partial(calibration.read, job.calibration, source)
   lite.convert(path, target, kind.precision, samples)
 
 
