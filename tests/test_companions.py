@@ -117,8 +117,9 @@ class TestDigits:
   def test_each_is_within_its_bound_and_smaller(self, made):
     for companion in made.values():
       assert companion.parity.largest[1] <= companion.bound
-    sizes = [made[kind].size for kind in _LITE]
-    assert sizes == sorted(sizes, reverse=True)
+    float32, float16, *others = (made[kind].size for kind in _LITE)
+    assert float32 > 1.9 * float16
+    assert float16 > 1.8 * max(others)
 
   def test_same_bytes_in_another_process_and_directory(
     self, classifier, made, tmp_path
