@@ -31,7 +31,7 @@ class Source:
     *,
     samples: Sequence[Arrays] | None,
     stream: Mapping[str, Any] | None,
-    input_shapes: Mapping[str, Sequence[int]],
+    input_shapes: Mapping[str, Sequence[int | None]],
   ):
     """Loads the SavedModel at `path`.
 
@@ -65,7 +65,7 @@ class Source:
     }
     self._fix(input_shapes)
 
-  def _fix(self, given: Mapping[str, Sequence[int]]) -> None:
+  def _fix(self, given: Mapping[str, Sequence[int | None]]) -> None:
     """Fixes the shapes that are given, and all those of a stream."""
     for name in given:
       if name not in self.shapes:
