@@ -311,7 +311,7 @@ def test_a_hostile_file_is_refused(
 
 
 def test_entries_that_are_one_are_counted():
-  """A thousand graphs of a thousand operators, in 8 kB."""
+  """A thousand graphs of a thousand operators, in 12 kB."""
   builder = flatbuffers.Builder()
 
   def vector(start, entry):

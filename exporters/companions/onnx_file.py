@@ -80,9 +80,10 @@ def refuse_foreign(model: Any) -> None:
     return
   (name, node_name), *others = found.items()
   also = ", ".join(shown(other) for other, _ in others[:10])
+  needs = f", which '{shown(node_name)}' needs" if node_name else ""
   raise ExportError(
-    f"ONNX has no operation {shown(name)}{f' (also {also})' if also else ''}, "
-    f"which '{shown(node_name)}' needs."
+    f"ONNX has no operation {shown(name)}{f' (also {also})' if also else ''}"
+    f"{needs}."
   )
 
 
@@ -101,8 +102,7 @@ def _refuse_external_data(model: Any) -> None:
     if tensor.data_location == 1 or tensor.external_data:
       raise ExportError(
         f"The ONNX model reads the tensor '{shown(tensor.name)}' from another "
-        "file. Put all weights into the model: onnx.save(onnx.load(PATH), "
-        "OTHER_PATH)."
+        "file, which could be any. Its author can save all weights in one file."
       )
 
 
