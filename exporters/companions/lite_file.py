@@ -141,16 +141,21 @@ class _Reader:
 
   def _shape(self, tensor: Any) -> list[int | None]:
     """Returns a tensor's shape, None where it is open."""
-    shape = tensor.ShapeAsNumpy() if tensor.ShapeLength() else ()
-    if tensor.ShapeSignatureLength():
-      shape = tensor.ShapeSignatureAsNumpy()
-    if len(shape) > _HIGHEST_RANK:
-      raise ValueError(f"a tensor has {len(shape):,} dimensions")
-    sizes = [None if size == -1 else int(size) for size in shape]
-    if not inspected.is_bounded(sizes):
-      raise ExportError(
-        f"The LiteRT model's tensor '{shown(tensor.Name())}' has shape {sizes}."
-      )
+    sizes: list[int | None] = []
+    # The second one has -1 where the first one has the size of an example.
+    for length, get in (
+      (tensor.ShapeLength(), tensor.ShapeAsNumpy),
+      (tensor.ShapeSignatureLength(), tensor.ShapeSignatureAsNumpy),
+    ):
+      if length > _HIGHEST_RANK:
+        raise ValueError(f"a tensor has {length:,} dimensions")
+      if length:
+        sizes = [None if size == -1 else int(size) for size in get()]
+      if not inspected.is_bounded(sizes):
+        raise ExportError(
+          f"The LiteRT model's tensor '{shown(tensor.Name())}' has shape "
+          f"{sizes}."
+        )
     return sizes
 
   def _refuse_outside(self, tensors: Any, count: int) -> None:

@@ -14,6 +14,7 @@ import os
 import statistics
 import sys
 import time
+from typing import Any
 
 import numpy as np
 
@@ -24,6 +25,7 @@ _SMALLEST = float(np.finfo(np.float32).tiny)
 _NEXT = ".next"
 # Sizes for the dimensions that an input leaves open, by rank: images have rank
 # 4, videos 5. And by what to multiply them where they are too small.
+_OPEN: dict[int, tuple[int, ...]]
 _OPEN = {1: (1,), 2: (1, 16), 3: (1, 16, 16), 4: (1, 64, 64, 3)}
 _OPEN[5] = (1, 5, 64, 64, 3)
 _FACTORS = (1, 4, 16)
@@ -96,7 +98,7 @@ _TYPES = {
   "tensor(int8)": np.dtype(np.int8),
   "tensor(bool)": np.dtype(np.bool_),
 }
-_RUNTIMES = {".tflite": Lite, ".onnx": Onnx}
+_RUNTIMES: dict[str, Any] = {".tflite": Lite, ".onnx": Onnx}
 
 
 def main(path, folder=None):
@@ -155,7 +157,7 @@ def measured(path, folder):
 def tried(path):
   """Returns what a companion does with made-up inputs; see `runtime.Trial`."""
   model = _RUNTIMES[os.path.splitext(path)[1]](path)
-  first = None
+  errors = []
   for factor in _FACTORS:
     inputs = {
       name: _made_up(name, shape, dtype, factor)
@@ -165,28 +167,28 @@ def tried(path):
       outputs = model(inputs)
     # A runtime's errors are of its own types.
     except Exception as e:  # noqa: BLE001
-      first = first or e
+      errors.append(e)
       continue
     return {
       "inputs": {name: array.shape for name, array in inputs.items()},
       "outputs": {name: np.shape(array) for name, array in outputs.items()},
       "seconds": _seconds(model, inputs),
     }
-  raise first
+  raise errors[0]
 
 
 def _made_up(name, shape, dtype, factor):
   if dtype is None or dtype.kind not in "fiub":
     raise ValueError(f"its input '{name}' has neither numbers nor truth values")
-  sizes = _OPEN.get(len(shape), (1,) * len(shape))
+  sizes: list[int] = [*_OPEN.get(len(shape), (1,) * len(shape))]
   # Neither more samples nor more channels.
   sizes = [size if size in (1, 3) else size * factor for size in sizes]
-  shape = [o if d < 0 else d for d, o in zip(shape, sizes, strict=True)]
-  if math.prod(shape) > _MOST:
-    raise ValueError(f"its input '{name}' has shape {shape}")
+  made = [o if d < 0 else d for d, o in zip(shape, sizes, strict=True)]
+  if math.prod(made) > _MOST:
+    raise ValueError(f"its input '{name}' has shape {made}")
   if dtype.kind == "f":
-    return np.random.default_rng(0).random(shape).astype(dtype)
-  return np.ones(shape, dtype)
+    return np.random.default_rng(0).random(made).astype(dtype)
+  return np.ones(made, dtype)
 
 
 def difference(got, want):

@@ -45,7 +45,7 @@ def verify(
     _refuse_unrecorded(path, digest, provenance)
     steps.append("the companion matches the provenance")
   found = inspection.inspect(path)
-  operators = ", ".join(f"{n} {c}" for n, c in sorted(found.operators.items()))
+  operators = ", ".join(f"{c} {n}" for n, c in sorted(found.operators.items()))
   steps.append(f"all operators belong to its runtime: {operators}")
   if runs:
     trial = runtime.attempt(os.path.abspath(path))
