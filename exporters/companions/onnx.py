@@ -8,12 +8,16 @@ output called like an input, as the states of a stream are, is NAME.next.
 import logging
 from typing import Any
 
+import numpy as np
 import tensorflow as tf
+from tf2onnx import handler
 from tf2onnx import optimizer
 from tf2onnx import tf_loader
 from tf2onnx import tfonnx
+from tf2onnx import utils
 
 from exporters.companions import onnx_file
+from exporters.companions import onnx_order
 from exporters.companions.source import SIGNATURE
 from exporters.errors import ExportError
 from exporters.errors import first_line
@@ -61,6 +65,23 @@ def convert(saved_model: str, target: str) -> None:
     f.write(model.SerializeToString(deterministic=True))
 
 
+@handler.tf_op("Erfc")
+class _Erfc:
+  """The one operation of exact GELU that tf2onnx does not know: 1 - erf(x)."""
+
+  @classmethod
+  def version_9(cls, graph: Any, node: Any, **unused: Any) -> None:
+    """Replaces a node, for opset 9 and later."""
+    kind = graph.get_dtype(node.output[0])
+    one = graph.make_const(
+      utils.make_name(node.name),
+      np.ones([], utils.map_onnx_to_numpy_type(kind)),
+    )
+    erf = graph.insert_new_node_on_input(node, "Erf", node.input[0])
+    node.type = "Sub"
+    graph.replace_inputs(node, [one.output[0], erf.output[0]])
+
+
 class _Said(logging.Handler):
   """Keeps the first error of a log: it names the node that the others don't."""
 
@@ -95,7 +116,8 @@ def _converted(loaded: Any, signature: Any) -> Any:
       tensors_to_rename=names,
       initialized_tables=tables,
     )
-    model = optimizer.optimize_graph(converted).make_model("")
+    model = optimizer.optimize_graph(converted, False).make_model("")
+  onnx_order.put(model.graph)
   for value in (*model.graph.input, *model.graph.output):
     for axis, size in enumerate(value.type.tensor_type.shape.dim):
       if size.dim_param:  # As tf2onnx calls it: "unk__12".

@@ -25,9 +25,13 @@ _SMALLEST = float(np.finfo(np.float32).tiny)
 _NEXT = ".next"
 # Sizes for the dimensions that an input leaves open, by rank: images have rank
 # 4, videos 5. And by what to multiply them where they are too small.
-_OPEN: dict[int, tuple[int, ...]]
-_OPEN = {1: (1,), 2: (1, 16), 3: (1, 16, 16), 4: (1, 64, 64, 3)}
-_OPEN[5] = (1, 5, 64, 64, 3)
+_OPEN: dict[int, list[int]] = {
+  1: [1],
+  2: [1, 16],
+  3: [1, 16, 16],
+  4: [1, 64, 64, 3],
+  5: [1, 5, 64, 64, 3],
+}
 _FACTORS = (1, 4, 16)
 # The most elements that an input may need.
 _MOST = 1 << 26
@@ -180,7 +184,7 @@ def tried(path):
 def _made_up(name, shape, dtype, factor):
   if dtype is None or dtype.kind not in "fiub":
     raise ValueError(f"its input '{name}' has neither numbers nor truth values")
-  sizes: list[int] = [*_OPEN.get(len(shape), (1,) * len(shape))]
+  sizes = _OPEN.get(len(shape), [1] * len(shape))
   # Neither more samples nor more channels.
   sizes = [size if size in (1, 3) else size * factor for size in sizes]
   made = [o if d < 0 else d for d, o in zip(shape, sizes, strict=True)]
