@@ -65,7 +65,7 @@ class Job:
   kinds: Sequence[str]
   samples: int | None
   stream: Mapping[str, Any] | None
-  input_shapes: Mapping[str, Sequence[int]]
+  input_shapes: Mapping[str, Sequence[int | None]]
   calibration: str | None
 
   def path(self, name: str) -> str:
