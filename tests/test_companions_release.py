@@ -131,8 +131,8 @@ def fake(monkeypatch):
     return making.Made(companions=found, remarks=remarks)
 
   monkeypatch.setattr(making, "make", make)
-  monkeypatch.setitem(parity.RUNTIMES, ".tflite", _Runtime)
-  monkeypatch.setitem(parity.RUNTIMES, ".onnx", _Runtime)
+  monkeypatch.setattr(parity, "Lite", _Runtime)
+  monkeypatch.setattr(parity, "Onnx", _Runtime)
   return content
 
 

@@ -81,7 +81,7 @@ _TYPES = {
   "tensor(int8)": np.dtype(np.int8),
   "tensor(bool)": np.dtype(np.bool_),
 }
-RUNTIMES = {".tflite": Lite, ".onnx": Onnx}
+_RUNTIMES = {".tflite": Lite, ".onnx": Onnx}
 
 
 def main(path, folder):
@@ -103,7 +103,7 @@ def measured(path, folder):
       tuple(_of(arrays, f"{i}/{side}/") for side in ("input", "output"))
       for i in range(reference["cases"])
     ]
-  model = RUNTIMES[os.path.splitext(path)[1]](path)
+  model = _RUNTIMES[os.path.splitext(path)[1]](path)
   first = cases[0][0]
   if model.inputs.keys() != first.keys():
     return {

@@ -6,6 +6,7 @@ import os
 
 from exporters import checks
 from exporters.companions import Companions
+from exporters.companions import kinds
 from exporters.companions import making
 from exporters.companions import parity
 from exporters.companions.making import Companion
@@ -86,10 +87,11 @@ def texts(
     companion: It.
     model: The texts about the SavedModel.
   """
-  runtime = parity.RUNTIMES[companion.kind.suffix](companion.path)
+  runtimes = {kinds.LITE: parity.Lite, kinds.ONNX: parity.Onnx}
+  loaded = runtimes[companion.kind.runtime](companion.path)
   shapes = {
     name: tuple(None if size < 0 else size for size in shape)
-    for name, (shape, _) in runtime.inputs.items()
+    for name, (shape, _) in loaded.inputs.items()
   }
   return texts_lib.of_companion(
     page, described, artifact, companion, shapes, model
