@@ -112,10 +112,28 @@ class _Runtime:
     self.inputs = {"inputs": ([-1], np.dtype(np.float32))}
 
 
+_EXPORTER = low_level.LowLevelExporter(factor=2.0, l2=0.001)
+
+
+@pytest.fixture(scope="module")
+def exported(tmp_path_factory):
+  path = tmp_path_factory.mktemp("exported") / "multiply"
+  return exporting.export(_EXPORTER, export_path=str(path), level=checks.NONE)
+
+
 @pytest.fixture
-def fake(monkeypatch):
-  """Makes companions with a given content, those called optional not at all."""
+def fake(exported, monkeypatch):
+  """Exports the same every time, and makes companions with a given content.
+
+  Those called optional are not made at all.
+  """
   content = [b"a companion"]
+
+  def export(exporter, *, export_path, **_):
+    (artifact,) = exported.artifacts
+    shutil.copytree(artifact.path, export_path)
+    artifact = dataclasses.replace(artifact, path=export_path)
+    return dataclasses.replace(exported, artifacts=[artifact])
 
   def make(saved_model, wanted, folder, **_):
     found = []
@@ -130,6 +148,7 @@ def fake(monkeypatch):
     remarks = [f"There is no companion '{name}'." for name in wanted.optional]
     return making.Made(companions=found, remarks=remarks)
 
+  monkeypatch.setattr(exporting, "export", export)
   monkeypatch.setattr(making, "make", make)
   monkeypatch.setattr(parity, "Lite", _Runtime)
   monkeypatch.setattr(parity, "Onnx", _Runtime)
@@ -145,7 +164,7 @@ def _release(
 ):
   return publish.release(
     recipe_lib.Recipe(
-      exporter=exporter or low_level.LowLevelExporter(factor=2.0, l2=0.001),
+      exporter=exporter or _EXPORTER,
       page=page,
       companions=Companions(kinds=kinds_, optional=optional),
     ),
