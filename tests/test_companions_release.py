@@ -266,6 +266,7 @@ def test_a_model_that_takes_text_says_why_it_has_none(tmp_path):
 
 _NAME = "digits_resnet/classification"
 _COMPANION = f"{_NAME}/tflite/float16"
+_ROOT = "https://example.com/models"
 
 
 @pytest.fixture(scope="module")
@@ -310,12 +311,15 @@ def test_a_companions_page_follows_the_rules(digits):
   assert parsed.kind == "Lite"
   assert parsed.handle == f"example/{_COMPANION}/1"
   assert parsed.metadata == {
-    "asset-path": [f"https://example.com/models/example/{_COMPANION}/1.tflite"],
+    "asset-path": [f"{_ROOT}/example/{_COMPANION}/1.tflite"],
     "parent-model": [f"example/{_NAME}/1"],
   }
   size = (digits / f"example/{_COMPANION}/1.tflite").stat().st_size
   assert f"| size | {size:,} bytes |" in parsed.body
-  assert "| `inputs` | `[batch, 28, 28, 3]`, float32 |" in parsed.body
+  assert "| `images` | `[batch, height, width, 3]`, float32 |" in parsed.body
+  assert '"images": np.random.random([1, 28, 28, 3])' in parsed.body
+  labels = f"{_ROOT}/example/{_COMPANION}/1.labels.txt"
+  assert f"| names of the classes | {labels} |" in parsed.body
   assert "| `logits` | `[batch, 10]`, float32 |" in parsed.body
   # The SavedModel's page says where it is.
   page = digits / f"assets/docs/example/models/{_NAME}/1.md"
@@ -453,9 +457,7 @@ def mine(tmp_path_factory):
   (home / "my_model.py").write_text(_MODEL)
   (home / "my.gin").write_text(_GIN)
   generator = np.random.default_rng(1)
-  np.savez(
-    home / _SAMPLES, numbers=generator.random([20, 4]).astype(np.float32)
-  )
+  np.savez(home / _SAMPLES, inputs=generator.random([20, 4]).astype(np.float32))
   with pytest.MonkeyPatch.context() as patch:
     patch.setenv("PYTHONPATH", str(home))
     done = _release_mine(home, "release")
@@ -528,7 +530,7 @@ def test_reproduces_companions_with_the_same_samples(mine, tmp_path):
   done = _reproduce(home)
   assert done.returncode == 1
   assert "--gin_bindings=\"SAMPLES = '...'\"" in done.stderr
-  np.savez(tmp_path / _SAMPLES, numbers=np.ones([2, 4], np.float32))
+  np.savez(tmp_path / _SAMPLES, inputs=np.ones([2, 4], np.float32))
   done = _reproduce(home, f"SAMPLES = '{tmp_path / _SAMPLES}'")
   assert done.returncode == 1
   assert f"companions.Companions.calibration/{_SAMPLES}: sha256" in done.stderr

@@ -43,13 +43,14 @@ def made(
   if not wanted.kinds:
     return making.Made()
   _refuse_unsuitable(page, described)
+  stream = artifact.stream
   os.mkdir(folder)
   return making.make(
     artifact.path,
     wanted,
     folder,
     samples=artifact.samples,
-    stream=artifact.stream and dataclasses.asdict(artifact.stream),
+    stream=dataclasses.asdict(stream) if stream else None,
     prove=level != checks.NONE,
   )
 
@@ -87,8 +88,8 @@ def texts(
     companion: It.
     model: The texts about the SavedModel.
   """
-  runtimes = {kinds.LITE: parity.Lite, kinds.ONNX: parity.Onnx}
-  loaded = runtimes[companion.kind.runtime](companion.path)
+  is_lite = companion.kind.runtime == kinds.LITE
+  loaded = (parity.Lite if is_lite else parity.Onnx)(companion.path)
   shapes = {
     name: tuple(None if size < 0 else size for size in shape)
     for name, (shape, _) in loaded.inputs.items()

@@ -50,7 +50,3 @@ class Place:
   def kaggle_path(self) -> str:
     """The file for the upload to Kaggle."""
     return f"{self.handle}/{self.file_name}"
-
-  def asset_path(self, asset_root: str) -> str:
-    """Returns the address that the file will have."""
-    return f"{asset_root.rstrip('/')}/{self.path}"

@@ -78,7 +78,7 @@ def release(
       refuse=lambda names: validation.refuse_other_artifacts(whole, names),
     )
     tree = os.path.join(work, "tree")
-    released = []
+    released: list[Released] = []
     for artifact in done.artifacts:
       name = os.path.relpath(artifact.path, exported)
       page = whole.of("" if name == os.curdir else name)

@@ -123,10 +123,12 @@ def of_companion(
   """
   kind_ = companion.kind
   place = Place(model=page.handle, kind=kind_)
-  address = place.asset_path(page.asset_root)
   values = _values(page, described, artifact)
   values |= _of_signature(described, artifact, shapes)
   values |= {"form": kind_, "place": place, "size": companion.size}
+  values["address"] = page.address(place.path)
+  if "labels" in described.assets:
+    values["labels"] = page.address(place.labels)
   found = {}
   if kind_.runtime == kinds.LITE:
     text = _render(
@@ -134,7 +136,6 @@ def of_companion(
       **values,
       **_on_tfhub(page),
       parent=page.handle,
-      address=address,
     )
     tfhub.read(text)
     found[place.docs_path] = text
@@ -142,9 +143,7 @@ def of_companion(
     of_parent = _on_kaggle(page)
     parent = of_parent["download"]
     of_parent["download"] = kaggle.address(page, kind_)
-    card = _render(
-      "companion.md.jinja", **values, **of_parent, parent=parent, address=None
-    )
+    card = _render("companion.md.jinja", **values, **of_parent, parent=parent)
     found[f"{place.handle}/{kaggle.MODEL}"] = model.kaggle[kaggle.MODEL]
     found[f"{place.handle}/{kaggle.INSTANCE}"] = kaggle.instance(
       page, card, fine_tunable=False, base=parent, companion=kind_
@@ -315,9 +314,9 @@ def _on_tfhub(page: page_lib.Page) -> dict[str, Any]:
     "url": url(page.handle),
     "preprocessor": page.preprocessor,
     "preprocessor_url": url(page.preprocessor),
-    "place_of": lambda companion: Place(
-      model=page.handle, kind=companion
-    ).asset_path(page.asset_root),
+    "place_of": lambda companion: page.address(
+      Place(model=page.handle, kind=companion).path
+    ),
   }
 
 
