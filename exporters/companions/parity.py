@@ -7,12 +7,14 @@ its outputs are from those of the SavedModel and how long a call takes; or
 {"error": ...}.
 """
 
+from collections.abc import Callable, Mapping
 import json
 import math
 import os
 import statistics
 import sys
 import time
+from typing import Any
 
 import numpy as np
 
@@ -20,11 +22,13 @@ _SIGNATURE = "serving_default"
 _TIMED_CALLS = 5
 _SMALLEST = float(np.finfo(np.float32).tiny)
 
+Arrays = Mapping[str, np.ndarray]
+
 
 class Lite:
   """A LiteRT model, called by its signature."""
 
-  def __init__(self, path):
+  def __init__(self, path: str):
     from ai_edge_litert import interpreter
 
     # As many threads as TensorFlow takes.
@@ -40,7 +44,7 @@ class Lite:
       for name, detail in self._runner.get_input_details().items()
     }
 
-  def __call__(self, inputs):
+  def __call__(self, inputs: Arrays) -> Arrays:
     """Returns the outputs by name."""
     return self._runner(**inputs)
 
@@ -48,7 +52,7 @@ class Lite:
 class Onnx:
   """An ONNX model."""
 
-  def __init__(self, path):
+  def __init__(self, path: str):
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
@@ -65,7 +69,7 @@ class Onnx:
       for i in self._session.get_inputs()
     }
 
-  def __call__(self, inputs):
+  def __call__(self, inputs: Arrays) -> Arrays:
     """Returns the outputs by name."""
     outputs = self._session.run(self._outputs, inputs)
     return dict(zip(self._outputs, outputs, strict=True))
@@ -81,10 +85,13 @@ _TYPES = {
   "tensor(int8)": np.dtype(np.int8),
   "tensor(bool)": np.dtype(np.bool_),
 }
-_RUNTIMES = {".tflite": Lite, ".onnx": Onnx}
+_RUNTIMES: Mapping[str, Callable[[str], Lite | Onnx]] = {
+  ".tflite": Lite,
+  ".onnx": Onnx,
+}
 
 
-def main(path, folder):
+def main(path: str, folder: str) -> None:
   """Prints how far a companion is from its SavedModel."""
   try:
     found = measured(path, folder)
@@ -94,7 +101,7 @@ def main(path, folder):
   print(json.dumps(found))
 
 
-def measured(path, folder):
+def measured(path: str, folder: str) -> dict[str, Any]:
   """Returns figures about a companion; see `making.Parity`."""
   with open(os.path.join(folder, "reference.json"), encoding="utf-8") as f:
     reference = json.load(f)
@@ -110,8 +117,10 @@ def measured(path, folder):
       "error": f"its inputs are {', '.join(sorted(model.inputs))}, not "
       f"{', '.join(sorted(first))}"
     }
-  differences, cosines, agreements = {}, [], []
-  states = {}
+  differences: dict[str, float] = {}
+  cosines: list[float] = []
+  agreements: list[bool] = []
+  states: Arrays = {}
   for inputs, wanted in cases:
     got = model({**inputs, **states})
     if got.keys() != wanted.keys():
@@ -137,7 +146,7 @@ def measured(path, folder):
   }
 
 
-def difference(got, want):
+def difference(got: np.ndarray, want: np.ndarray) -> float:
   """Returns the largest difference, as a share of the largest wanted value.
 
   It is infinite for another shape, or where either is not a number, and for
@@ -155,13 +164,13 @@ def difference(got, want):
   return error if math.isfinite(error) else math.inf
 
 
-def _cosines(got, want):
+def _cosines(got: np.ndarray, want: np.ndarray) -> list[float]:
   products = np.sum(got * want, 1, dtype=np.float64)
   lengths = np.linalg.norm(got, axis=1) * np.linalg.norm(want, axis=1)
   return (products / np.maximum(lengths, _SMALLEST)).tolist()
 
 
-def _seconds(model, inputs):
+def _seconds(model: Lite | Onnx, inputs: Arrays) -> float:
   times = []
   for _ in range(_TIMED_CALLS):
     started = time.monotonic()
@@ -170,7 +179,7 @@ def _seconds(model, inputs):
   return statistics.median(times)
 
 
-def _of(arrays, prefix):
+def _of(arrays: Any, prefix: str) -> Arrays:
   return {
     key.removeprefix(prefix): arrays[key]
     for key in arrays.files
