@@ -72,9 +72,9 @@ def page() -> Iterator[str]:
   for cls in exporters:
     yield from _section(cls, [*shared, *exporters])
   yield "## Recipe and page\n"
-  for module, cls in _OTHERS:
-    name = f"`{module.rpartition('.')[2]}.{cls}`: "
-    yield from _section(_class(module, cls), [], name)
+  for module, class_name in _OTHERS:
+    name = f"`{module.rpartition('.')[2]}.{class_name}`: "
+    yield from _section(_class(module, class_name), [], name)
 
 
 def _class(module: str, name: str) -> type:

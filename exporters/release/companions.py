@@ -22,7 +22,6 @@ def made(
   wanted: Companions,
   page: page_lib.Page,
   artifact: exporting.Artifact,
-  described: description.Description,
   folder: str,
   level: str,
 ) -> making.Made:
@@ -32,7 +31,6 @@ def made(
     wanted: Which ones.
     page: The artifact's page.
     artifact: What was exported.
-    described: What is in it.
     folder: Where to write them.
     level: Which checks the release takes; without any, nothing is compared.
 
@@ -42,34 +40,22 @@ def made(
   """
   if not wanted.kinds:
     return making.Made()
-  _refuse_unsuitable(page, described)
   stream = artifact.stream
   os.mkdir(folder)
-  return making.make(
-    artifact.path,
-    wanted,
-    folder,
-    samples=artifact.samples,
-    stream=dataclasses.asdict(stream) if stream else None,
-    prove=level != checks.NONE,
-  )
-
-
-def _refuse_unsuitable(
-  page: page_lib.Page, described: description.Description
-) -> None:
-  inputs, _ = described.signatures.get("serving_default", ((), ()))
-  if not inputs:
-    why = "takes no input, so a companion would compute nothing"
-  elif any(tensor.dtype == "string" for tensor in inputs):
-    why = "takes text, which only TensorFlow can process"
-  else:
-    return
-  raise ExportError(
-    f"{page.handle} can have no companions: it {why}. Release it with "
-    "--companions= (nothing after the equals sign), and the models that take "
-    "numbers with theirs."
-  )
+  try:
+    return making.make(
+      artifact.path,
+      wanted,
+      folder,
+      samples=artifact.samples,
+      stream=dataclasses.asdict(stream) if stream else None,
+      prove=level != checks.NONE,
+    )
+  except ExportError as e:
+    raise ExportError(
+      f"{page.handle}: {e.message} --companions= (with nothing after it) "
+      "releases the model without any."
+    ) from e
 
 
 def texts(

@@ -59,6 +59,9 @@ def add(tree: str, released: Sequence[Released], release_dir: str) -> None:
           *(one.place(companion).handle for companion in one.companions),
         ):
           shutil.rmtree(os.path.join(new, folder), ignore_errors=True)
+        # A provenance is another one each time.
+        with contextlib.suppress(FileNotFoundError):
+          os.remove(os.path.join(new, f"{one.page.handle}.provenance.json.sig"))
       for file in files.listed(tree):
         target = os.path.join(new, file)
         os.makedirs(os.path.dirname(target), exist_ok=True)

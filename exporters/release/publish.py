@@ -92,7 +92,6 @@ def release(
             recipe.companions,
             page,
             artifact,
-            described,
             os.path.join(work, f"companions_{len(released)}"),
             level,
           )
