@@ -255,7 +255,7 @@ def test_a_model_that_takes_text_says_why_it_has_none(tmp_path):
       exporter=keras_model.KerasModelExporter(model_function=_texts),
     )
   message = str(raised.value)
-  assert message.startswith("example/multiply/1: 'words' of the model is text")
+  assert message.startswith("example/multiply/1: 'inputs' of the model is text")
   assert message.count("--companions=") == 1
   assert not list(tmp_path.iterdir())
 
