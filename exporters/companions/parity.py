@@ -38,6 +38,8 @@ _FACTORS = (1, 4, 16)
 _MOST = 1 << 26
 
 Arrays = Mapping[str, np.ndarray]
+# The shape of each, -1 where it is open, and the type. None: another one.
+Inputs = Mapping[str, tuple[Sequence[int], np.dtype | None]]
 
 
 class Lite:
@@ -54,7 +56,7 @@ class Lite:
     if _SIGNATURE not in signatures:
       raise ValueError(f"it has no signature '{_SIGNATURE}'")
     self._runner = self._interpreter.get_signature_runner(_SIGNATURE)
-    self.inputs = {
+    self.inputs: Inputs = {
       name: (detail["shape_signature"].tolist(), np.dtype(detail["dtype"]))
       for name, detail in self._runner.get_input_details().items()
     }
@@ -77,7 +79,7 @@ class Onnx:
       path, options, providers=["CPUExecutionProvider"]
     )
     self._outputs = [output.name for output in self._session.get_outputs()]
-    self.inputs = {
+    self.inputs: Inputs = {
       i.name: (
         [d if isinstance(d, int) else -1 for d in i.shape],
         _TYPES.get(i.type),
@@ -95,7 +97,7 @@ class Onnx:
     return name if name in self.inputs else output
 
 
-_TYPES = {
+_TYPES: Mapping[str, np.dtype] = {
   "tensor(float)": np.dtype(np.float32),
   "tensor(float16)": np.dtype(np.float16),
   "tensor(double)": np.dtype(np.float64),
