@@ -96,6 +96,13 @@ def made(
   return {companion.kind.name: companion for companion in done.companions}
 
 
+@pytest.fixture(scope="module")
+def stream(tmp_path_factory) -> making.Companion:
+  folder = tmp_path_factory.mktemp("stream")
+  artifact = export(folder, "configs/movinet/moving_digits_stream.gin")[""]
+  return make(artifact, folder / "made", kinds=["lite"]).companions[0]
+
+
 class TestDigits:
   """Of 1,000 digits that the training has not seen, 979 are recognized."""
 
@@ -185,20 +192,14 @@ class TestDigits:
 class TestStream:
   """A model of streams takes a frame and its states."""
 
-  @pytest.fixture(scope="class")
-  def companion(self, tmp_path_factory) -> making.Companion:
-    folder = tmp_path_factory.mktemp("stream")
-    artifact = export(folder, "configs/movinet/moving_digits_stream.gin")[""]
-    return make(artifact, folder / "made", kinds=["lite"]).companions[0]
+  def test_is_the_same_over_the_whole_sequence(self, stream):
+    assert stream.parity.calls == 6
+    assert stream.parity.largest[1] <= 1e-5
 
-  def test_is_the_same_over_the_whole_sequence(self, companion):
-    assert companion.parity.calls == 6
-    assert companion.parity.largest[1] <= 1e-5
-
-  def test_recognizes_as_many_videos(self, companion):
-    call = runner(companion)
+  def test_recognizes_as_many_videos(self, stream):
+    call = runner(stream)
     held_out = moving_digits.load()[1]
-    lite = interpreter.Interpreter(model_path=companion.path)
+    lite = interpreter.Interpreter(model_path=stream.path)
     details = lite.get_signature_runner("serving_default").get_input_details()
     first = {
       name: np.zeros(detail["shape"], detail["dtype"])
