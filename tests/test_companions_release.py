@@ -26,6 +26,7 @@ from exporters.release import page as page_lib
 from exporters.release import publish
 from exporters.release import statement as statement_lib
 from exporters.release import tfhub
+from scripts.small_instances import INSTANCES
 from tests import command
 from tests import releases
 
@@ -352,7 +353,7 @@ def test_a_companion_is_a_variation_of_the_model_on_kaggle(digits):
 def test_a_companions_snippet_runs(text, folder, digits, tmp_path):
   handle = f"example/{_COMPANION}{folder}/1"
   printed = releases.run_snippets(digits, tmp_path, [handle], text)
-  assert "logits (1, 10)" in printed
+  assert "(1, 10)\n" in printed
   assert f"{handle}: 1 snippets ran" in printed
 
 
@@ -388,6 +389,29 @@ def test_an_archive_is_verified_without_its_companions(digits, tmp_path):
     "--checks=none",
   )
   assert "each file matches the provenance" in done.stdout
+
+
+# ---------------------------------------------------------------------------
+# A stream, which a companion takes frame by frame.
+
+
+def test_the_snippet_of_a_stream_hands_on_the_states(tmp_path):
+  instance = INSTANCES["movinet_stream"]
+  (tmp_path / "inputs").mkdir()
+  bindings = instance.write_inputs(tmp_path / "inputs")
+  recipe = recipe_lib.load([instance.leaf], bindings)
+  page = dataclasses.replace(_PAGE, name="stream", asset_root=_ROOT)
+  _release(tmp_path / "r", "lite", page=page, exporter=recipe.exporter)
+  name = "stream/tflite/float32/lite"
+  text = (tmp_path / f"r/assets/docs/example/models/{name}/1.md").read_text()
+  assert "| `image` | `[1, 1, 32, 32, 3]`, float32 |" in text
+  assert "and 13 states" in text
+  assert "state_" not in text  # Only the runtime need know them.
+  (tmp_path / "cache").mkdir()
+  printed = releases.run_snippets(
+    tmp_path / "r", tmp_path / "cache", [f"example/{name}/1"]
+  )
+  assert printed.startswith("(1, 7)\n")
 
 
 # ---------------------------------------------------------------------------
