@@ -90,6 +90,25 @@ def test_the_samples_of_a_quantization_are_among_the_files(tmp_path):
   assert found.files(recipe.exporter) == [str(path)]
 
 
+def test_so_are_the_files_that_their_function_reads(tmp_path, monkeypatch):
+  (tmp_path / "my_samples.py").write_text(
+    "from exporters import base\ndef samples(path: base.FilePath): return []\n"
+  )
+  (tmp_path / "my.gin").write_text(
+    "from __gin__ import dynamic_registration\n"
+    f"include '{releases.MULTIPLY}'\n"
+    "import my_samples\n"
+    "from exporters import companions\n"
+    "companions.Companions.calibration_data = @my_samples.samples\n"
+    f"my_samples.samples.path = '{tmp_path / 'my.gin'}'\n"
+  )
+  monkeypatch.syspath_prepend(str(tmp_path))
+  recipe = recipe_lib.load([str(tmp_path / "my.gin")], [], ["lite_int8"])
+  (found,) = bound_paths.read(recipe)
+  assert found.field == "my_samples.samples.path"
+  assert found.path == str(tmp_path / "my.gin")
+
+
 # ---------------------------------------------------------------------------
 # What is put where, with files that are only called companions.
 
