@@ -6,9 +6,14 @@
 There is no reference to compare it with, so each model is checked against its
 own description and against TF Hub's specifications; what breaks one is shown
 with the sentence that it breaks. The exit code is 1 if a check fails.
+
+  python -m scripts.check /path/to/saved_model /path/to/model.tflite
+
+says how far a companion, a `.tflite` or `.onnx`, agrees with its SavedModel, in
+place of that. The exit code is 1 if it differs by more than --bound.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 import os
 import shlex
 import sys
@@ -27,7 +32,16 @@ _TABLE = flags.DEFINE_bool(
   False,
   "Print a Markdown table: one row per check, one column per model.",
 )
+_BOUND = flags.DEFINE_float(
+  "bound",
+  None,
+  "How far the outputs of a companion may be from the SavedModel's, as a share "
+  "of an output's largest absolute value. By default, the bound of its kind.",
+  lower_bound=0.0,
+)
 
+# How companions' files end. (`kinds` imports TensorFlow.)
+_COMPANIONS = (".tflite", ".onnx")
 # How a table shows a result's status.
 _SIGNS = {
   "passed": "yes",
@@ -40,6 +54,10 @@ _SIGNS = {
 
 def main(*given: str) -> None:
   """Checks the models at the paths that are given."""
+  companions = [path for path in given if path.endswith(_COMPANIONS)]
+  if companions and len(companions) < len(given):
+    _compare([path for path in given if path not in companions], companions)
+    return
   paths = [os.path.normpath(path) for path in given]
   for path in paths:
     _refuse_other_kinds(path)
@@ -87,6 +105,51 @@ def _check(path: str) -> list:
     Console(stderr=True).status(f"checking {path}"),
   ):
     return processes.check(None, path, scratch=scratch, private=[])
+
+
+def _compare(paths: Sequence[str], companions: Sequence[str]) -> None:
+  """Compares companions with their SavedModel."""
+  (saved_model, *others) = paths
+  if others:
+    raise ExportError(
+      "Companions are compared with one SavedModel; there are "
+      f"{len(paths)}: {', '.join(paths)}."
+    )
+  program.prepare_tensorflow()
+  from exporters.command_line import companion_rows
+  from exporters.companions import making
+
+  compared = [_compared(saved_model, companion) for companion in companions]
+  companion_rows.show(compared)
+  for one in compared:
+    assert one.parity
+    making.refuse_different(one.parity, one.bound)
+
+
+def _compared(saved_model: str, path: str):
+  """Returns a companion with how far it is from its SavedModel."""
+  from rich.console import Console
+
+  from exporters.companions import inspection
+  from exporters.companions import making
+  from exporters.companions.kinds import KINDS
+  from scripts import saved_models
+
+  names = saved_models.refuse_hostile(saved_model)
+  found = inspection.inspect(path)
+  kind = KINDS[found.kind]
+  with (
+    tempfile.TemporaryDirectory() as folder,
+    Console(stderr=True).status(f"comparing {path}"),
+  ):
+    making.reference(
+      saved_model,
+      folder,
+      input_shapes={n: s for n, s in found.inputs.items() if n in names},
+    )
+    parity = making.measured(os.path.abspath(path), folder)
+  bound = kind.bound if _BOUND.value is None else _BOUND.value
+  return making.Companion(kind=kind, path=path, bound=bound, parity=parity)
 
 
 def _print_lines(results: Mapping[str, list]) -> None:

@@ -35,7 +35,7 @@ make_venv() {
   stamp=$(cat requirements.txt scripts/uv.txt "${extras[@]}" | sha256sum)
   [ "$(cat .venv/stamp 2>/dev/null)" = "$stamp" ] && return
   python=$(find_python) || exit 1
-  echo "Installing requirements.txt into .venv (2.5 GB) ..."
+  echo Installing requirements.txt "${extras[@]}" "into .venv (2.5 GB) ..."
   [ -x .venv/bin/python ] || "$python" -m venv --without-pip .venv
   install_uv "$python"
   VIRTUAL_ENV=$PWD/.venv .venv/bin/uv pip sync --quiet --require-hashes \
@@ -43,6 +43,12 @@ make_venv() {
   compile &
   COMPILING=$!
   echo "$stamp" >.venv/stamp
+}
+
+# Has make_venv keep one more file of requirements, from now on.
+add_extra() { # FILE
+  mkdir -p .venv
+  grep -qsxF "$1" .venv/extras || echo "$1" >>.venv/extras
 }
 
 install_uv() { # PYTHON

@@ -1,9 +1,11 @@
 #!/usr/bin/env bash
-# Runs the tests, on what quickstart.sh would install. Arguments go to pytest.
+# Runs the tests, on what quickstart.sh and install_onnx.sh would install.
+# Arguments go to pytest.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 source scripts/environment.sh
 
+add_extra scripts/onnx.txt
 make_venv
 fetch_weights
 ready

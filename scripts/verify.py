@@ -1,4 +1,4 @@
-r"""Verifies an archive from someone else before anything in it is loaded.
+r"""Verifies an archive or a companion from someone else before it is loaded.
 
   python -m scripts.verify 1.tar.gz
   python -m scripts.verify 1.tar.gz --provenance=1.provenance.json \
@@ -10,6 +10,12 @@ operations of the graph; given a provenance, it compares the digests; given a
 key, it verifies the signatures beside the files. Only an archive that passes is
 loaded, in a fresh process that tries what a consumer would. The exit code is 0
 if all is well.
+
+  python -m scripts.verify model.tflite
+
+does as much for a companion, a `.tflite` or a `.onnx`: it is parsed, and
+refused if it needs another file, or operators that its runtime does not have.
+Then a fresh process calls it with made-up inputs, for five minutes at most.
 """
 
 from absl import flags
@@ -28,24 +34,27 @@ _PUBLIC_KEY = flags.DEFINE(
 _CHECKS = program.define_checks()
 
 
-def main(archive: str) -> None:
-  """Verifies one archive."""
+def main(path: str) -> None:
+  """Verifies one archive or companion."""
   program.prepare_tensorflow()
+  from exporters.companions import kinds
   from exporters.release import verify
 
-  done = verify.verify(
-    archive,
-    provenance=_PROVENANCE.value,
-    public_key=_PUBLIC_KEY.value,
-    level=_CHECKS.value,
-  )
+  beside = {"provenance": _PROVENANCE.value, "public_key": _PUBLIC_KEY.value}
+  if path.endswith(kinds.SUFFIXES):
+    from exporters.release import verify_companion
+
+    runs = _CHECKS.value != "none"
+    done = verify_companion.verify(path, runs=runs, **beside)
+  else:
+    done = verify.verify(path, level=_CHECKS.value, **beside)
   print(f"sha256  {done.digest}")
   for step in done.steps:
     print(f"ok      {step}")
   for result in done.results:
     print(f"        {result}")
-  print(f"'{archive}' is in order.")
+  print(f"'{path}' is in order.")
 
 
 if __name__ == "__main__":
-  program.run(main, modules=[], arguments=["ARCHIVE"])
+  program.run(main, modules=[], arguments=["ARCHIVE_OR_COMPANION"])

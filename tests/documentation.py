@@ -26,7 +26,9 @@ PAGES = [
   *sorted((ROOT / "docs").glob("*.md")),
 ]
 # Commands that set up an environment, or upload.
-_NOT_RUN = re.compile(r"scripts/(quickstart|test)\.sh|^kaggle ", re.M)
+_NOT_RUN = re.compile(
+  r"scripts/(quickstart|test|install_onnx)\.sh|^kaggle ", re.M
+)
 _FILE = re.compile(r"^`(\S+)`:\n\n```\w*\n(.*?)^```$", re.M | re.S)
 
 

@@ -5,6 +5,7 @@ import shutil
 import subprocess
 import sys
 
+from ai_edge_litert import interpreter
 import gin
 import numpy as np
 import pytest
@@ -14,6 +15,8 @@ import tensorflow_text  # noqa: F401 - the preprocessor's operations.
 import tf_keras
 
 from exporters import recipe as recipe_lib
+from exporters.companions import Companions
+from exporters.companions import making
 from exporters.errors import ExportError
 from exporters.life_cycle import exporting
 from exporters.release import publish
@@ -98,6 +101,24 @@ class TestRealWeights:
     self, encoder, encoder_inputs, reference
   ):
     embedding = encoder(encoder_inputs)["default"].numpy()
+    np.testing.assert_allclose(
+      embedding, reference["sentence_embedding"], rtol=0, atol=1e-6
+    )
+    np.testing.assert_allclose(
+      embedding @ embedding[0], [1.0, 0.621, 0.075, 0.009], rtol=0, atol=5e-4
+    )
+
+  def test_ends_in_the_same_numbers_on_litert(
+    self, encoder_path, encoder_inputs, reference, tmp_path
+  ):
+    """From strings to ids by the preprocessor, on to embeddings by LiteRT."""
+    (companion,) = making.make(
+      encoder_path, Companions(kinds=["lite"]), str(tmp_path)
+    ).companions
+    lite = interpreter.Interpreter(model_path=companion.path)
+    call = lite.get_signature_runner("serving_default")
+    inputs = {name: ids.numpy() for name, ids in encoder_inputs.items()}
+    embedding = call(**inputs)["default"]
     np.testing.assert_allclose(
       embedding, reference["sentence_embedding"], rtol=0, atol=1e-6
     )

@@ -19,6 +19,7 @@ if __name__ == "__main__":
 
 from collections.abc import Callable, Mapping, Sequence
 import dataclasses
+import functools
 import json
 import multiprocessing
 import os
@@ -64,7 +65,7 @@ class Job:
   kinds: Sequence[str]
   samples: int | None
   stream: Mapping[str, Any] | None
-  input_shapes: Mapping[str, Sequence[int]]
+  input_shapes: Mapping[str, Sequence[int | None]]
   calibration: str | None
 
   def path(self, name: str) -> str:
@@ -180,7 +181,7 @@ def _convert(job: Job, name: str) -> None:
   samples = None
   if kind.precision == "int8":
     assert job.calibration  # The settings ask for it.
-    samples = calibration.read(job.calibration, source)
+    samples = functools.partial(calibration.read, job.calibration, source)
   lite.convert(path, target, kind.precision, samples)
 
 

@@ -1,9 +1,14 @@
 """The kinds of companions, and how far each may be from its SavedModel."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 import dataclasses
+import importlib.util
+
+from exporters.errors import ExportError
 
 LITE, ONNX = "lite", "onnx"
+# How the names of their files end.
+SUFFIXES = (".tflite", ".onnx")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -29,7 +34,7 @@ class Kind:
   @property
   def suffix(self) -> str:
     """How the names of its files end."""
-    return {LITE: ".tflite", ONNX: ".onnx"}[self.runtime]
+    return dict(zip((LITE, ONNX), SUFFIXES, strict=True))[self.runtime]
 
   @property
   def folder(self) -> str:
@@ -79,3 +84,16 @@ KINDS: Mapping[str, Kind] = {
     ),
   )
 }
+
+# What scripts/onnx.txt brings.
+_ONNX_PACKAGES = ("onnx", "onnxruntime", "tf2onnx")
+
+
+def refuse_absent(names: Iterable[str]) -> None:
+  """Raises `ExportError` if a kind needs packages that are not installed."""
+  needs_onnx = any(KINDS[name].runtime == ONNX for name in names)
+  if needs_onnx and not all(map(importlib.util.find_spec, _ONNX_PACKAGES)):
+    raise ExportError(
+      "Companions in ONNX need packages that are not installed. This adds them "
+      "(100 MB): bash scripts/install_onnx.sh."
+    )

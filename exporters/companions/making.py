@@ -17,6 +17,7 @@ import numpy as np
 
 from exporters.companions import calibration
 from exporters.companions import kinds
+from exporters.companions import runtime
 from exporters.companions.arrays import save
 from exporters.companions.kinds import KINDS
 from exporters.companions.settings import Companions
@@ -109,8 +110,10 @@ def make(
     prove: Whether to compare them.
 
   Raises:
-    ExportError: One cannot be made or differs too much, and is not optional.
+    ExportError: One cannot be made or differs too much, and is not optional;
+      or what ONNX needs is not installed.
   """
+  kinds.refuse_absent(wanted.kinds)
   companions, remarks = [], []
   with tempfile.TemporaryDirectory() as work:
     _convert(saved_model, wanted, work, samples, stream)
@@ -125,9 +128,8 @@ def make(
       except ExportError as e:
         if name not in wanted.optional:
           raise ExportError(
-            f"There is no companion '{name}': {e.message} Leave it out of "
-            "Companions.kinds, or name it in Companions.optional to go on "
-            "without it."
+            f"There is no companion '{name}': {e.message} Leave it out, or say "
+            "that it is optional, to go on without it."
           ) from e
         remarks.append(f"There is no companion '{name}': {e.message}")
         continue
@@ -143,7 +145,7 @@ def reference(
   saved_model: str,
   folder: str,
   *,
-  input_shapes: Mapping[str, Sequence[int]] | None = None,
+  input_shapes: Mapping[str, Sequence[int | None]] | None = None,
 ) -> None:
   """Writes what `measured` compares a companion with.
 
@@ -164,29 +166,7 @@ def measured(companion: str, folder: str) -> Parity:
   Raises:
     ExportError: It does not run, or its inputs or outputs are other ones.
   """
-  done = subprocess.run(
-    [
-      sys.executable,
-      "-I",
-      os.path.join(_FOLDER, "parity.py"),
-      companion,
-      folder,
-    ],
-    capture_output=True,
-    text=True,
-    check=False,
-  )
-  if done.returncode:
-    raise ExportError(
-      "The process that runs it was killed, perhaps because memory ran out. "
-      f"{done.stderr.strip().rpartition(chr(10))[2]}".strip()
-    )
-  found = json.loads(done.stdout.strip().rpartition("\n")[2])
-  if "error" in found:
-    raise ExportError(
-      f"It does not run as the SavedModel does: {found['error']}."
-    )
-  return Parity(**found)
+  return Parity(**runtime.measure(companion, folder))
 
 
 def refuse_different(parity: Parity, bound: float) -> None:

@@ -1,13 +1,14 @@
-"""The process that runs a companion: `python -I parity.py COMPANION FOLDER`.
+"""The process that runs a companion: `python -I parity.py COMPANION [FOLDER]`.
 
 It has the companion's runtime and NumPy, neither TensorFlow nor anything of
 this repository. It calls the companion with the inputs that the folder's
 reference.npz has, of a stream in turn, and prints, as one line of JSON, how far
 its outputs are from those of the SavedModel and how long a call takes; or
-{"error": ...}.
+{"error": ...}. Without a folder, it calls it with inputs that it makes up, and
+prints their shapes and those of the outputs.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 import json
 import math
 import os
@@ -21,8 +22,24 @@ import numpy as np
 _SIGNATURE = "serving_default"
 _TIMED_CALLS = 5
 _SMALLEST = float(np.finfo(np.float32).tiny)
+# As `onnx.convert` ends the name of an output that is called like an input.
+_NEXT = ".next"
+# Sizes for the dimensions that an input leaves open, by rank: images have rank
+# 4, videos 5. And by what to multiply them where they are too small.
+_OPEN: dict[int, list[int]] = {
+  1: [1],
+  2: [1, 16],
+  3: [1, 16, 16],
+  4: [1, 64, 64, 3],
+  5: [1, 5, 64, 64, 3],
+}
+_FACTORS = (1, 4, 16)
+# The most elements that an input may need.
+_MOST = 1 << 26
 
 Arrays = Mapping[str, np.ndarray]
+# The shape of each, -1 where it is open, and the type. None: another one.
+Inputs = Mapping[str, tuple[Sequence[int], np.dtype | None]]
 
 
 class Lite:
@@ -39,7 +56,7 @@ class Lite:
     if _SIGNATURE not in signatures:
       raise ValueError(f"it has no signature '{_SIGNATURE}'")
     self._runner = self._interpreter.get_signature_runner(_SIGNATURE)
-    self.inputs = {
+    self.inputs: Inputs = {
       name: (detail["shape_signature"].tolist(), np.dtype(detail["dtype"]))
       for name, detail in self._runner.get_input_details().items()
     }
@@ -57,11 +74,12 @@ class Onnx:
 
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3
+    options.intra_op_num_threads = len(os.sched_getaffinity(0))
     self._session = onnxruntime.InferenceSession(
       path, options, providers=["CPUExecutionProvider"]
     )
     self._outputs = [output.name for output in self._session.get_outputs()]
-    self.inputs = {
+    self.inputs: Inputs = {
       i.name: (
         [d if isinstance(d, int) else -1 for d in i.shape],
         _TYPES.get(i.type),
@@ -72,10 +90,14 @@ class Onnx:
   def __call__(self, inputs: Arrays) -> Arrays:
     """Returns the outputs by name."""
     outputs = self._session.run(self._outputs, inputs)
-    return dict(zip(self._outputs, outputs, strict=True))
+    return dict(zip(map(self._name, self._outputs), outputs, strict=True))
+
+  def _name(self, output: str) -> str:
+    name = output.removesuffix(_NEXT)
+    return name if name in self.inputs else output
 
 
-_TYPES = {
+_TYPES: Mapping[str, np.dtype] = {
   "tensor(float)": np.dtype(np.float32),
   "tensor(float16)": np.dtype(np.float16),
   "tensor(double)": np.dtype(np.float64),
@@ -91,10 +113,10 @@ _RUNTIMES: Mapping[str, Callable[[str], Lite | Onnx]] = {
 }
 
 
-def main(path: str, folder: str) -> None:
-  """Prints how far a companion is from its SavedModel."""
+def main(path: str, folder: str | None = None) -> None:
+  """Prints how far a companion is from its SavedModel, or that it runs."""
   try:
-    found = measured(path, folder)
+    found = measured(path, folder) if folder else tried(path)
   # Whatever a runtime raises says why a companion cannot be used.
   except Exception as e:  # noqa: BLE001
     found = {"error": f"{type(e).__name__}: {e}"[:1000]}
@@ -144,6 +166,45 @@ def measured(path: str, folder: str) -> dict[str, Any]:
     "seconds": _seconds(model, first),
     "saved_model_seconds": reference["seconds"],
   }
+
+
+def tried(path: str) -> dict[str, Any]:
+  """Returns what a companion does with made-up inputs; see `runtime.Trial`."""
+  model = _RUNTIMES[os.path.splitext(path)[1]](path)
+  errors: list[Exception] = []
+  for factor in _FACTORS:
+    inputs = {
+      name: _made_up(name, shape, dtype, factor)
+      for name, (shape, dtype) in model.inputs.items()
+    }
+    try:
+      outputs = model(inputs)
+    # A runtime's errors are of its own types.
+    except Exception as e:  # noqa: BLE001
+      errors.append(e)
+      continue
+    return {
+      "inputs": {name: array.shape for name, array in inputs.items()},
+      "outputs": {name: np.shape(array) for name, array in outputs.items()},
+      "seconds": _seconds(model, inputs),
+    }
+  raise errors[0]
+
+
+def _made_up(
+  name: str, shape: Sequence[int], dtype: np.dtype | None, factor: int
+) -> np.ndarray:
+  if dtype is None or dtype.kind not in "fiub":
+    raise ValueError(f"its input '{name}' has neither numbers nor truth values")
+  sizes = _OPEN.get(len(shape), [1] * len(shape))
+  # Neither more samples nor more channels.
+  sizes = [size if size in (1, 3) else size * factor for size in sizes]
+  made = [o if d < 0 else d for d, o in zip(shape, sizes, strict=True)]
+  if math.prod(made) > _MOST:
+    raise ValueError(f"its input '{name}' has shape {made}")
+  if dtype.kind == "f":
+    return np.random.default_rng(0).random(made).astype(dtype)
+  return np.ones(made, dtype)
 
 
 def difference(got: np.ndarray, want: np.ndarray) -> float:

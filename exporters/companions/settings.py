@@ -33,9 +33,9 @@ class Companions:
     calibration_data: In its place, a function that returns a `tf.data.Dataset`
       or another iterable of dicts, one for each sample: arrays by input,
       without a batch dimension.
-    input_shapes: Shapes for inputs that a companion cannot leave open, by name.
-      A model of streams takes one piece of the first sample unless this says
-      otherwise.
+    input_shapes: Shapes for inputs that a companion cannot leave open, by name,
+      with None for a dimension that it can. A model of streams takes one piece
+      of the first sample unless this says otherwise.
   """
 
   kinds: Sequence[str] = ()
@@ -43,7 +43,7 @@ class Companions:
   bounds: Mapping[str, float] = dataclasses.field(default_factory=dict)
   calibration: FilePath | None = None
   calibration_data: Callable[[], Any] | None = None
-  input_shapes: Mapping[str, Sequence[int]] = dataclasses.field(
+  input_shapes: Mapping[str, Sequence[int | None]] = dataclasses.field(
     default_factory=dict
   )
 

@@ -34,7 +34,7 @@ class Source:
     *,
     samples: Sequence[Arrays] | None,
     stream: Mapping[str, Any] | None,
-    input_shapes: Mapping[str, Sequence[int]],
+    input_shapes: Mapping[str, Sequence[int | None]],
   ):
     """Loads the SavedModel at `path`.
 

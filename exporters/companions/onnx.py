@@ -1,0 +1,125 @@
+"""Converts a SavedModel to ONNX, by tf2onnx (scripts/install_onnx.sh).
+
+https://github.com/onnx/tensorflow-onnx. Inputs and outputs keep the names that
+the signature has for them. In an ONNX graph, a name stands for one value; so an
+output called like an input, as the states of a stream are, is NAME.next.
+"""
+
+import logging
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+from tf2onnx import handler
+from tf2onnx import optimizer
+from tf2onnx import tf_loader
+from tf2onnx import tfonnx
+from tf2onnx import utils
+
+from exporters.companions import onnx_file
+from exporters.companions import onnx_order
+from exporters.companions.source import SIGNATURE
+from exporters.errors import ExportError
+from exporters.errors import first_line
+
+# The newest that tf2onnx writes; onnxruntime 1.14 (2023) and later read it.
+OPSET = 18
+# The limit of protocol buffers, in which weights lie in the same file.
+_LARGEST = 2 << 30
+# `parity` has it too.
+_NEXT = ".next"
+
+
+def convert(saved_model: str, target: str) -> None:
+  """Writes the `.onnx` of a SavedModel's signature.
+
+  Args:
+    saved_model: Its directory.
+    target: The file to write.
+
+  Raises:
+    ExportError: It has an operation that ONNX does not have, or is too large.
+  """
+  loaded = tf.saved_model.load(saved_model)
+  signature = loaded.signatures[SIGNATURE]
+  size = sum(v.dtype.size * v.shape.num_elements() for v in signature.variables)
+  if size >= _LARGEST:
+    raise ExportError(
+      f"Its weights are {size / 1e9:.1f} GB, and an ONNX file holds less than "
+      "2.1 GB."
+    )
+  said = _Said()
+  logger = logging.getLogger("tf2onnx")
+  logger.addHandler(said)
+  try:
+    model = _converted(loaded, signature)
+  # It raises errors of many types.
+  except Exception as e:
+    reason = f"{type(e).__name__}: {first_line(e)[:300]}"
+    where = f"{said.first[:300]}: " if said.first else ""
+    raise ExportError(f"tf2onnx cannot convert it: {where}{reason}.") from e
+  finally:
+    logger.removeHandler(said)
+  onnx_file.refuse_foreign(model)
+  with open(target, "wb") as f:
+    f.write(model.SerializeToString(deterministic=True))
+
+
+@handler.tf_op("Erfc")
+class _Erfc:
+  """The one operation of exact GELU that tf2onnx does not know: 1 - erf(x)."""
+
+  @classmethod
+  def version_9(cls, graph: Any, node: Any, **unused: Any) -> None:
+    """Replaces a node, for opset 9 and later."""
+    kind = graph.get_dtype(node.output[0])
+    one = graph.make_const(
+      utils.make_name(node.name),
+      np.ones([], utils.map_onnx_to_numpy_type(kind)),
+    )
+    erf = graph.insert_new_node_on_input(node, "Erf", node.input[0])
+    node.type = "Sub"
+    graph.replace_inputs(node, [one.output[0], erf.output[0]])
+
+
+class _Said(logging.Handler):
+  """Keeps the first error of a log: it names the node that the others don't."""
+
+  def __init__(self):
+    super().__init__(logging.ERROR)
+    self.first = ""
+
+  def emit(self, record: logging.LogRecord) -> None:
+    self.first = self.first or record.getMessage().partition("\n")[0]
+
+
+def _converted(loaded: Any, signature: Any) -> Any:
+  """Returns the ONNX model of a loaded SavedModel's signature."""
+  # Both in the order in which TensorFlow flattens a dict.
+  inputs = sorted(signature.structured_input_signature[1])
+  outputs = sorted(signature.structured_outputs)
+  tensors = [tensor.name for tensor in signature.inputs[: len(inputs)]]
+  results = [tensor.name for tensor in signature.outputs]
+  shown = [f"{n}{_NEXT}" if n in inputs else n for n in outputs]
+  names = dict(zip(tensors + results, inputs + shown, strict=True))
+  with tf.device("/cpu:0"):
+    graph, tables = tf_loader.from_trackable(
+      loaded, signature, tensors, results, large_model=False
+    )
+  with tf.Graph().as_default() as tf_graph:
+    tf.import_graph_def(graph, name="")
+    converted = tfonnx.process_tf_graph(
+      tf_graph,
+      opset=OPSET,
+      input_names=tensors,
+      output_names=results,
+      tensors_to_rename=names,
+      initialized_tables=tables,
+    )
+    model = optimizer.optimize_graph(converted, False).make_model("")
+  onnx_order.put(model.graph)
+  for value in (*model.graph.input, *model.graph.output):
+    for axis, size in enumerate(value.type.tensor_type.shape.dim):
+      if size.dim_param:  # As tf2onnx calls it: "unk__12".
+        size.dim_param = f"{value.name}_{axis}"
+  return model
