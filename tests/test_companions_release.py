@@ -26,6 +26,7 @@ from exporters.release import page as page_lib
 from exporters.release import publish
 from exporters.release import statement as statement_lib
 from exporters.release import tfhub
+from scripts.small_instances import INSTANCES
 from tests import command
 from tests import releases
 
@@ -87,6 +88,25 @@ def test_the_samples_of_a_quantization_are_among_the_files(tmp_path):
   (found,) = bound_paths.read(recipe)
   assert found.field == "companions.Companions.calibration"
   assert found.files(recipe.exporter) == [str(path)]
+
+
+def test_so_are_the_files_that_their_function_reads(tmp_path, monkeypatch):
+  (tmp_path / "my_samples.py").write_text(
+    "from exporters import base\ndef samples(path: base.FilePath): return []\n"
+  )
+  (tmp_path / "my.gin").write_text(
+    "from __gin__ import dynamic_registration\n"
+    f"include '{releases.MULTIPLY}'\n"
+    "import my_samples\n"
+    "from exporters import companions\n"
+    "companions.Companions.calibration_data = @my_samples.samples\n"
+    f"my_samples.samples.path = '{tmp_path / 'my.gin'}'\n"
+  )
+  monkeypatch.syspath_prepend(str(tmp_path))
+  recipe = recipe_lib.load([str(tmp_path / "my.gin")], [], ["lite_int8"])
+  (found,) = bound_paths.read(recipe)
+  assert found.field == "my_samples.samples.path"
+  assert found.path == str(tmp_path / "my.gin")
 
 
 # ---------------------------------------------------------------------------
@@ -352,7 +372,7 @@ def test_a_companion_is_a_variation_of_the_model_on_kaggle(digits):
 def test_a_companions_snippet_runs(text, folder, digits, tmp_path):
   handle = f"example/{_COMPANION}{folder}/1"
   printed = releases.run_snippets(digits, tmp_path, [handle], text)
-  assert "logits (1, 10)" in printed
+  assert "(1, 10)\n" in printed
   assert f"{handle}: 1 snippets ran" in printed
 
 
@@ -388,6 +408,29 @@ def test_an_archive_is_verified_without_its_companions(digits, tmp_path):
     "--checks=none",
   )
   assert "each file matches the provenance" in done.stdout
+
+
+# ---------------------------------------------------------------------------
+# A stream, which a companion takes frame by frame.
+
+
+def test_the_snippet_of_a_stream_hands_on_the_states(tmp_path):
+  instance = INSTANCES["movinet_stream"]
+  (tmp_path / "inputs").mkdir()
+  bindings = instance.write_inputs(tmp_path / "inputs")
+  recipe = recipe_lib.load([instance.leaf], bindings)
+  page = dataclasses.replace(_PAGE, name="stream", asset_root=_ROOT)
+  _release(tmp_path / "r", "lite", page=page, exporter=recipe.exporter)
+  name = "stream/tflite/float32/lite"
+  text = (tmp_path / f"r/assets/docs/example/models/{name}/1.md").read_text()
+  assert "| `image` | `[1, 1, 32, 32, 3]`, float32 |" in text
+  assert "and 13 states" in text
+  assert "state_" not in text  # Only the runtime need know them.
+  (tmp_path / "cache").mkdir()
+  printed = releases.run_snippets(
+    tmp_path / "r", tmp_path / "cache", [f"example/{name}/1"]
+  )
+  assert printed.startswith("(1, 7)\n")
 
 
 # ---------------------------------------------------------------------------

@@ -14,6 +14,7 @@ import tensorflow as tf
 
 from exporters import checks
 from exporters import recipe as recipe_lib
+from exporters.companions.kinds import KINDS
 from exporters.errors import ExportError
 from exporters.life_cycle import exporting
 from exporters.release import kaggle
@@ -464,6 +465,36 @@ def test_kaggles_own_client_finds_what_it_requires(tmp_path, monkeypatch):
       content = json.load(f)
     for key in required:
       assert client.get_or_fail(content, key) not in (None, "")
+
+
+def test_kaggles_own_client_knows_the_frameworks(monkeypatch):
+  monkeypatch.setenv("KAGGLE_USERNAME", "nobody")
+  monkeypatch.setenv("KAGGLE_KEY", "none")
+  from kaggle.api import kaggle_api_extended
+  from kagglesdk.models.types import model_enums
+
+  client = kaggle_api_extended.KaggleApi()
+  framework = model_enums.ModelFramework
+  for kind in (None, *KINDS.values()):
+    name = kaggle.address(_PAGE, kind).split("/")[2]
+    assert client.lookup_enum(framework, framework.MODEL_FRAMEWORK_API, name)
+
+
+@pytest.mark.parametrize(
+  ("variation", "slugs"),
+  [
+    (None, {"float32", "float16", "dynamic", "int8"}),
+    ("base", {"base-float32", "base-float16", "base-dynamic", "base-int8"}),
+  ],
+)
+def test_a_companion_has_a_handle_of_kaggle_for_itself(variation, slugs):
+  stated = dataclasses.replace(_PAGE.kaggle, variation=variation)
+  page = dataclasses.replace(_PAGE, kaggle=stated)
+  handles = [kaggle.address(page, kind) for kind in (None, *KINDS.values())]
+  assert len(set(handles)) == len(handles)
+  assert {handle.split("/")[3] for handle in handles[1:]} == slugs
+  # The client's own rule.
+  assert all(kaggle._HANDLE.fullmatch(handle) for handle in handles)
 
 
 def test_kaggles_metadata_say_what_the_page_says():
