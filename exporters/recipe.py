@@ -38,13 +38,19 @@ class Recipe:
     types.refuse_other_types(self)
 
 
-def load(gin_files: Sequence[str], gin_bindings: Sequence[str]) -> Recipe:
+def load(
+  gin_files: Sequence[str],
+  gin_bindings: Sequence[str],
+  companions: Sequence[str] | None = None,
+) -> Recipe:
   """Returns the recipe that the files and bindings describe.
 
   Args:
     gin_files: Paths, relative to the working directory or to the repository's
       root.
     gin_bindings: Further lines of gin, which override those of the files.
+    companions: Kinds of companions, in place of those of the files; [] for
+      none. None: those of the files.
 
   Raises:
     ExportError: A file is missing, or there is a mistake in what it binds.
@@ -55,6 +61,8 @@ def load(gin_files: Sequence[str], gin_bindings: Sequence[str]) -> Recipe:
     )
   reading.parse(gin_files, ())
   used = macros.used()
+  if companions is not None:
+    reading.parse((), _of_companions(companions))
   reading.parse((), gin_bindings)
   macros.refuse_unset_and_unused(used)
   try:
@@ -65,3 +73,19 @@ def load(gin_files: Sequence[str], gin_bindings: Sequence[str]) -> Recipe:
   # Functions that a gin file names raise errors of all types.
   except Exception as e:
     raise wording.of_building(e) from e
+
+
+def _of_companions(kinds: Sequence[str]) -> list[str]:
+  """Returns lines of gin that ask for companions."""
+  lines = [
+    "from __gin__ import dynamic_registration",
+    "from exporters import companions",
+    "from exporters import recipe",
+  ]
+  if not kinds:
+    return [*lines, "recipe.Recipe.companions = None"]
+  return [
+    *lines,
+    "recipe.Recipe.companions = @companions.Companions()",
+    f"companions.Companions.kinds = {list(kinds)}",
+  ]

@@ -48,6 +48,7 @@ _SHARED = (
 )
 _OTHERS = (
   ("exporters.recipe", "Recipe"),
+  ("exporters.companions", "Companions"),
   ("exporters.release.page", "Page"),
   ("exporters.release.page", "Kaggle"),
 )
@@ -71,8 +72,9 @@ def page() -> Iterator[str]:
   for cls in exporters:
     yield from _section(cls, [*shared, *exporters])
   yield "## Recipe and page\n"
-  for names in _OTHERS:
-    yield from _section(_class(*names), [])
+  for module, class_name in _OTHERS:
+    name = f"`{module.rpartition('.')[2]}.{class_name}`: "
+    yield from _section(_class(module, class_name), [], name)
 
 
 def _class(module: str, name: str) -> type:

@@ -32,12 +32,19 @@ _DRAFT = flags.DEFINE_bool(
   "Allow --checks=basic and --checks=none, to try out a recipe. Do not publish "
   "the result.",
 )
+_COMPANIONS = flags.DEFINE_list(
+  "companions",
+  None,
+  "Files for other runtimes to make from each SavedModel: any of lite, "
+  "lite_float16, lite_dynamic, lite_int8 and onnx, in place of those of the "
+  "gin file. --companions= leaves out those as well.",
+)
 _SIGN_KEY = flags.DEFINE(
   program.PathParser(),
   "sign_key",
   None,
-  "A private elliptic-curve key (PEM) to sign the archive and the provenance "
-  "with.",
+  "A private elliptic-curve key (PEM) to sign the archive, the companions and "
+  "the provenance with.",
 )
 
 
@@ -69,6 +76,7 @@ def main() -> None:
     [
       ("archive", one.archive),
       ("sha256", one.digests[f"{one.page.handle}.tar.gz"]),
+      *(("companion", _told(one, c)) for c in one.companions),
       ("report", one.report),
     ]
     for one in released
@@ -76,6 +84,17 @@ def main() -> None:
   from exporters.command_line import summary
 
   summary.show(done, verbose=recipe_flags.VERBOSE.value, more=rows)
+
+
+def _told(one, companion) -> str:
+  """Returns where a companion is, and how far from its SavedModel."""
+  path, parity = one.path(companion), companion.parity
+  if parity is None:
+    return f"{path} (not compared)"
+  return (
+    f"{path} ({parity.largest[1]:.2g} of scale from the SavedModel, at most "
+    f"{companion.bound:.2g})"
+  )
 
 
 def _release(commit, announce):
@@ -87,14 +106,15 @@ def _release(commit, announce):
   from exporters.release import report
   from exporters.release import signing
 
-  recipe = recipe_flags.load()
-  record = provenance.Recorder(recipe.exporter, commit)
+  recipe = recipe_flags.load(_COMPANIONS.value)
+  record = provenance.Recorder(recipe, commit)
   stages = exporting.Stages(announce)
 
   def prove(one):
     report.write(one, record(one), stages.seconds)
     if _SIGN_KEY.value:
-      for file in (one.archive, one.provenance):
+      companions = [one.path(companion) for companion in one.companions]
+      for file in (one.archive, *companions, one.provenance):
         signing.sign(file, _SIGN_KEY.value)
 
   return publish.release(

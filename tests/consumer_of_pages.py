@@ -4,8 +4,9 @@
 
 TEXT is "page" for the page on tfhub.dev, and "card" for the one on Kaggle. TF
 Hub's cache answers for tfhub.dev: it holds a link to each released model. A
-module in place of kagglehub answers for Kaggle. What a page's snippets write
-goes to a folder of its own below the scratch one.
+module in place of kagglehub answers for Kaggle, and a function in place of
+urllib's for the publisher's host. What a page's snippets write goes to a folder
+of its own below the scratch one.
 """
 
 import hashlib
@@ -13,14 +14,19 @@ import json
 import os
 import pathlib
 import re
+import shutil
 import sys
 import types
+import urllib.request
 
 
 def main(release_dir: str, scratch: str, text: str, *handles: str) -> None:
   root = pathlib.Path(release_dir)
   os.environ["TFHUB_CACHE_DIR"] = scratch
   sys.modules["kagglehub"] = _kagglehub(root)
+  urllib.request.urlretrieve = lambda url, path: shutil.copy(
+    root / url.removeprefix("https://example.com/models/"), path
+  )
   for handle in handles:
     page = _page(root, handle) if text == "page" else _card(root, handle)
     for url in re.findall(r'"(https://tfhub\.dev/[^"]+)"', page):

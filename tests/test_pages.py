@@ -114,6 +114,79 @@ def test_a_page_that_breaks_a_rule_is_refused(old, new):
     tfhub.read(_GOOD.replace(old, new, 1))
 
 
+_LITE = """\
+# Lite example/multiply/tflite/float16/1
+Multiplies.
+
+<!-- asset-path: https://example.com/1.tflite -->
+<!-- parent-model: example/multiply/1 -->
+<!-- colab: https://example.com/colab.ipynb -->
+<!-- interactive-visualizer: vision -->
+
+## Overview
+"""
+
+
+def test_a_page_of_litert_is_read_as_it_was_written():
+  parsed = tfhub.read(_LITE)
+  assert parsed.kind == "Lite"
+  assert parsed.handle == "example/multiply/tflite/float16/1"
+  assert parsed.metadata["parent-model"] == ["example/multiply/1"]
+
+
+@pytest.mark.parametrize(
+  ("old", "new", "reason"),
+  [
+    ("# Lite example", "# Lite Example", "line 1 must be"),
+    ("float16/1\n", "float16/0\n", "line 1 must be"),
+    ("1.tflite", "1.tar.gz", r"must end in \.tflite"),
+    ("https://example.com/1", "example.com/1", "is not an address"),
+    ("https://example.com/1", "https://github.com/1", "not be on github"),
+    ("<!-- asset-path: https://example.com/1.tflite -->\n", "", "is missing"),
+    ("<!-- parent-model: example/multiply/1 -->\n", "", "is missing"),
+    ("multiply/1 -->", "multiply -->", "is not a handle"),
+    ("multiply/1 -->", "multiply/1 -->\n<!-- parent-model: a/b/1 -->", "once"),
+    *(
+      ("<!-- parent", f"<!-- {key}: {value} -->\n<!-- parent", "no key")
+      for key, value in (
+        ("format", "saved_model_2"),
+        ("task", "image-others"),
+        ("license", "mit"),
+        ("language", "en"),
+        ("fine-tunable", "true"),
+      )
+    ),
+  ],
+)
+def test_a_page_of_litert_that_breaks_a_rule_is_refused(old, new, reason):
+  assert old in _LITE
+  with pytest.raises(ExportError, match=reason):
+    tfhub.read(_LITE.replace(old, new, 1))
+
+
+def test_only_a_page_of_litert_has_a_parent():
+  with pytest.raises(ExportError, match="no key 'parent-model'"):
+    tfhub.read(
+      _GOOD.replace("<!-- task", "<!-- parent-model: a/b/1 -->\n<!-- task")
+    )
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+  st.sampled_from(["asset-path", "parent-model", "colab", "task", "x"]),
+  st.text(st.characters(exclude_categories=["C"]), min_size=1).map(str.strip),
+)
+def test_no_value_makes_the_reader_fail_in_another_way(key, value):
+  line = f"{key}: {value}"
+  text = re.sub("(?<=<!-- )colab: .*(?= -->)", lambda _: line, _LITE)
+  try:
+    parsed = tfhub.read(text)
+  except ExportError:
+    return
+  assert key == "colab" or not value
+  assert parsed.kind == "Lite"
+
+
 def test_a_value_off_a_list_is_refused_with_the_nearest():
   with pytest.raises(
     ExportError, match="does not know the license.*'apache-2.0'"
@@ -327,6 +400,27 @@ def test_an_input_in_a_snippet_is_like_the_one_that_was_checked(sample):
       assert np.max(found) <= np.max(want)
     if found.dtype == tf.string:
       assert set(np.ravel(found)) <= set(np.ravel(want))
+
+
+@pytest.mark.parametrize(
+  "array",
+  [
+    np.float32(2.0),
+    np.ones([2, 3], np.float32),
+    np.ones([40], np.float16),
+    np.array([[3, 0]], np.int32),
+    np.arange(40, dtype=np.int64),
+    np.full([5, 5], 200, np.uint8),
+    np.array([True, False]),
+    np.ones([5, 5], np.bool_),
+  ],
+)
+def test_an_input_of_a_companion_is_like_the_one_that_was_checked(array):
+  array = np.asarray(array)
+  (written,) = eval(samples.numpy_code({"a/b": array}), {"np": np}).values()
+  assert (written.shape, written.dtype) == (array.shape, array.dtype)
+  if array.dtype.kind in "iu":
+    assert np.max(written) <= np.max(array)
 
 
 # ---------------------------------------------------------------------------

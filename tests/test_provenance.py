@@ -206,15 +206,13 @@ def test_has_every_file_of_a_keras_saved_model(
   recipe = recipe_lib.load(
     ["configs/keras_model/keras_model.gin"], [f"MODEL_FILE = '{path}'"]
   )
-  found = provenance.materials(recipe.exporter)
+  found = provenance.materials(recipe)
   files = [p for p in (tmp_path / "model").rglob("*") if p.is_file()]
   assert len(files) >= 5
   assert found["model_file"] == {
     str(file.relative_to(tmp_path / "model")): _sha256(file) for file in files
   }
-  assert "MODEL_FILE = 'sha256:" in provenance.recipe_text(
-    recipe.exporter, found
-  )
+  assert "MODEL_FILE = 'sha256:" in provenance.recipe_text(recipe, found)
 
 
 def test_a_path_is_the_repositorys_if_every_clone_has_it(tmp_path, monkeypatch):
@@ -241,6 +239,6 @@ def test_what_is_absent_when_reproducing_is_no_error_of_tensorflow():
     ["configs/keras_model/keras_model.gin"],
     [f"MODEL_FILE = 'sha256:{'0' * 64}'"],
   )
-  assert provenance.materials(recipe.exporter) == {}
+  assert provenance.materials(recipe) == {}
   with pytest.raises(ExportError, match="Put its folder on PYTHONPATH"):
     modules.refuse_others({"module/absent.module": "0" * 64})

@@ -1,5 +1,7 @@
 """The flags that say what to export and which checks to make."""
 
+from collections.abc import Sequence
+
 from absl import flags
 
 from exporters.command_line import program
@@ -29,12 +31,16 @@ VERBOSE = flags.DEFINE_bool(
 )
 
 
-def load():
-  """Returns the `recipe.Recipe` that the flags describe."""
+def load(companions: Sequence[str] | None = None):
+  """Returns the `recipe.Recipe` that the flags describe.
+
+  Args:
+    companions: Kinds of companions, as `recipe.load` takes them.
+  """
   from exporters import recipe
   from exporters.fields import paths
 
   bindings = [*(_GIN_BINDINGS.value or ()), *(_GIN_PARAMS.value or ())]
-  loaded = recipe.load(_GIN_FILE.value or (), bindings)
+  loaded = recipe.load(_GIN_FILE.value or (), bindings, companions)
   paths.refuse_missing(loaded.exporter)
   return loaded

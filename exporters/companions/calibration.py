@@ -7,6 +7,7 @@ import zipfile
 
 import numpy as np
 
+from exporters.companions.arrays import save
 from exporters.companions.source import Arrays
 from exporters.companions.source import Source
 from exporters.companions.source import fitted
@@ -68,7 +69,7 @@ def write(data: Callable[[], Iterable[Mapping[str, Any]]], path: str) -> None:
       "dict of arrays by the names of the model's inputs."
     )
   try:
-    arrays = {
+    stacked = {
       name: np.stack([np.asarray(sample[name]) for sample in samples])
       for name in samples[0]
     }
@@ -77,4 +78,4 @@ def write(data: Callable[[], Iterable[Mapping[str, Any]]], path: str) -> None:
       "The samples of Companions.calibration_data differ in their inputs or "
       f"shapes: {e}. Pad or cut them to one shape."
     ) from e
-  np.savez(path, **arrays)
+  save(path, stacked)

@@ -19,6 +19,7 @@ if __name__ == "__main__":
 
 from collections.abc import Callable, Mapping, Sequence
 import dataclasses
+import functools
 import json
 import multiprocessing
 import os
@@ -28,15 +29,15 @@ import time
 from typing import Any
 
 import numpy as np
-import tensorflow as tf
 
 from exporters.companions import calibration
 from exporters.companions import kinds
 from exporters.companions import lite
+from exporters.companions.arrays import save
 from exporters.companions.source import Arrays
 from exporters.companions.source import Source
 from exporters.errors import ExportError
-from exporters.errors import first_line
+from exporters.errors import explained
 
 # How often the SavedModel is called to say how long a call takes.
 _TIMED_CALLS = 5
@@ -124,11 +125,10 @@ def _run(
   name: str, step: Callable[..., None], job: Job, *arguments: str
 ) -> None:
   try:
-    step(job, *arguments)
+    with explained("call the model or convert it"):
+      step(job, *arguments)
   except ExportError as e:
     _write_error(job, name, e.message)
-  except (tf.errors.OpError, ValueError, OSError) as e:
-    _write_error(job, name, f"{type(e).__name__}: {first_line(e)}.")
 
 
 def _write_error(job: Job, name: str, message: str) -> None:
@@ -138,13 +138,14 @@ def _write_error(job: Job, name: str, message: str) -> None:
 
 def _write_reference(job: Job) -> None:
   source = job.source()
+  if job.calibration:  # A mistake in it is told before anything takes time.
+    next(calibration.read(job.calibration, source))
   arrays: Arrays = {}
-  inputs: Arrays = {}
   cases = [*source.cases()]
   for i, (inputs, outputs) in enumerate(cases):
     arrays |= {f"{i}/input/{name}": a for name, a in inputs.items()}
     arrays |= {f"{i}/output/{name}": a for name, a in outputs.items()}
-  np.savez(job.path(f"{REFERENCE}.npz"), **arrays)
+  save(job.path(f"{REFERENCE}.npz"), arrays)
   with open(job.path(f"{REFERENCE}.json"), "w", encoding="utf-8") as f:
     json.dump(
       {
@@ -180,7 +181,7 @@ def _convert(job: Job, name: str) -> None:
   samples = None
   if kind.precision == "int8":
     assert job.calibration  # The settings ask for it.
-    samples = calibration.read(job.calibration, source)
+    samples = functools.partial(calibration.read, job.calibration, source)
   lite.convert(path, target, kind.precision, samples)
 
 

@@ -4,7 +4,7 @@ https://ai.google.dev/edge/litert/conversion/tensorflow/convert_tf. Only builtin
 operations: no interpreter for Python has the others.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 import re
 
 import numpy as np
@@ -14,16 +14,17 @@ from exporters.companions.source import SIGNATURE
 from exporters.errors import ExportError
 from exporters.errors import first_line
 
-_REFUSED = re.compile(r"'tf\.(\w+)' op is neither a custom op nor a flex op")
-# A place in the converter's errors, "OPERATION:", "NODE@FUNCTION".
-_PLACE = re.compile(r'"\w*:", "([^"@]+)(?:@[^"]*)?"')
+# What the converter says of an operation: the name of its node, its type.
+_REFUSED = re.compile(
+  r"""fused\["\w*:", "([^"@]+)[^\n]*'tf\.(\w+)' op is neither"""
+)
 
 
 def convert(
   saved_model: str,
   target: str,
   precision: str,
-  samples: Iterable[dict[str, np.ndarray]] | None = None,
+  samples: Callable[[], Iterable[dict[str, np.ndarray]]] | None = None,
 ) -> None:
   """Writes the `.tflite` of a SavedModel's signature.
 
@@ -31,7 +32,7 @@ def convert(
     saved_model: Its directory.
     target: The file to write.
     precision: "float32", "float16", "dynamic" or "int8".
-    samples: For "int8", inputs to choose the ranges of integers by.
+    samples: For "int8", returns inputs to choose the ranges of integers by.
 
   Raises:
     ExportError: It has an operation that LiteRT has not, or is too large.
@@ -46,7 +47,7 @@ def convert(
     converter.target_spec.supported_types = [tf.float16]
   if precision == "int8":
     builtins = tf.lite.OpsSet.TFLITE_BUILTINS_INT8
-    converter.representative_dataset = lambda: samples
+    converter.representative_dataset = samples
   converter.target_spec.supported_ops = [builtins]
   try:
     content = converter.convert()
@@ -58,13 +59,9 @@ def convert(
 
 
 def _reason(said: str) -> str | None:
-  """Returns which operation the converter refuses, and where it is."""
-  refused = [*dict.fromkeys(_REFUSED.findall(said))]
+  """Returns which operations the converter refuses, and where they are."""
+  refused = {operation: node for node, operation in _REFUSED.findall(said)}
   if not refused:
     return None
-  error = said[said.index("neither a custom op") :]
-  place = _PLACE.search(said[: said.index("neither a custom op")][-4000:])
-  place = place or _PLACE.search(error)
-  where = f" '{place[1]}'" if place else ""
-  others = f" (also {', '.join(refused[1:])})" if refused[1:] else ""
-  return f"LiteRT has no operation tf.{refused[0]}{others}, which{where} needs."
+  named = [f"{operation} ('{node}')" for operation, node in refused.items()]
+  return f"LiteRT does not have the operation {', '.join(named)}."

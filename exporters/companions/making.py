@@ -18,6 +18,7 @@ import numpy as np
 from exporters.companions import calibration
 from exporters.companions import kinds
 from exporters.companions import runtime
+from exporters.companions.arrays import save
 from exporters.companions.kinds import KINDS
 from exporters.companions.settings import Companions
 from exporters.errors import ExportError
@@ -205,7 +206,7 @@ def _convert(
       for i, sample in enumerate(samples)
       for name, value in sample.items()
     }
-    np.savez(os.path.join(folder, "samples.npz"), **arrays)
+    save(os.path.join(folder, "samples.npz"), arrays)
   job = {
     "saved_model": os.path.abspath(saved_model),
     "folder": folder,
@@ -220,6 +221,7 @@ def _convert(
     json.dump(job, f)
   done = subprocess.run(
     [sys.executable, "-I", os.path.join(_FOLDER, "conversion.py"), path],
+    env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"},
     capture_output=True,
     text=True,
     check=False,

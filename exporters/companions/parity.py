@@ -8,6 +8,7 @@ its outputs are from those of the SavedModel and how long a call takes; or
 prints their shapes and those of the outputs.
 """
 
+from collections.abc import Callable, Mapping, Sequence
 import json
 import math
 import os
@@ -36,11 +37,15 @@ _FACTORS = (1, 4, 16)
 # The most elements that an input may need.
 _MOST = 1 << 26
 
+Arrays = Mapping[str, np.ndarray]
+# The shape of each, -1 where it is open, and the type. None: another one.
+Inputs = Mapping[str, tuple[Sequence[int], np.dtype | None]]
+
 
 class Lite:
   """A LiteRT model, called by its signature."""
 
-  def __init__(self, path):
+  def __init__(self, path: str):
     from ai_edge_litert import interpreter
 
     # As many threads as TensorFlow takes.
@@ -51,12 +56,12 @@ class Lite:
     if _SIGNATURE not in signatures:
       raise ValueError(f"it has no signature '{_SIGNATURE}'")
     self._runner = self._interpreter.get_signature_runner(_SIGNATURE)
-    self.inputs = {
+    self.inputs: Inputs = {
       name: (detail["shape_signature"].tolist(), np.dtype(detail["dtype"]))
       for name, detail in self._runner.get_input_details().items()
     }
 
-  def __call__(self, inputs):
+  def __call__(self, inputs: Arrays) -> Arrays:
     """Returns the outputs by name."""
     return self._runner(**inputs)
 
@@ -64,7 +69,7 @@ class Lite:
 class Onnx:
   """An ONNX model."""
 
-  def __init__(self, path):
+  def __init__(self, path: str):
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
@@ -74,7 +79,7 @@ class Onnx:
       path, options, providers=["CPUExecutionProvider"]
     )
     self._outputs = [output.name for output in self._session.get_outputs()]
-    self.inputs = {
+    self.inputs: Inputs = {
       i.name: (
         [d if isinstance(d, int) else -1 for d in i.shape],
         _TYPES.get(i.type),
@@ -82,17 +87,17 @@ class Onnx:
       for i in self._session.get_inputs()
     }
 
-  def __call__(self, inputs):
+  def __call__(self, inputs: Arrays) -> Arrays:
     """Returns the outputs by name."""
     outputs = self._session.run(self._outputs, inputs)
     return dict(zip(map(self._name, self._outputs), outputs, strict=True))
 
-  def _name(self, output):
+  def _name(self, output: str) -> str:
     name = output.removesuffix(_NEXT)
     return name if name in self.inputs else output
 
 
-_TYPES = {
+_TYPES: Mapping[str, np.dtype] = {
   "tensor(float)": np.dtype(np.float32),
   "tensor(float16)": np.dtype(np.float16),
   "tensor(double)": np.dtype(np.float64),
@@ -102,10 +107,13 @@ _TYPES = {
   "tensor(int8)": np.dtype(np.int8),
   "tensor(bool)": np.dtype(np.bool_),
 }
-_RUNTIMES: dict[str, Any] = {".tflite": Lite, ".onnx": Onnx}
+_RUNTIMES: Mapping[str, Callable[[str], Lite | Onnx]] = {
+  ".tflite": Lite,
+  ".onnx": Onnx,
+}
 
 
-def main(path, folder=None):
+def main(path: str, folder: str | None = None) -> None:
   """Prints how far a companion is from its SavedModel, or that it runs."""
   try:
     found = measured(path, folder) if folder else tried(path)
@@ -115,7 +123,7 @@ def main(path, folder=None):
   print(json.dumps(found))
 
 
-def measured(path, folder):
+def measured(path: str, folder: str) -> dict[str, Any]:
   """Returns figures about a companion; see `making.Parity`."""
   with open(os.path.join(folder, "reference.json"), encoding="utf-8") as f:
     reference = json.load(f)
@@ -131,8 +139,10 @@ def measured(path, folder):
       "error": f"its inputs are {', '.join(sorted(model.inputs))}, not "
       f"{', '.join(sorted(first))}"
     }
-  differences, cosines, agreements = {}, [], []
-  states = {}
+  differences: dict[str, float] = {}
+  cosines: list[float] = []
+  agreements: list[bool] = []
+  states: Arrays = {}
   for inputs, wanted in cases:
     got = model({**inputs, **states})
     if got.keys() != wanted.keys():
@@ -158,10 +168,10 @@ def measured(path, folder):
   }
 
 
-def tried(path):
+def tried(path: str) -> dict[str, Any]:
   """Returns what a companion does with made-up inputs; see `runtime.Trial`."""
   model = _RUNTIMES[os.path.splitext(path)[1]](path)
-  errors = []
+  errors: list[Exception] = []
   for factor in _FACTORS:
     inputs = {
       name: _made_up(name, shape, dtype, factor)
@@ -181,7 +191,9 @@ def tried(path):
   raise errors[0]
 
 
-def _made_up(name, shape, dtype, factor):
+def _made_up(
+  name: str, shape: Sequence[int], dtype: np.dtype | None, factor: int
+) -> np.ndarray:
   if dtype is None or dtype.kind not in "fiub":
     raise ValueError(f"its input '{name}' has neither numbers nor truth values")
   sizes = _OPEN.get(len(shape), [1] * len(shape))
@@ -195,7 +207,7 @@ def _made_up(name, shape, dtype, factor):
   return np.ones(made, dtype)
 
 
-def difference(got, want):
+def difference(got: np.ndarray, want: np.ndarray) -> float:
   """Returns the largest difference, as a share of the largest wanted value.
 
   It is infinite for another shape, or where either is not a number, and for
@@ -213,13 +225,13 @@ def difference(got, want):
   return error if math.isfinite(error) else math.inf
 
 
-def _cosines(got, want):
+def _cosines(got: np.ndarray, want: np.ndarray) -> list[float]:
   products = np.sum(got * want, 1, dtype=np.float64)
   lengths = np.linalg.norm(got, axis=1) * np.linalg.norm(want, axis=1)
   return (products / np.maximum(lengths, _SMALLEST)).tolist()
 
 
-def _seconds(model, inputs):
+def _seconds(model: Lite | Onnx, inputs: Arrays) -> float:
   times = []
   for _ in range(_TIMED_CALLS):
     started = time.monotonic()
@@ -228,7 +240,7 @@ def _seconds(model, inputs):
   return statistics.median(times)
 
 
-def _of(arrays, prefix):
+def _of(arrays: Any, prefix: str) -> Arrays:
   return {
     key.removeprefix(prefix): arrays[key]
     for key in arrays.files

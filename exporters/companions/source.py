@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+import os
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
+from tensorflow.core.framework import types_pb2
+from tensorflow.core.protobuf import saved_model_pb2
 
 from exporters.checks import self_description
 from exporters.errors import ExportError
@@ -44,40 +47,53 @@ class Source:
     Raises:
       ExportError: It has no signature to convert, or other inputs.
     """
+    _refuse_unsuitable(path)
     self._loaded = tf.saved_model.load(path)
-    if SIGNATURE not in self._loaded.signatures:
-      raise ExportError(
-        f"The SavedModel has no signature '{SIGNATURE}', which companions are "
-        "made from."
-      )
     self._signature = self._loaded.signatures[SIGNATURE]
     _, self._specs = self._signature.structured_input_signature
-    if not self._specs:
-      raise ExportError(
-        "The model takes no input, so a companion would compute nothing."
-      )
     self.stream = stream or self_description.stream(self._loaded, self._specs)
     self._samples = samples or [
       _numpy(self_description.sample(self._loaded, batch)) for batch in (1, 3)
     ]
-    self.shapes: dict[str, list[int | None]] = {
-      name: list(spec.shape) for name, spec in self._specs.items()
+    self.shapes = self._own_shapes() | {
+      name: list(shape) for name, shape in input_shapes.items()
     }
-    self._fix(input_shapes)
+    self._refuse_other_shapes()
+    self._fix_stream()
 
-  def _fix(self, given: Mapping[str, Sequence[int | None]]) -> None:
-    """Fixes the shapes that are given, and all those of a stream."""
-    for name in given:
-      if name not in self.shapes:
+  def _own_shapes(self) -> dict[str, list[int | None]]:
+    """Returns the shapes of the signature's inputs whose rank is known."""
+    return {
+      name: list(spec.shape)
+      for name, spec in self._specs.items()
+      if spec.shape.rank is not None
+    }
+
+  def _refuse_other_shapes(self) -> None:
+    """Refuses shapes that are not of the signature's inputs, or missing."""
+    for name, shape in self.shapes.items():
+      if name not in self._specs:
         raise ExportError(
           f"Companions.input_shapes names '{name}', but the model's inputs are "
-          f"{', '.join(self.shapes)}."
+          f"{', '.join(self._specs)}."
         )
-    self.shapes |= {name: list(shape) for name, shape in given.items()}
+      if not self._specs[name].shape.is_compatible_with(shape):
+        raise ExportError(
+          f"Companions.input_shapes has {shape} for '{name}', but the model "
+          f"takes {list(self._specs[name].shape)}."
+        )
+    for name in self._specs.keys() - self.shapes.keys():
+      raise ExportError(
+        f"The model's input '{name}' may have any number of dimensions, a "
+        "companion's may not. Choose a shape for it: "
+        f"Companions.input_shapes = {{'{name}': [1, 16]}}."
+      )
+
+  def _fix_stream(self) -> None:
+    """Fixes the shapes of a stream: one piece, as large as the first sample."""
     if not self.stream:
       return
     piece, axis = self.stream["piece"], self.stream["axis"]
-    # One piece, as large as in the first sample.
     sizes = list(self._samples[0][piece].shape)
     sizes[0] = sizes[axis] = 1
     self.shapes[piece] = [
@@ -136,10 +152,7 @@ class Source:
 
   def save_fixed(self, path: str) -> bool:
     """Writes a SavedModel with these shapes, unless it would be the same."""
-    if all(
-      list(spec.shape) == self.shapes[name]
-      for name, spec in self._specs.items()
-    ):
+    if self.shapes == self._own_shapes():
       return False
     specs = {
       name: tf.TensorSpec(self.shapes[name], spec.dtype, name)
@@ -154,6 +167,33 @@ class Source:
     )
     tf.saved_model.save(module, path, signatures={SIGNATURE: module.call})
     return True
+
+
+def _refuse_unsuitable(path: str) -> None:
+  """Refuses a SavedModel whose signature no companion could have.
+
+  Its files say so. To load it might take operations that are not here.
+  """
+  with open(os.path.join(path, "saved_model.pb"), "rb") as f:
+    proto = saved_model_pb2.SavedModel.FromString(f.read())
+  signatures = proto.meta_graphs[0].signature_def
+  if SIGNATURE not in signatures:
+    raise ExportError(
+      f"The SavedModel has no signature '{SIGNATURE}', which companions are "
+      "made from."
+    )
+  inputs = signatures[SIGNATURE].inputs
+  if not inputs:
+    raise ExportError(
+      "The model takes no input, so a companion would compute nothing."
+    )
+  for name, tensor in [*inputs.items(), *signatures[SIGNATURE].outputs.items()]:
+    if tensor.dtype == types_pb2.DT_STRING:
+      raise ExportError(
+        f"'{name}' of the model is text, which companions don't work on: the "
+        "operations that split it are not in their runtimes. Call the "
+        "SavedModel for that, and a companion with its ids."
+      )
 
 
 def fitted(array: np.ndarray, shape: Sequence[int | None]) -> np.ndarray:

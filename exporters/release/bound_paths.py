@@ -1,4 +1,6 @@
-"""Finds the files that a recipe names: in an exporter, and in its functions.
+"""Finds the files that a recipe names.
+
+In its exporter, in its companions, and in functions:
 
   def model(weights: base.FilePath) -> tf_keras.Model:
 
@@ -6,6 +8,7 @@ A function that gin binds declares its paths as an exporter does.
 """
 
 from collections.abc import Iterator
+import dataclasses
 import glob
 import inspect
 import os
@@ -16,19 +19,30 @@ from typing import Any
 import gin
 import tensorflow as tf
 
-from exporters import base
 from exporters.errors import ExportError
 from exporters.fields import paths
+from exporters.recipe import Recipe
 from exporters.release import git_commit
 
+_COMPANIONS = "companions.Companions"
 
-def read(exporter: base.Exporter) -> list[paths.Path]:
+
+def read(recipe: Recipe) -> list[paths.Path]:
   """Returns the paths that a recipe reads, in the order of the recipe.
 
   Raises:
     ExportError: A function gets a path that it does not declare as one.
   """
-  return [*paths.declared(exporter), *_of_functions()]
+  return [
+    *paths.declared(recipe.exporter),
+    *_of_companions(recipe),
+    *_of_functions(),
+  ]
+
+
+def _of_companions(recipe: Recipe) -> Iterator[paths.Path]:
+  for found in paths.declared(recipe.companions) if recipe.companions else ():
+    yield dataclasses.replace(found, field=f"{_COMPANIONS}.{found.field}")
 
 
 def _of_functions() -> Iterator[paths.Path]:

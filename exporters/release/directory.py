@@ -11,11 +11,13 @@ import os
 import re
 import shutil
 
+from exporters.companions.kinds import KINDS
 from exporters.errors import ExportError
 from exporters.life_cycle import staging
 from exporters.release import texts
 from exporters.release.digests import file_digest
 from exporters.release.page import Page
+from exporters.release.place import Place
 from exporters.release.released import Released
 from exporters.saved_model import files
 
@@ -38,11 +40,13 @@ def add(tree: str, released: Sequence[Released], release_dir: str) -> None:
   written here too.
 
   Raises:
-    ExportError: `release_dir` holds one of the versions with other bytes.
+    ExportError: `release_dir` holds one of the versions with other bytes, or
+      with a companion that is left out here.
   """
   with _locked(release_dir):
     for one in released:
       _refuse_other_bytes(one, release_dir)
+      _refuse_left_out(one, release_dir)
     with staging.stage(release_dir, overwrite=True) as new:
       if os.path.isdir(release_dir):
         # Links will do: a file of a release is replaced, never changed.
@@ -50,7 +54,14 @@ def add(tree: str, released: Sequence[Released], release_dir: str) -> None:
           release_dir, new, copy_function=os.link, dirs_exist_ok=True
         )
       for one in released:
-        shutil.rmtree(os.path.join(new, one.page.handle), ignore_errors=True)
+        for folder in (
+          one.page.handle,
+          *(one.place(companion).handle for companion in one.companions),
+        ):
+          shutil.rmtree(os.path.join(new, folder), ignore_errors=True)
+        # A provenance is another one each time.
+        with contextlib.suppress(FileNotFoundError):
+          os.remove(os.path.join(new, f"{one.page.handle}.provenance.json.sig"))
       for file in files.listed(tree):
         target = os.path.join(new, file)
         os.makedirs(os.path.dirname(target), exist_ok=True)
@@ -77,12 +88,41 @@ def _refuse_other_bytes(one: Released, release_dir: str) -> None:
     return
   for file, digest in one.digests.items():
     there = os.path.join(release_dir, file)
-    if not os.path.exists(there) or file_digest(there) != digest:
+    missing = not os.path.exists(there)
+    # A companion may join its SavedModel later.
+    if missing and not file.startswith(
+      (f"{one.page.handle}.", f"{one.page.handle}/")
+    ):
+      continue
+    if missing or file_digest(there) != digest:
       raise ExportError(
         f"'{release_dir}' already holds {one.page.handle}, with a different "
         f"'{file}'. A published version never changes: set page.Page.version = "
         f"{one.page.version + 1}."
       )
+
+
+def _refuse_left_out(one: Released, release_dir: str) -> None:
+  """Raises `ExportError` if a companion that is there would stay behind."""
+  places = {
+    name: Place(model=one.page.handle, kind=kind).path
+    for name, kind in KINDS.items()
+  }
+  here = {companion.kind.name for companion in one.companions}
+  there = {
+    name
+    for name, path in places.items()
+    if os.path.exists(os.path.join(release_dir, path))
+  }
+  left_out = [name for name in KINDS if name in there - here]
+  if left_out:
+    every = ",".join(name for name in KINDS if name in there | here)
+    raise ExportError(
+      f"'{release_dir}' already holds {one.page.handle} with the companion "
+      f"'{places[left_out[0]]}', which this release leaves out. A published "
+      f"version never changes: add --companions={every}."
+      f"{''.join(f' {remark}' for remark in one.missing)}"
+    )
 
 
 def _write_shared_pages(tree: str, one: Released) -> None:

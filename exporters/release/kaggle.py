@@ -1,6 +1,7 @@
 """The metadata of Kaggle Models, which tfhub.dev's models moved to.
 
-Both files are written beside the SavedModel, for Kaggle's own client.
+Both files are written beside the SavedModel, and beside each companion, which
+is a variation of the same model, for Kaggle's own client.
 https://github.com/Kaggle/kaggle-api/blob/main/docs/models_metadata.md
 """
 
@@ -10,11 +11,13 @@ import os
 import re
 from typing import Any
 
+from exporters.companions import kinds
 from exporters.release import page as page_lib
 
 MODEL, INSTANCE = "model-metadata.json", "model-instance-metadata.json"
 
 FRAMEWORK = "tensorFlow2"
+_FRAMEWORKS = {kinds.LITE: "tfLite", kinds.ONNX: "onnx"}
 _VARIATION = "default"
 # Kaggle's names by tfhub.dev's. Kaggle has no others.
 _LICENSES = {
@@ -66,14 +69,25 @@ def mistakes(page: page_lib.Page) -> Iterator[str]:
     )
 
 
-def address(page: page_lib.Page) -> str | None:
-  """Returns the handle that kagglehub takes, if the model goes to Kaggle."""
+def address(
+  page: page_lib.Page, companion: kinds.Kind | None = None
+) -> str | None:
+  """Returns the handle that kagglehub takes, if the model goes to Kaggle.
+
+  Args:
+    page: The model's page.
+    companion: The kind of a companion of it. None: the SavedModel.
+  """
   if page.kaggle is None:
     return None
   slugs = _slugs(page, page.kaggle)
-  return "/".join(
-    (slugs["owner"], slugs["slug"], FRAMEWORK, slugs["variation"])
-  )
+  framework, variation = FRAMEWORK, slugs["variation"]
+  if companion:
+    framework = _FRAMEWORKS[companion.runtime]
+    variation = f"{variation}-{companion.precision}".removeprefix(
+      f"{_VARIATION}-"
+    )
+  return "/".join((slugs["owner"], slugs["slug"], framework, variation))
 
 
 def preprocessor(page: page_lib.Page) -> str | None:
@@ -125,24 +139,52 @@ def metadata(
   if page.kaggle is None:
     return {}
   slugs = _slugs(page, page.kaggle)
-  base = page.kaggle.base_model
+  return {
+    MODEL: _text(
+      {
+        "ownerSlug": slugs["owner"],
+        "title": page.kaggle.title,
+        "slug": slugs["slug"],
+        "subtitle": page.kaggle.subtitle,
+        "isPrivate": page.kaggle.is_private,
+        "description": f"{page.description}\n\n{card}",
+        "publishTime": "",
+        "provenanceSources": page.kaggle.provenance_sources,
+      }
+    ),
+    INSTANCE: instance(
+      page, card, fine_tunable=fine_tunable, base=page.kaggle.base_model
+    ),
+  }
+
+
+def instance(
+  page: page_lib.Page,
+  card: str,
+  *,
+  fine_tunable: bool,
+  base: str,
+  companion: kinds.Kind | None = None,
+) -> str:
+  """Returns the metadata of a variation.
+
+  Args:
+    page: What the publisher says about the model, which goes to Kaggle.
+    card: The text for the variation's readers.
+    fine_tunable: Whether it has variables to train.
+    base: What it was made from, as `page.Kaggle.base_model` has it.
+    companion: The kind of a companion. None: the SavedModel.
+  """
+  handle = address(page, companion)
+  assert handle  # It goes to Kaggle.
+  owner, model, framework, variation = handle.split("/")
   elsewhere = _is_address(base)
-  files: dict[str, dict[str, Any]] = {
-    MODEL: {
-      "ownerSlug": slugs["owner"],
-      "title": page.kaggle.title,
-      "slug": slugs["slug"],
-      "subtitle": page.kaggle.subtitle,
-      "isPrivate": page.kaggle.is_private,
-      "description": f"{page.description}\n\n{card}",
-      "publishTime": "",
-      "provenanceSources": page.kaggle.provenance_sources,
-    },
-    INSTANCE: {
-      "ownerSlug": slugs["owner"],
-      "modelSlug": slugs["slug"],
-      "instanceSlug": slugs["variation"],
-      "framework": FRAMEWORK,
+  return _text(
+    {
+      "ownerSlug": owner,
+      "modelSlug": model,
+      "instanceSlug": variation,
+      "framework": framework,
       "overview": page.description,
       "usage": card,
       "licenseName": _LICENSES[page.license],
@@ -157,12 +199,12 @@ def metadata(
       ),
       "baseModelInstance": "" if elsewhere else base,
       "externalBaseModelUrl": base if elsewhere else "",
-    },
-  }
-  return {
-    name: json.dumps(content, indent=2, ensure_ascii=False) + "\n"
-    for name, content in files.items()
-  }
+    }
+  )
+
+
+def _text(content: dict[str, Any]) -> str:
+  return json.dumps(content, indent=2, ensure_ascii=False) + "\n"
 
 
 def _slugs(page: page_lib.Page, kaggle: page_lib.Kaggle) -> dict[str, str]:

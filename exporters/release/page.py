@@ -130,7 +130,11 @@ class Page:
   @property
   def asset_path(self) -> str:
     """The address that the archive will have."""
-    return f"{self.asset_root.rstrip('/')}/{self.handle}.tar.gz"
+    return self.address(f"{self.handle}.tar.gz")
+
+  def address(self, path: str) -> str:
+    """Returns the address that a file of the release will have."""
+    return f"{self.asset_root.rstrip('/')}/{path}"
 
   def metadata(self, *, fine_tunable: bool) -> list[tuple[str, str]]:
     """Returns the page's `<!-- key: value -->` lines, in order."""

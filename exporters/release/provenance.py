@@ -1,12 +1,13 @@
 """Records how a release was made: an in-toto Statement, SLSA v1 predicate.
 
 https://in-toto.io/Statement/v1, https://slsa.dev/spec/v1.0/provenance. The
-subjects are the archive and the files in it. The parameters are the git commit
-and the gin recipe, with digests in place of this machine's paths. The
-dependencies are the files that were read, and the packages.
+subjects are the archive, the files in it and the companions. The parameters are
+the git commit and the gin recipe, with digests in place of this machine's
+paths. The dependencies are the files that were read, and the packages.
 """
 
 from collections.abc import Iterator, Mapping
+import contextlib
 import datetime
 from importlib import metadata
 import json
@@ -19,9 +20,9 @@ import gin
 import tensorflow as tf
 from tensorflow.core.protobuf import saved_model_pb2
 
-from exporters import base
 from exporters.fields import paths
 from exporters.life_cycle import version
+from exporters.recipe import Recipe
 from exporters.release import bound_paths
 from exporters.release import digests
 from exporters.release import modules
@@ -41,24 +42,26 @@ _PACKAGES = (
   "isal",
   "zlib-ng",
 )
+# For companions.
+_OPTIONAL_PACKAGES = ("tf2onnx", "onnx")
 
 
-def materials(exporter: base.Exporter) -> dict[str, dict[str, str]]:
+def materials(recipe: Recipe) -> dict[str, dict[str, str]]:
   """Returns sha256 of the files that a recipe reads.
 
   Returns:
-    By the exporter's field or the function's parameter, then by the file's path
-    below the folder that it names, or that its file is in.
+    By the field or the function's parameter, then by the file's path below the
+    folder that it names, or that its file is in.
   """
   found: dict[str, dict[str, str]] = {}
-  for read in bound_paths.read(exporter):
+  for read in bound_paths.read(recipe):
     if read.path.startswith(statement.DIGEST):
       continue  # Of a recipe whose files nobody has named yet.
     path = os.path.expanduser(read.path)
     folder = path if tf.io.gfile.isdir(path) else os.path.dirname(path)
     found.setdefault(read.field, {}).update(
       (os.path.relpath(file, folder or os.curdir), _remote_digest(file))
-      for file in read.files(exporter)
+      for file in read.files(recipe.exporter)
     )
   return found
 
@@ -74,16 +77,14 @@ def _joint_digest(files: Mapping[str, str]) -> str:
   return _digest(lines.encode())
 
 
-def recipe_text(
-  exporter: base.Exporter, found: Mapping[str, Mapping[str, str]]
-) -> str:
+def recipe_text(recipe: Recipe, found: Mapping[str, Mapping[str, str]]) -> str:
   """Returns the recipe that gin has read, without paths of this machine.
 
   A path is replaced with the digest of what is there, unless it is in this
   repository.
   """
   text = gin.config_str()
-  for read in bound_paths.read(exporter):
+  for read in bound_paths.read(recipe):
     if not is_part(read.path):
       digest = statement.DIGEST + _joint_digest(found[read.field])
       text = _literal(read.path).sub(repr(digest), text)
@@ -103,12 +104,13 @@ def _literal(value: str) -> re.Pattern:
 class Recorder:
   """Writes the provenance of what is released from one recipe."""
 
-  def __init__(self, exporter: base.Exporter, commit: Commit):
-    paths.refuse_missing(exporter)
+  def __init__(self, recipe: Recipe, commit: Commit):
+    for part in filter(None, (recipe.exporter, recipe.companions)):
+      paths.refuse_missing(part)
     self._started = _now()
     self._commit = commit
-    self._materials = materials(exporter)
-    self._recipe = recipe_text(exporter, self._materials)
+    self._materials = materials(recipe)
+    self._recipe = recipe_text(recipe, self._materials)
 
   def __call__(self, one: Released) -> dict[str, Any]:
     """Writes the provenance beside an archive; returns its content."""
@@ -172,6 +174,9 @@ class Recorder:
 def versions() -> dict[str, str]:
   """Returns the versions of Python and of the packages that affect bytes."""
   found = {package: metadata.version(package) for package in _PACKAGES}
+  for package in _OPTIONAL_PACKAGES:
+    with contextlib.suppress(metadata.PackageNotFoundError):
+      found[package] = metadata.version(package)
   return found | {"python": platform.python_version()}
 
 

@@ -1,6 +1,7 @@
 """Makes a release: the files that a publisher uploads, and what proves them.
 
-validate -> export -> describe -> render -> pack -> prove -> publish
+validate -> export -> describe -> companions -> render -> pack -> prove
+-> publish
 
   <release_dir>/
     assets/docs/<publisher>/<publisher>.md
@@ -10,17 +11,26 @@ validate -> export -> describe -> render -> pack -> prove -> publish
     <publisher>/<name>/<version>/            the SavedModel, with Kaggle's files
     <publisher>/<name>/<version>.provenance.json
     <publisher>/<name>/<version>.report.html
+
+and for each companion, here of LiteRT with float16:
+
+    assets/docs/<publisher>/models/<name>/tflite/float16/lite/<version>.md
+    <publisher>/<name>/tflite/float16/<version>.tflite
+    <publisher>/<name>/tflite/float16/<version>.labels.txt   of a classifier
+    <publisher>/<name>/tflite/float16/<version>/             for Kaggle
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 import dataclasses
 import os
 
 from exporters import recipe as recipe_lib
+from exporters.companions import making
 from exporters.errors import ExportError
 from exporters.life_cycle import exporting
 from exporters.life_cycle import staging
 from exporters.release import archive
+from exporters.release import companions as companions_lib
 from exporters.release import digests
 from exporters.release import directory
 from exporters.release import kaggle
@@ -68,20 +78,39 @@ def release(
       refuse=lambda names: validation.refuse_other_artifacts(whole, names),
     )
     tree = os.path.join(work, "tree")
-    released = []
+    released: list[Released] = []
     for artifact in done.artifacts:
       name = os.path.relpath(artifact.path, exported)
       page = whole.of("" if name == os.curdir else name)
+      described = description.read(artifact.path)
+      refuse_other_vocabulary(page, artifact.path, release_dir)
+      refuse_other_handle(page, release_dir)
+      made = making.Made()
+      if recipe.companions:
+        with stages("companions", page.handle):
+          made = companions_lib.made(
+            recipe.companions,
+            page,
+            artifact,
+            os.path.join(work, f"companions_{len(released)}"),
+            level,
+          )
       with stages("render", page.handle):
-        described = description.read(artifact.path)
-        refuse_other_vocabulary(page, artifact.path, release_dir)
-        refuse_other_handle(page, release_dir)
-        texts = texts_lib.rendered(page, described, artifact)
+        texts = texts_lib.rendered(
+          page, described, artifact, [c.kind for c in made.companions]
+        )
         privacy.refuse_private(
           texts.page, "page", "Fix the page's fields in the gin file."
         )
+        of_companions: dict[str, str] = {}
+        for companion in made.companions:
+          of_companions |= companions_lib.texts(
+            page, described, artifact, companion, texts
+          )
       with stages("pack", page.handle):
-        one = _packed(page, artifact, described, texts, tree)
+        one = _packed(
+          page, artifact, described, texts, made, of_companions, tree
+        )
       with stages("prove", page.handle):
         prove(one)
       released.append(one)
@@ -89,7 +118,12 @@ def release(
       directory.add(tree, released, release_dir)
   moved = [dataclasses.replace(one, root=release_dir) for one in released]
   artifacts = [
-    dataclasses.replace(one.artifact, path=one.folder) for one in moved
+    dataclasses.replace(
+      one.artifact,
+      path=one.folder,
+      remarks=[*one.artifact.remarks, *one.missing],
+    )
+    for one in moved
   ]
   return dataclasses.replace(done, artifacts=artifacts), moved
 
@@ -141,6 +175,8 @@ def _packed(
   artifact: exporting.Artifact,
   described: description.Description,
   texts: texts_lib.Texts,
+  made: making.Made,
+  of_companions: Mapping[str, str],
   tree: str,
 ) -> Released:
   """Writes to `tree` everything that must be the same every time."""
@@ -153,12 +189,15 @@ def _packed(
     f"{handle}.tar.gz",
     *(f"{handle}/{file}" for file in described.files),
   ]
+  for companion in made.companions:
+    packed += companions_lib.put(companion, page, described, tree)
   byproducts = {
     f"{handle}.tar": digests.stream_digest(archive.tar_stream(folder))
   }
   own_texts = {
     page.docs_path: texts.page,
     **{f"{handle}/{name}": text for name, text in texts.kaggle.items()},
+    **of_companions,
   }
   for path, text in own_texts.items():
     directory.write_text(tree, path, text)
@@ -173,4 +212,6 @@ def _packed(
       path: digests.file_digest(os.path.join(tree, path)) for path in packed
     },
     byproducts=byproducts,
+    companions=made.companions,
+    missing=made.remarks,
   )

@@ -1,11 +1,13 @@
 """One artifact of a release, with what is known about it."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 import dataclasses
 import os
 
+from exporters.companions.making import Companion
 from exporters.life_cycle import exporting
 from exporters.release import page as page_lib
+from exporters.release.place import Place
 from exporters.release.texts import Texts
 from exporters.saved_model import description
 
@@ -20,9 +22,12 @@ class Released:
     description: What is in it.
     texts: What people read about it.
     root: The directory that holds its files.
-    digests: sha256, by path below `root`, of the archive and the files in it.
+    digests: sha256, by path below `root`, of the archive, the files in it and
+      the companions.
     byproducts: sha256 of what must be the same every time too: the archive
       before compression, and the texts that belong to this version.
+    companions: The files for other runtimes that lie beside it.
+    missing: Why an optional companion does not.
   """
 
   page: page_lib.Page
@@ -32,6 +37,8 @@ class Released:
   root: str
   digests: Mapping[str, str]
   byproducts: Mapping[str, str]
+  companions: Sequence[Companion] = ()
+  missing: Sequence[str] = ()
 
   @property
   def folder(self) -> str:
@@ -42,6 +49,14 @@ class Released:
   def archive(self) -> str:
     """The archive's path."""
     return f"{self.folder}.tar.gz"
+
+  def place(self, companion: Companion) -> Place:
+    """Returns where a companion is below `root`."""
+    return Place(model=self.page.handle, kind=companion.kind)
+
+  def path(self, companion: Companion) -> str:
+    """Returns a companion's path."""
+    return os.path.join(self.root, self.place(companion).path)
 
   @property
   def provenance(self) -> str:

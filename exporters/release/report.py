@@ -6,6 +6,7 @@ phone.
 
 from collections.abc import Iterator, Mapping, Sequence
 import dataclasses
+import os
 import re
 from typing import Any
 
@@ -13,6 +14,7 @@ import markdown_it
 import markupsafe
 
 from exporters import checks
+from exporters.companions.making import Companion
 from exporters.release import kaggle
 from exporters.release import privacy
 from exporters.release import statement as statement_lib
@@ -42,6 +44,15 @@ class Bar:
   share: float
 
 
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Row:
+  """What a table says about a companion."""
+
+  path: str
+  size: int
+  companion: Companion
+
+
 def write(
   one: Released, statement: Mapping[str, Any], seconds: Mapping[str, float]
 ) -> None:
@@ -68,6 +79,8 @@ def write(
     parts_chart=[*_bars({p.name: p.parameters for p in parts})],
     differences_chart=[*_bars(_differences(results))],
     results=results,
+    companions=[_companion(one, c) for c in one.companions],
+    missing=one.missing,
     number=_number,
     passed=sum(r.status == checks.PASSED for r in results),
     card=markupsafe.Markup(_html(one.texts.card)),
@@ -111,6 +124,14 @@ def grouped(variables: Sequence[object_graph.Variable]) -> list[Part]:
       sum(p.size for p in rest),
     ),
   ]
+
+
+def _companion(one: Released, companion: Companion) -> Row:
+  return Row(
+    path=one.place(companion).path,
+    size=os.path.getsize(one.path(companion)),
+    companion=companion,
+  )
 
 
 def _differences(results: Sequence[checks.Result]) -> Mapping[str, int]:

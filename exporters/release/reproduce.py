@@ -6,9 +6,9 @@ import os
 import tempfile
 from typing import Any
 
-from exporters import base
 from exporters import checks
 from exporters import recipe as recipe_lib
+from exporters.companions.kinds import KINDS
 from exporters.errors import ExportError
 from exporters.life_cycle import exporting
 from exporters.release import git_commit
@@ -16,6 +16,7 @@ from exporters.release import modules
 from exporters.release import provenance
 from exporters.release import publish
 from exporters.release import statement as statement_lib
+from exporters.release.place import Place
 from exporters.release.released import Released
 
 
@@ -59,9 +60,9 @@ def reproduce(
       f.write(text)
     recipe = recipe_lib.load([gin_file], gin_bindings)
     with stages("compare the files"):
-      _refuse_other_files(recipe.exporter, recorded, text)
+      _refuse_other_files(recipe, recorded, text)
     _, released = publish.release(
-      recipe,
+      _with_companions_of(statement, recipe),
       release_dir=os.path.join(scratch, "release"),
       level=checks.NONE,
       stages=stages,
@@ -70,12 +71,35 @@ def reproduce(
     return _compare(statement, released, _notes(build))
 
 
+def _with_companions_of(
+  statement: Mapping[str, Any], recipe: recipe_lib.Recipe
+) -> recipe_lib.Recipe:
+  """Returns a recipe without the companions that were left out.
+
+  They were optional and differed too much. Here nothing is compared with the
+  SavedModel, only with the digests.
+  """
+  wanted = recipe.companions
+  if not wanted:
+    return recipe
+  model = statement_lib.archive_name(statement).removesuffix(".tar.gz")
+  subjects = statement_lib.digests(statement["subject"])
+  kinds = [
+    name
+    for name in wanted.kinds
+    if Place(model=model, kind=KINDS[name]).path in subjects
+  ]
+  # One that cannot be made here differs; the recipe's other models don't count.
+  wanted = dataclasses.replace(wanted, kinds=kinds, optional=kinds)
+  return dataclasses.replace(recipe, companions=wanted)
+
+
 def _refuse_other_files(
-  exporter: base.Exporter, recorded: Mapping[str, str], recipe: str
+  recipe: recipe_lib.Recipe, recorded: Mapping[str, str], text: str
 ) -> None:
   given = {
     f"{field}/{name}": digest
-    for field, files in provenance.materials(exporter).items()
+    for field, files in provenance.materials(recipe).items()
     for name, digest in files.items()
   }
   lines = [
@@ -86,7 +110,7 @@ def _refuse_other_files(
   if lines:
     flags = [
       f"--gin_bindings=\"{name} = '...'\""
-      for name in statement_lib.unnamed(recipe)
+      for name in statement_lib.unnamed(text)
     ]
     if flags:
       lines.append(f"Name the original files by {' '.join(flags)}")
@@ -146,7 +170,9 @@ def _compare(
       different[file] += "; differs in " + ", ".join(
         list(_different_parts(annotations, now))[:10]
       )
-  return Reproduction(same=same, different=different, notes=notes)
+  return Reproduction(
+    same=same, different=different, notes=[*notes, *one.missing]
+  )
 
 
 def _different_parts(

@@ -41,6 +41,13 @@ def code(nest: Any, indent: int = 0) -> str:
   return _dense(tf.convert_to_tensor(nest))
 
 
+def numpy_code(sample: Mapping[str, np.ndarray]) -> str:
+  """Returns the same without TensorFlow, for arrays by name."""
+  margin = " " * _INDENT
+  lines = (f"{margin}{_text(n)}: {_of_numpy(a)},\n" for n, a in sample.items())
+  return f"{{\n{''.join(lines)}}}"
+
+
 def has_other_floats(nest: Any) -> bool:
   """Whether Keras would cast a part of an input to float32."""
   return any(
@@ -74,6 +81,19 @@ def _dense(tensor: tf.Tensor) -> str:
   end = min(max(int(np.max(np.abs(tensor))), 1), 100) + 1
   drawn = f"tf.random.uniform({shape}, maxval={end}, dtype=tf.int32)"
   return f"tf.cast({drawn}, tf.{dtype.name})"
+
+
+def _of_numpy(array: np.ndarray) -> str:
+  shape = list(array.shape)
+  dtype = f"np.{array.dtype.name}".replace("np.bool", "np.bool_")
+  if array.dtype.kind == "f":
+    return f"np.random.random({shape}).astype({dtype})"
+  if array.size <= _FEW:
+    return f"np.array({array.tolist()}, {dtype})"
+  if array.dtype.kind in "iu":
+    end = max(int(array.max()), 0) + 1
+    return f"np.random.randint(0, {end}, {shape}, {dtype})"
+  return f"np.ones({shape}, {dtype})"
 
 
 def _row_lengths(array: np.ndarray) -> str:

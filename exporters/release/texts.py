@@ -4,20 +4,25 @@ A template has what is the same for all models of a kind. The page's fields and
 the description of the artifact have the rest.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 import dataclasses
 import os
 import re
 from typing import Any
 
 import jinja2
+import numpy as np
 import tensorflow as tf
 
+from exporters.companions import kinds
+from exporters.companions.making import Companion
+from exporters.companions.source import fitted
 from exporters.life_cycle import exporting
 from exporters.release import kaggle
 from exporters.release import page as page_lib
 from exporters.release import samples
 from exporters.release import tfhub
+from exporters.release.place import Place
 from exporters.saved_model import description
 from exporters.saved_model.object_graph import Tensor
 
@@ -62,6 +67,7 @@ def rendered(
   page: page_lib.Page,
   described: description.Description,
   artifact: exporting.Artifact,
+  companions: Sequence[kinds.Kind] = (),
 ) -> Texts:
   """Returns the texts about an artifact.
 
@@ -69,11 +75,12 @@ def rendered(
     page: What the publisher says about it.
     described: What is in it.
     artifact: What the export knows of it.
+    companions: The kinds of companions that lie beside it.
 
   Raises:
     ExportError: A page would break a rule of tfhub.dev.
   """
-  values = _values(page, described, artifact)
+  values = _values(page, described, artifact) | {"companions": companions}
   model = _render("model.md.jinja", **values, **_on_tfhub(page))
   publisher = _render("publisher.md.jinja", page=page)
   tfhub.read(publisher)
@@ -91,6 +98,57 @@ def rendered(
     publisher=publisher,
     kaggle=on_kaggle,
   )
+
+
+def of_companion(
+  page: page_lib.Page,
+  described: description.Description,
+  artifact: exporting.Artifact,
+  companion: Companion,
+  shapes: Mapping[str, tuple[int | None, ...]],
+  model: Texts,
+) -> dict[str, str]:
+  """Returns the texts about a companion, by path below a release directory.
+
+  Args:
+    page: What the publisher says about the model.
+    described: What is in the SavedModel.
+    artifact: What the export knows of it.
+    companion: The companion.
+    shapes: The shapes of its inputs.
+    model: The texts about the SavedModel.
+
+  Raises:
+    ExportError: The page would break a rule of tfhub.dev.
+  """
+  kind_ = companion.kind
+  place = Place(model=page.handle, kind=kind_)
+  values = _values(page, described, artifact)
+  values |= _of_signature(described, artifact, shapes)
+  values |= {"form": kind_, "place": place, "size": companion.size}
+  values["address"] = page.address(place.path)
+  if "labels" in described.assets:
+    values["labels"] = page.address(place.labels)
+  found = {}
+  if kind_.runtime == kinds.LITE:
+    text = _render(
+      "lite.md.jinja",
+      **values,
+      **_on_tfhub(page),
+      parent=page.handle,
+    )
+    tfhub.read(text)
+    found[place.docs_path] = text
+  if page.kaggle:
+    of_parent = _on_kaggle(page)
+    parent = of_parent["download"]
+    of_parent["download"] = kaggle.address(page, kind_)
+    card = _render("companion.md.jinja", **values, **of_parent, parent=parent)
+    found[f"{place.handle}/{kaggle.MODEL}"] = model.kaggle[kaggle.MODEL]
+    found[f"{place.handle}/{kaggle.INSTANCE}"] = kaggle.instance(
+      page, card, fine_tunable=False, base=parent, companion=kind_
+    )
+  return found
 
 
 def collection_page(page: page_lib.Page, models: Sequence[str]) -> str:
@@ -186,6 +244,36 @@ def _values(
   }
 
 
+def _of_signature(
+  described: description.Description,
+  artifact: exporting.Artifact,
+  shapes: Mapping[str, tuple[int | None, ...]],
+) -> dict[str, Any]:
+  """Returns the same of a companion, which has the signature alone."""
+  inputs, outputs = described.signatures["serving_default"]
+  stream = artifact.stream
+  states = {t.name for t in inputs if stream and t.name != stream.piece}
+  inputs = [
+    dataclasses.replace(tensor, shape=shapes[tensor.name])
+    for tensor in inputs
+    if tensor.name not in states
+  ]
+  known = artifact.samples[0] if artifact.samples else {}
+  sample = {}
+  for tensor in inputs:
+    shape = tensor.shape or ()
+    array = known.get(tensor.name)
+    if array is None:
+      array = np.zeros([size or 1 for size in shape], tensor.dtype)
+    sample[tensor.name] = fitted(np.asarray(array), shape)
+  return {
+    "inputs": inputs,
+    "outputs": [tensor for tensor in outputs if tensor.name not in states],
+    "piece": stream and stream.piece,
+    "sample": samples.numpy_code(sample),
+  }
+
+
 def _lengths(described: description.Description) -> list[int]:
   """Returns the only lengths that an encoder takes; none for any."""
   shapes = [inputs[0].shape or (None,) for inputs in described.model.inputs]
@@ -226,6 +314,9 @@ def _on_tfhub(page: page_lib.Page) -> dict[str, Any]:
     "url": url(page.handle),
     "preprocessor": page.preprocessor,
     "preprocessor_url": url(page.preprocessor),
+    "place_of": lambda companion: page.address(
+      Place(model=page.handle, kind=companion).path
+    ),
   }
 
 
@@ -238,6 +329,7 @@ def _on_kaggle(page: page_lib.Page) -> dict[str, Any]:
     "download": handle,
     "url": kaggle.url(handle, page.version),
     "preprocessor_download": preprocessor,
+    "place_of": lambda companion: kaggle.address(page, companion),
   }
   if preprocessor and page.preprocessor:
     version = page.preprocessor.rpartition("/")[-1]

@@ -14,9 +14,23 @@ from exporters.errors import refuse_all
 from exporters.release import values
 
 FORMAT = "saved_model_2"
-_REQUIRED = ("asset-path", "task", "fine-tunable", "format")
+# The keys that a page must have, by its kind, and those that it may have.
+_REQUIRED: Mapping[str, Sequence[str]] = {
+  "Module": ("asset-path", "task", "fine-tunable", "format"),
+  "Lite": ("asset-path", "parent-model"),
+  "Collection": ("task",),
+  "Publisher": (),
+}
 _REPEATABLE = ("dataset", "language", "task", "network-architecture")
-_OPTIONAL = ("license", "colab", "interactive-visualizer")
+_SHOWN = ("colab", "interactive-visualizer")
+_OTHERS = (*_REQUIRED["Module"], *_REPEATABLE, "license", *_SHOWN)
+_OPTIONAL: Mapping[str, Sequence[str]] = {
+  "Module": _OTHERS,
+  "Lite": _SHOWN,
+  "Collection": _OTHERS,
+  "Publisher": _OTHERS,
+}
+_ARCHIVES = {"Lite": ".tflite"}
 # The values allowed, by key.
 _LISTS: Mapping[str, Sequence[str]] = {
   "task": values.TASKS,
@@ -30,12 +44,13 @@ _LISTS: Mapping[str, Sequence[str]] = {
 
 _PUBLISHER = r"[a-z\d-]+"
 _NAME = r"[\w.-]+(?:/[\w.-]+)*"
+_HANDLE = (
+  rf"(?P<publisher>{_PUBLISHER})/(?P<name>{_NAME})/(?P<version>[1-9]\d*)"
+)
 _FIRST_LINES = {
-  "Module": re.compile(
-    rf"# Module (?P<publisher>{_PUBLISHER})/(?P<name>{_NAME})"
-    r"/(?P<version>[1-9]\d*)",
-    re.ASCII,
-  ),
+  "Module": re.compile(f"# Module {_HANDLE}", re.ASCII),
+  # A model for LiteRT, made from a module.
+  "Lite": re.compile(f"# Lite {_HANDLE}", re.ASCII),
   "Publisher": re.compile(
     rf"# Publisher (?P<publisher>{_PUBLISHER})", re.ASCII
   ),
@@ -53,7 +68,7 @@ class Parsed:
   """A page that follows the rules.
 
   Attributes:
-    kind: "Module", "Publisher" or "Collection".
+    kind: "Module", "Lite", "Publisher" or "Collection".
     handle: The rest of the first line.
     description: The second line.
     metadata: Values by key.
@@ -135,27 +150,29 @@ def _first_line(line: str) -> tuple[str, str, list[str]]:
 
 
 def _in_keys(kind: str, metadata: Mapping[str, Sequence[str]]) -> Iterator[str]:
-  required = {"Module": _REQUIRED, "Collection": ("task",), "Publisher": ()}
-  for key in required[kind]:
+  for key in _REQUIRED[kind]:
     if key not in metadata:
       yield f"`<!-- {key}: ... -->` is missing"
   for key, found in metadata.items():
-    if key not in (*_REQUIRED, *_REPEATABLE, *_OPTIONAL):
+    if key not in (*_REQUIRED[kind], *_OPTIONAL[kind]):
       yield f"there is no key '{key}'"
     if len(found) > 1 and key not in _REPEATABLE:
       yield f"'{key}' is allowed only once, not {len(found)} times"
     if len(set(found)) < len(found):
       yield f"'{key}' has the same value twice"
   for value in metadata.get("asset-path", ()):
-    yield from _in_address(value)
+    yield from _in_address(value, _ARCHIVES.get(kind, ".tar.gz"))
+  for value in metadata.get("parent-model", ()):
+    if not re.fullmatch(_HANDLE, value, re.ASCII):
+      yield f"parent-model '{value}' is not a handle, PUBLISHER/NAME/VERSION"
 
 
-def _in_address(value: str) -> Iterator[str]:
+def _in_address(value: str, suffix: str) -> Iterator[str]:
   address = parse.urlsplit(value)
   if address.scheme not in ("https", "http", "gs") or not address.netloc:
     yield f"asset-path '{value}' is not an address"
-  if not value.endswith(".tar.gz"):
-    yield f"asset-path '{value}' must end in .tar.gz"
+  if not value.endswith(suffix):
+    yield f"asset-path '{value}' must end in {suffix}"
   if re.fullmatch(r"(.*\.)?github\.com", address.hostname or ""):
     yield f"asset-path '{value}' must not be on github.com"
 

@@ -99,6 +99,8 @@ def _recorded(
 ) -> dict[str, str] | None:
   """Returns the digests that the provenance has of the files in the archive.
 
+  It has others too, those of companions.
+
   Raises:
     ExportError: It has another digest of the archive itself.
   """
@@ -117,7 +119,7 @@ def _recorded(
   return {
     file.removeprefix(prefix): value
     for file, value in recorded.items()
-    if file != name
+    if file.startswith(prefix)
   }
 
 
