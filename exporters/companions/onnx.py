@@ -60,7 +60,8 @@ def convert(saved_model: str, target: str) -> None:
     raise ExportError(f"tf2onnx cannot convert it: {where}{reason}.") from e
   finally:
     logger.removeHandler(said)
-  onnx_file.refuse_foreign(model)
+  onnx_file.refuse_foreign(model)  # While nodes have TensorFlow's names.
+  onnx_order.put(model.graph)
   with open(target, "wb") as f:
     f.write(model.SerializeToString(deterministic=True))
 
@@ -117,7 +118,6 @@ def _converted(loaded: Any, signature: Any) -> Any:
       initialized_tables=tables,
     )
     model = optimizer.optimize_graph(converted, False).make_model("")
-  onnx_order.put(model.graph)
   for value in (*model.graph.input, *model.graph.output):
     for axis, size in enumerate(value.type.tensor_type.shape.dim):
       if size.dim_param:  # As tf2onnx calls it: "unk__12".
