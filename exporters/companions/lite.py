@@ -57,8 +57,8 @@ def convert(
     raise ExportError(_reason(str(e)) or f"{first_line(e)[:300]}.") from e
   if _is_unchanged(content, precision):
     raise ExportError(
-      "The converter has left all its weights in float32, since it changes only "
-      "those of 1,024 numbers or more. So it would be the same as 'lite'."
+      "The converter has left all weights in float32, since it changes only "
+      "those of 1,024 numbers or more. It would be the same as 'lite'."
     )
   with open(target, "wb") as f:
     f.write(content)
