@@ -1,5 +1,6 @@
 """Video classifiers of `official.vision` against Model Garden's own task."""
 
+import copy
 import pathlib
 import re
 
@@ -51,7 +52,7 @@ def _experiment(exporter: base.Exporter):
   """Returns the configuration of a training of the same model."""
   experiment = exp_factory.get_exp_config("video_classification")
   task = experiment.task
-  task.model = exporter.model
+  task.model = copy.deepcopy(exporter.model)
   task.losses.l2_weight_decay = exporter.l2_weight_decay
   for data in (task.train_data, task.validation_data):
     data.num_classes = exporter.num_classes
