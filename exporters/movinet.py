@@ -43,9 +43,6 @@ class MoViNetExporter(official_vision.VideoClassificationExporter):
 
   With the `model_type` "video_classification" it has the head of
   `official.vision` in place of its own, and takes whole videos.
-
-  Attributes:
-    model: The architecture, as in the training's configuration.
   """
 
   model: configs.MovinetModel
