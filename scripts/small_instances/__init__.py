@@ -340,6 +340,9 @@ INSTANCES = {
     module="exporters.resnet_3d",
     leaf="configs/resnet_3d/resnet_3d_50.gin",
     bindings=(
+      "from __gin__ import dynamic_registration",
+      "from exporters import resnet_3d",
+      "from official.vision.configs import backbones_3d",
       *_TINY_RESNET_3D,
       "backbones_3d.ResNet3D50.model_id = 11",
       "backbones_3d.ResNet3D50.block_specs = "
