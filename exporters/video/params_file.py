@@ -26,11 +26,12 @@ _SHOWN = 5
 class _Loader(yaml.SafeLoader):
   """Also reads tuples, as Model Garden writes them."""
 
+  def sequence(self, node: yaml.SequenceNode) -> list[Any]:
+    """Returns the elements of a list or a tuple."""
+    return self.construct_sequence(node, deep=True)
 
-_Loader.add_constructor(
-  "tag:yaml.org,2002:python/tuple",
-  lambda loader, node: loader.construct_sequence(node, deep=True),
-)
+
+_Loader.add_constructor("tag:yaml.org,2002:python/tuple", _Loader.sequence)
 
 
 def refuse_contradictions(

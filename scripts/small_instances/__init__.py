@@ -58,11 +58,10 @@ class Instance:
     """Writes what a user has; returns all bindings of the export."""
     if self.write is not None:
       return [*self.write(folder), *self.bindings]
-    if self.kind is Kind.VIDEO_CLASSIFIER:
-      from scripts.small_instances import videos as classifiers
-    else:
-      from scripts.small_instances import images as classifiers
+    from scripts.small_instances import images
+    from scripts.small_instances import videos
 
+    classifiers = videos if self.kind is Kind.VIDEO_CLASSIFIER else images
     written = classifiers.write_by_leaf(self.leaf, self.bindings, folder)
     return [*written, *self.bindings]
 
