@@ -342,15 +342,9 @@ INSTANCES = {
       "from __gin__ import dynamic_registration",
       "from exporters import resnet_3d",
       "from official.vision.configs import backbones_3d",
+      "from scripts.small_instances import tiny_resnet_3d",
       *_TINY_RESNET_3D,
-      "backbones_3d.ResNet3D50.model_id = 11",
-      "backbones_3d.ResNet3D50.block_specs = "
-      "(@first/backbones_3d.ResNet3DBlock(), "
-      "@second/backbones_3d.ResNet3DBlock())",
-      "first/backbones_3d.ResNet3DBlock.temporal_kernel_sizes = (3, 1)",
-      "first/backbones_3d.ResNet3DBlock.use_self_gating = True",
-      "second/backbones_3d.ResNet3DBlock.temporal_kernel_sizes = (3,)",
-      "second/backbones_3d.ResNet3DBlock.temporal_strides = 2",
+      "backbones_3d.Backbone3D.resnet_3d = @tiny_resnet_3d.ResNet3D11()",
     ),
     kind=Kind.VIDEO_CLASSIFIER,
     has=_OF_CONVOLUTIONS | {"dropout"},
