@@ -66,14 +66,14 @@ KINDS: Mapping[str, Kind] = {
       runtime=LITE,
       precision="dynamic",
       description="a LiteRT model with 8-bit weights",
-      bound=0.1,
+      bound=0.25,
     ),
     Kind(
       name="lite_int8",
       runtime=LITE,
       precision="int8",
       description="a LiteRT model that computes with 8-bit integers",
-      bound=0.2,
+      bound=0.25,
     ),
     Kind(
       name="onnx",

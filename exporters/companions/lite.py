@@ -17,7 +17,8 @@ from exporters.errors import first_line
 
 # What the converter says of an operation: the name of its node, its type.
 _REFUSED = re.compile(
-  r"""fused\["\w*:", "([^"@]+)[^\n]*'tf\.(\w+)' op is neither"""
+  r"""fused\["\w*:", "(?:StatefulPartitionedCall/)*([^"@]+)[^\n]*"""
+  r"'tf\.(\w+)' op is neither"
 )
 
 

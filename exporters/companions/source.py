@@ -10,6 +10,7 @@ import numpy as np
 import tensorflow as tf
 from tensorflow.core.framework import types_pb2
 from tensorflow.core.protobuf import saved_model_pb2
+from tensorflow.python.framework import convert_to_constants
 
 from exporters.checks import self_description
 from exporters.errors import ExportError
@@ -158,15 +159,59 @@ class Source:
       name: tf.TensorSpec(self.shapes[name], spec.dtype, name)
       for name, spec in self._specs.items()
     }
+    names = sorted(self._signature.structured_outputs)
+    # Both flattened as TensorFlow flattens a dict.
+    fixed = _with_constant_shapes(
+      tf.function(
+        lambda inputs: tf.nest.flatten(self._signature(**inputs)),
+        input_signature=[specs],
+        autograph=False,
+      ).get_concrete_function()
+    )
     module = tf.Module()
-    module.model = self._loaded  # Which has the variables.
     module.call = tf.function(
-      lambda inputs: self._signature(**inputs),
+      lambda inputs: dict(
+        zip(names, fixed(*tf.nest.flatten(inputs)), strict=True)
+      ),
       input_signature=[specs],
       autograph=False,
     )
     tf.saved_model.save(module, path, signatures={SIGNATURE: module.call})
     return True
+
+
+def _with_constant_shapes(function: Any) -> Any:
+  """Returns a function with constants for variables and for fixed shapes.
+
+  Converters follow fewer shapes through a graph than TensorFlow does, and where
+  they lose one, they refuse operations that they have for known shapes.
+
+  Args:
+    function: A concrete function.
+  """
+  frozen = convert_to_constants.convert_variables_to_constants_v2(
+    function, lower_control_flow=False
+  )
+  graph = frozen.graph.as_graph_def()
+  for node in graph.node:
+    operation = frozen.graph.get_operation_by_name(node.name)
+    if node.op != "Shape" or not operation.inputs[0].shape.is_fully_defined():
+      continue
+    value = tf.make_tensor_proto(
+      operation.inputs[0].shape.as_list(), operation.outputs[0].dtype
+    )
+    node.op = "Const"
+    del node.input[:]
+    node.attr.clear()
+    node.attr["dtype"].type = value.dtype
+    node.attr["value"].tensor.CopyFrom(value)
+  imported = tf.compat.v1.wrap_function(
+    lambda: tf.import_graph_def(graph, name=""), []
+  )
+  return imported.prune(
+    [imported.graph.get_tensor_by_name(t.name) for t in frozen.inputs],
+    [imported.graph.get_tensor_by_name(t.name) for t in frozen.outputs],
+  )
 
 
 def _refuse_unsuitable(path: str) -> None:
