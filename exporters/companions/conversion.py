@@ -1,4 +1,4 @@
-"""The process that makes companions: `python -I conversion.py JOB.json`.
+"""The process that makes companions: `python -sP conversion.py JOB.json`.
 
 It calls the SavedModel with samples, so that there is something to compare the
 companions with, and converts it. Each step is a process of its own, forked once

@@ -219,9 +219,11 @@ def _convert(
   path = os.path.join(folder, "job.json")
   with open(path, "w", encoding="utf-8") as f:
     json.dump(job, f)
+  # As by -I, but for the seed of hashes, by which tf2onnx orders what it does.
+  kept = {k: v for k, v in os.environ.items() if not k.startswith("PYTHON")}
   done = subprocess.run(
-    [sys.executable, "-I", os.path.join(_FOLDER, "conversion.py"), path],
-    env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"},
+    [sys.executable, "-s", "-P", os.path.join(_FOLDER, "conversion.py"), path],
+    env={**kept, "PYTHONHASHSEED": "0", "TF_CPP_MIN_LOG_LEVEL": "3"},
     capture_output=True,
     text=True,
     check=False,

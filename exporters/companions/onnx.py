@@ -12,11 +12,13 @@ from typing import Any
 
 import numpy as np
 import tensorflow as tf
+from tf2onnx import graph as tf2onnx_graph
 from tf2onnx import handler
 from tf2onnx import optimizer
 from tf2onnx import tf_loader
 from tf2onnx import tfonnx
 from tf2onnx import utils
+from tf2onnx.optimizer import einsum_optimizer
 
 from exporters.companions import onnx_file
 from exporters.companions import onnx_order
@@ -66,6 +68,24 @@ def convert(saved_model: str, target: str) -> None:
   onnx_order.put(model.graph)
   with open(target, "wb") as f:
     f.write(model.SerializeToString(deterministic=True))
+
+
+_numbers: dict[int, tuple[int, Any]] = {}
+
+
+def _number(thing: Any) -> int:
+  """Returns what stands for an object, the same in every process.
+
+  tf2onnx puts nodes into sets, whose order follows addresses, and addresses
+  into names.
+  """
+  # Kept, so that its address does not become another one's.
+  return _numbers.setdefault(id(thing), (len(_numbers), thing))[0]
+
+
+# This is a process of its own.
+tf2onnx_graph.Node.__hash__ = _number
+einsum_optimizer.id = _number
 
 
 @handler.tf_op("Erfc")
@@ -158,6 +178,10 @@ def _converted(loaded: Any, signature: Any) -> Any:
       loaded, signature, tensors, results, large_model=False
     )
   _spell_out_einsums(graph)
+  # TensorFlow's optimizer leaves them in any order, which tf2onnx would follow.
+  nodes = sorted(graph.node, key=lambda node: node.name)
+  del graph.node[:]
+  graph.node.extend(nodes)
   with tf.Graph().as_default() as tf_graph:
     tf.import_graph_def(graph, name="")
     converted = tfonnx.process_tf_graph(
@@ -168,7 +192,8 @@ def _converted(loaded: Any, signature: Any) -> Any:
       tensors_to_rename=names,
       initialized_tables=tables,
     )
-    model = optimizer.optimize_graph(converted, False).make_model("")
+    # A pass that fails, as some do on scalars, is left out.
+    model = optimizer.optimize_graph(converted).make_model("")
   for value in (*model.graph.input, *model.graph.output):
     for axis, size in enumerate(value.type.tensor_type.shape.dim):
       if size.dim_param:  # As tf2onnx calls it: "unk__12".

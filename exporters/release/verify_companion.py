@@ -4,6 +4,7 @@ The order is signature, digest, file. Only then does a fresh process, which has
 the companion's runtime alone, call it.
 """
 
+from collections.abc import Mapping, Sequence
 import os
 
 from exporters.companions import inspection
@@ -13,6 +14,9 @@ from exporters.release import signing
 from exporters.release import statement as statement_lib
 from exporters.release.digests import file_digest
 from exporters.release.verify import Verified
+
+# How many inputs or outputs are told of.
+_TOLD = 5
 
 
 def verify(
@@ -68,7 +72,7 @@ def _refuse_unrecorded(path: str, digest: str, provenance: str) -> None:
     )
 
 
-def _shapes(shapes) -> str:
-  return ", ".join(
-    f"{name!a} {list(shape)}" for name, shape in sorted(shapes.items())
-  )
+def _shapes(shapes: Mapping[str, Sequence[int]]) -> str:
+  told = [f"{name!a} {[*shape]}" for name, shape in sorted(shapes.items())]
+  more = [f"{len(told) - _TOLD} more"] if len(told) > _TOLD else []
+  return ", ".join(told[:_TOLD] + more)
