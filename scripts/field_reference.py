@@ -43,6 +43,7 @@ _SHARED = (
   ("exporters.base", "CheckpointExporter"),
   ("exporters.saved_model.labels", "Labelled"),
   ("exporters.video.videos", "VideoExporter"),
+  ("exporters.video.official_vision", "VideoClassificationExporter"),
   ("exporters.vision.images", "ImageExporter"),
   ("exporters.vision.official_vision", "VisionExporter"),
 )

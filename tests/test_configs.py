@@ -140,6 +140,31 @@ def _revnet(stages: tuple[tuple[int, int], ...]) -> int:
   return count + 4 * features + features * 1001 + 1001
 
 
+def _resnet_3d(frames: tuple[tuple[int, ...], ...], *, rs: bool) -> int:
+  """Counts a ResNet-3D of width 64, 400 classes, with a gate a group.
+
+  Args:
+    frames: How many frames the kernels see in time, by group and block.
+    rs: Whether the stem has three convolutions, and blocks squeeze and excite.
+  """
+  count, width = 5 * 49 * 3 * 64 + 4 * 64, 64
+  if rs:
+    count = 5 * 9 * 3 * 32 + 9 * 32 * 32 + 9 * 32 * 64 + 4 * (32 + 32 + 64)
+  for group, kernels in enumerate(frames):
+    narrow = 64 * 2**group
+    wide = 4 * narrow
+    for kernel in kernels:
+      if width != wide:
+        count += width * wide + 4 * wide
+      count += kernel * width * narrow + 9 * narrow * narrow + narrow * wide
+      count += 4 * (2 * narrow + wide)
+      if rs:
+        count += wide * narrow + narrow + narrow * wide + wide
+      width = wide
+    count += wide * wide + wide
+  return count + width * 400 + 400
+
+
 # The numbers written out are those that users of the published weights count.
 # Papers and READMEs round them: 110M and 340M for BERT; 4.4M to 41.7M for Tiny
 # to Medium; 12M, 18M, 60M and 235M for ALBERT; 14M, 110M and 335M for ELECTRA;
@@ -232,6 +257,12 @@ GOLDEN = {
   # The published 5.5M.
   "mobilenet/mobilenet_v3_large": 5_508_713,
   "maxvit/maxvit_tiny": _maxvit((64, 128, 256, 512), (2, 2, 5, 2), 768),
+  "resnet_3d/resnet_3d_50": _resnet_3d(
+    ((3, 3, 3), (3, 1) * 2, (3, 1) * 3, (1, 3, 1)), rs=False
+  ),
+  "resnet_3d/resnet_3d_rs_50": _resnet_3d(
+    ((1,) * 3, (1,) * 4, (3,) * 6, (3,) * 3), rs=True
+  ),
   "revnet/revnet_56": _revnet(((128, 2), (256, 2), (512, 3), (832, 2))),
   # timm's vit_base_patch16_224, with one class more.
   "vit/vit_b16": 86_567_656 + 769,

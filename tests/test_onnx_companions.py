@@ -7,6 +7,7 @@ import re
 from hypothesis import given
 from hypothesis import settings
 from hypothesis import strategies as st
+import numpy as np
 import pytest
 import tensorflow as tf
 
@@ -229,3 +230,42 @@ def _said_of(path: pathlib.Path) -> str:
   except ExportError as e:
     return e.message
   return ""
+
+
+@pytest.mark.parametrize(
+  ("equation", "shapes"),
+  [
+    ("...x,xy->...y", [(2, 3, 4), (4, 5)]),
+    ("...ij,...jk->...ik", [(2, 3, 4), (2, 4, 5)]),
+    ("...a,b...->ab...", [(3, 2), (5, 3)]),
+    ("a...,...->a...", [(2, 3), (3,)]),
+    ("i...->...", [(3, 4)]),
+    ("...i,ij->...j", [(4,), (4, 5)]),
+  ],
+)
+def test_an_equation_is_spelled_out(equation, shapes):
+  from exporters.companions import onnx as conversion
+
+  rng = np.random.default_rng(0)
+  operands = [rng.random(shape) for shape in shapes]
+  spelled = conversion.spelled_out(equation, [len(shape) for shape in shapes])
+  assert "." not in spelled
+  np.testing.assert_allclose(
+    np.einsum(spelled, *operands), np.einsum(equation, *operands)
+  )
+
+
+def test_a_model_with_such_an_equation_converts(tmp_path):
+  module = tf.Module()
+  module.weight = tf.Variable(tf.random.stateless_normal([3, 4], [0, 1]))
+
+  @tf.function(input_signature=[tf.TensorSpec([None, None, 3], name="x")])
+  def call(x):
+    return {"y": tf.einsum("...x,xy->...y", x, module.weight)}
+
+  path = str(tmp_path / "model")
+  tf.saved_model.save(module, path, signatures=call)
+  (made,) = small_companions.make(
+    pathlib.Path(path), tmp_path / "companions", "onnx"
+  )
+  assert made.parity.largest[1] <= 1e-5

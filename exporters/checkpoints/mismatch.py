@@ -81,7 +81,7 @@ class Mismatch:
       return (
         "this is a checkpoint of the backbone alone, without the classifier's "
         "head. Use the classifier's checkpoint, or publish only the feature "
-        "vector: `artifacts = ['feature_vector']`."
+        "vector of an image classifier: `artifacts = ['feature_vector']`."
       )
     if self.shapes:
       return (

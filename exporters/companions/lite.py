@@ -10,6 +10,7 @@ import re
 import numpy as np
 import tensorflow as tf
 
+from exporters.companions import lite_file
 from exporters.companions.source import SIGNATURE
 from exporters.errors import ExportError
 from exporters.errors import first_line
@@ -54,8 +55,18 @@ def convert(
   # It raises errors of many types.
   except Exception as e:
     raise ExportError(_reason(str(e)) or f"{first_line(e)[:300]}.") from e
+  if _is_unchanged(content, precision):
+    raise ExportError(
+      "The converter has left all weights in float32, since it changes only "
+      "those of 1,024 numbers or more. It would be the same as 'lite'."
+    )
   with open(target, "wb") as f:
     f.write(content)
+
+
+def _is_unchanged(content: bytes, precision: str) -> bool:
+  """Whether a file has none of the weights that its kind is about."""
+  return precision != "float32" and lite_file.read(content).kind == "lite"
 
 
 def _reason(said: str) -> str | None:

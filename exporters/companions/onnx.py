@@ -5,7 +5,9 @@ the signature has for them. In an ONNX graph, a name stands for one value; so an
 output called like an input, as the states of a stream are, is NAME.next.
 """
 
+from collections.abc import Sequence
 import logging
+import string
 from typing import Any
 
 import numpy as np
@@ -60,7 +62,8 @@ def convert(saved_model: str, target: str) -> None:
     raise ExportError(f"tf2onnx cannot convert it: {where}{reason}.") from e
   finally:
     logger.removeHandler(said)
-  onnx_file.refuse_foreign(model)
+  onnx_file.refuse_foreign(model)  # While nodes have TensorFlow's names.
+  onnx_order.put(model.graph)
   with open(target, "wb") as f:
     f.write(model.SerializeToString(deterministic=True))
 
@@ -80,6 +83,54 @@ class _Erfc:
     erf = graph.insert_new_node_on_input(node, "Erf", node.input[0])
     node.type = "Sub"
     graph.replace_inputs(node, [one.output[0], erf.output[0]])
+
+
+def _spell_out_einsums(graph: Any) -> None:
+  """Replaces the "..." in equations, which tf2onnx does not take, by letters.
+
+  Args:
+    graph: A GraphDef.
+  """
+  nodes = [
+    node
+    for node in graph.node
+    if node.op == "Einsum" and b"..." in node.attr["equation"].s
+  ]
+  if not nodes:
+    return
+  with tf.Graph().as_default() as tf_graph:
+    tf.import_graph_def(graph, name="")
+  for node in nodes:
+    operands = tf_graph.get_operation_by_name(node.name).inputs
+    node.attr["equation"].s = spelled_out(
+      node.attr["equation"].s.decode(), [t.shape.rank for t in operands]
+    ).encode()
+
+
+def spelled_out(equation: str, ranks: Sequence[int]) -> str:
+  """Returns an equation of Einsum with letters in place of "...".
+
+  Args:
+    equation: Such as "...x,xy->...y".
+    ranks: Those of its operands.
+  """
+  operands, _, result = equation.partition("->")
+  free = [c for c in string.ascii_letters if c not in equation]
+  counts = [
+    rank - len(term.replace("...", ""))
+    for term, rank in zip(operands.split(","), ranks, strict=True)
+    if "..." in term
+  ]
+  letters = "".join(free[: max(counts)])
+  # The last dimensions go with each other, as in broadcasting.
+  left = iter(counts)
+  terms = [
+    term.replace("...", letters[len(letters) - next(left) :])
+    if "..." in term
+    else term
+    for term in operands.split(",")
+  ]
+  return f"{','.join(terms)}->{result.replace('...', letters)}"
 
 
 class _Said(logging.Handler):
@@ -106,6 +157,7 @@ def _converted(loaded: Any, signature: Any) -> Any:
     graph, tables = tf_loader.from_trackable(
       loaded, signature, tensors, results, large_model=False
     )
+  _spell_out_einsums(graph)
   with tf.Graph().as_default() as tf_graph:
     tf.import_graph_def(graph, name="")
     converted = tfonnx.process_tf_graph(
@@ -117,7 +169,6 @@ def _converted(loaded: Any, signature: Any) -> Any:
       initialized_tables=tables,
     )
     model = optimizer.optimize_graph(converted, False).make_model("")
-  onnx_order.put(model.graph)
   for value in (*model.graph.input, *model.graph.output):
     for axis, size in enumerate(value.type.tensor_type.shape.dim):
       if size.dim_param:  # As tf2onnx calls it: "unk__12".

@@ -1,19 +1,17 @@
 """Gives an ONNX graph one order and one set of names.
 
-tf2onnx puts addresses of objects and running numbers into names, and its order
-follows the hashes of texts: both differ from process to process.
+tf2onnx puts addresses of objects and running numbers into names. Its order
+follows the hashes of texts. Of nodes that compute the same, it keeps any. All
+this differs from process to process. So names say what a node does and where it
+stands.
 """
 
 from collections import Counter
-from collections.abc import Iterator
-import re
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
 import onnx
-
-# What tf2onnx appends to names, or puts into them.
-_CHANCE = re.compile(r"(?<=einsum)\d+|__\d+")
 
 
 def put(graph: Any) -> None:
@@ -22,12 +20,11 @@ def put(graph: Any) -> None:
   Nodes and weights that no output needs are left out.
   """
   _fold_shapes(graph)
-  taken: Counter[str] = Counter()
-  # These stay as they are.
-  names = {value.name: value.name for value in (*graph.input, *graph.output)}
-  taken.update(names)
+  _copy_to_outputs(graph)
   _sort(graph)
-  _rename(graph, names, taken)
+  # Those of inputs and outputs stay.
+  names = {value.name: value.name for value in (*graph.input, *graph.output)}
+  _rename(graph, names, Counter(), frozenset(names))
 
 
 def _fold_shapes(graph: Any) -> None:
@@ -49,10 +46,47 @@ def _fold_shapes(graph: Any) -> None:
     graph.node.remove(node)
 
 
+def _copy_to_outputs(graph: Any) -> None:
+  """Has each output be a copy, and no other value.
+
+  Otherwise, of two equal outputs, any may be computed and the other the copy.
+  """
+  outputs = [value.name for value in graph.output]
+  # What stands for a value: what it is a copy of, or another name.
+  sources = {
+    name: f"{name} itself"
+    for name in outputs
+    if name not in {value.name for value in graph.input}
+  }
+  copies = [node for node in graph.node if node.op_type == "Identity"]
+  for node in copies:  # Each after what it copies.
+    sources[node.output[0]] = sources.get(node.input[0], node.input[0])
+    graph.node.remove(node)
+  for tensor in graph.initializer:
+    tensor.name = sources.get(tensor.name, tensor.name)
+  for node in graph.node:
+    for i, name in enumerate(node.output):
+      node.output[i] = sources.get(name, name)
+    _replace_inputs(node, sources)
+  for name in outputs:
+    copy = graph.node.add(op_type="Identity", output=[name])
+    copy.input.append(sources.get(name, name))
+
+
+def _replace_inputs(node: Any, names: Mapping[str, str]) -> None:
+  """Renames what a node takes, also in its inner graphs."""
+  for i, name in enumerate(node.input):
+    node.input[i] = names.get(name, name)
+  for graph in _inner(node):
+    for inner in graph.node:
+      _replace_inputs(inner, names)
+
+
 def _sort(graph: Any) -> None:
   """Puts each node before those that need it, from the outputs backwards."""
   for node in graph.node:
     for inner in _inner(node):
+      _copy_to_outputs(inner)
       _sort(inner)
   makers = {name: node for node in graph.node for name in node.output if name}
   weights = {tensor.name: tensor for tensor in graph.initializer}
@@ -99,29 +133,38 @@ def _needs(node: Any) -> Iterator[str]:
       yield from _needs(inner)
 
 
-def _rename(graph: Any, names: dict[str, str], taken: Counter[str]) -> None:
-  """Renames the values and nodes of a graph, and of those inside."""
+def _rename(
+  graph: Any, names: dict[str, str], counts: Counter[str], kept: frozenset[str]
+) -> None:
+  """Renames the values and nodes of a graph, and of those inside.
 
-  def unique(name: str) -> str:
-    plain = _CHANCE.sub("", name)
-    taken[plain] += 1
-    return plain if taken[plain] == 1 else f"{plain}__{taken[plain]}"
+  Args:
+    graph: What to rename in.
+    names: The new names of values. Gets those of this graph added.
+    counts: How many nodes of each operation, and weights, have a name already.
+    kept: Names that nothing else may get.
+  """
 
-  def renamed(name: str) -> str:
-    if name and name not in names:
-      names[name] = unique(name)
-    return names.get(name, name)
+  def numbered(what: str) -> str:
+    name = f"{what}_{counts[what]}"
+    counts[what] += 1
+    return numbered(what) if name in kept else name
 
   for value in graph.input:
-    value.name = renamed(value.name)
+    if value.name not in names:  # Of a graph inside.
+      names[value.name] = numbered("input")
+    value.name = names[value.name]
   for tensor in graph.initializer:
-    tensor.name = renamed(tensor.name)
+    names[tensor.name] = numbered("weight")
+    tensor.name = names[tensor.name]
   for node in graph.node:
-    node.name = unique(node.name)
-    for side in (node.input, node.output):
-      for i, name in enumerate(side):
-        side[i] = renamed(name)
+    node.name = numbered(node.op_type)
+    for i, name in enumerate(node.input):
+      node.input[i] = names.get(name, name)
     for inner in _inner(node):
-      _rename(inner, names, taken)
+      _rename(inner, names, counts, kept)
+    for i, name in enumerate(node.output):
+      new = f"{node.name}:{i}" if name else ""
+      node.output[i] = names.setdefault(name, new)
   for value in graph.output:
-    value.name = renamed(value.name)
+    value.name = names[value.name]

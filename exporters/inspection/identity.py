@@ -31,6 +31,7 @@ _ARCHITECTURES = (
   ("distilbert", r"/q_lin/|sa_layer_norm"),
   ("bert", r"(transformer|encoder)/layer[_/]\d+/.*attention"),
   ("legacy_resnet", r"res2a_branch2a"),
+  ("resnet_3d", r"^bottleneck_block3d"),
   ("resnet", r"^(?:residual|bottleneck)_block"),
   ("efficientnet or mobilenet", r"^inverted_bottleneck_block"),
   ("vit", r"encoderblock|posembed_input"),

@@ -69,6 +69,7 @@ class Classifier:
       `(logits, states)`.
     image_size: Height and width of the videos that it was trained on.
     input_shape: The shape of the videos that it takes, None where it is open.
+    zero_centered: Whether it was trained on videos in [-1, 1], not [0, 1].
     states: Those of a model of streams. None: it takes whole videos.
     restored: Its parts that a checkpoint may hold under names of their own.
   """
@@ -76,6 +77,7 @@ class Classifier:
   model: tf_keras.Model
   image_size: tuple[int, int] | None
   input_shape: Shape = ANY_VIDEO
+  zero_centered: bool = False
   states: States | None = None
   restored: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
@@ -108,7 +110,9 @@ def published(
   specs = {} if states is None else dict(states.specs)
   specs[INPUT] = tf.TensorSpec(classifier.input_shape, tf.float32, INPUT)
   return base.Published(
-    function=lambda inputs, training: model(inputs, training=training),
+    function=lambda inputs, training: model(
+      _as_trained(classifier, inputs), training=training
+    ),
     inputs=[specs],
     outputs=("logits",) if states is None else ("logits", "states"),
     unbatched=() if states is None else states.unbatched,
@@ -121,10 +125,19 @@ def published(
     assets=assets,
     samples=_samples(classifier),
     reference=lambda inputs, training: classifier.model(
-      inputs, training=training
+      _as_trained(classifier, inputs), training=training
     ),
     **_streaming(classifier),
   )
+
+
+def _as_trained(
+  classifier: Classifier, inputs: Mapping[str, tf.Tensor]
+) -> Mapping[str, tf.Tensor]:
+  """Returns inputs with videos in the range of the training."""
+  if not classifier.zero_centered:
+    return inputs
+  return {**inputs, INPUT: inputs[INPUT] * 2.0 - 1.0}
 
 
 def _streaming(classifier: Classifier) -> dict[str, Any]:

@@ -80,6 +80,8 @@ def _compare(name: str, work: pathlib.Path) -> None:
       _loads(saved),
     ],
   )
+  if model.converts:
+    _companion(saved[0], work, runs[models.GARDEN])
   say("calls")
   calls = contest.said_by([*contest.program("call"), name, *map(str, saved)])
   tables.show_calls(json.loads(calls))
@@ -113,6 +115,29 @@ def _loads(saved: Sequence[pathlib.Path]) -> tables.Row:
       command = [sys.executable, "-I", str(load), str(path)]
       times.append(float(contest.said_by(command)))
   return tables.ratio("hub.load", "s", *map(statistics.median, seconds))
+
+
+def _companion(
+  saved_model: pathlib.Path, work: pathlib.Path, garden: contest.Run
+) -> None:
+  """Makes a float32 LiteRT companion, and proves it."""
+  path = work / "companion"
+  command = [
+    *(sys.executable, "-m", "scripts.companion", str(saved_model)),
+    *("--kind=lite", f"--export_path={path}"),
+  ]
+  made = contest.take_turns(
+    {"companion": Contestant(command, path)}, _RUNS.value
+  )["companion"]
+  tables.show(
+    "a LiteRT companion, beside the Garden's export",
+    [
+      tables.ratio("make and compare", "s", made.seconds, garden.seconds),
+      tables.ratio(
+        "peak memory", "GiB", made.peak / 2**30, garden.peak / 2**30
+      ),
+    ],
+  )
 
 
 def _pack(saved_model: pathlib.Path, work: pathlib.Path) -> None:

@@ -13,7 +13,6 @@ from __future__ import annotations
 from collections.abc import Callable
 import dataclasses
 import enum
-import functools
 import pathlib
 
 from scripts.small_instances import sizes
@@ -42,7 +41,7 @@ class Instance:
       "regularization losses", "stream", "training".
     trainable: How many trainable variables it has, counted by hand.
     write: Writes what a user has into a folder; returns the bindings that name
-      it. None: writes a checkpoint of the image classifier in the leaf.
+      it. None: writes a checkpoint of the leaf's image or video classifier.
     signatures: Those that it has beside `serving_default`.
   """
 
@@ -60,8 +59,10 @@ class Instance:
     if self.write is not None:
       return [*self.write(folder), *self.bindings]
     from scripts.small_instances import images
+    from scripts.small_instances import videos
 
-    written = images.write_by_leaf(self.leaf, self.bindings, folder)
+    classifiers = videos if self.kind is Kind.VIDEO_CLASSIFIER else images
+    written = classifiers.write_by_leaf(self.leaf, self.bindings, folder)
     return [*written, *self.bindings]
 
 
@@ -129,12 +130,6 @@ def _keras_model(folder: pathlib.Path) -> list[str]:
   return [f"MODEL_FILE = '{folder / 'model.keras'}'"]
 
 
-def _movinet(leaf: str, folder: pathlib.Path) -> list[str]:
-  from scripts.small_instances import videos
-
-  return videos.write_movinet(leaf, _TINY_MOVINET, folder)
-
-
 _MOVINET_BASE = "configs/movinet/movinet_a3_base.gin"
 _MOVINET_STREAM = "configs/movinet/movinet_a3_stream.gin"
 _TINY_MOVINET = (
@@ -142,6 +137,11 @@ _TINY_MOVINET = (
   "movinet_configs.Movinet.model_id = 'tiny'",
   "movinet.MoViNetExporter.num_classes = 7",
   "movinet.MoViNetExporter.image_size = [32, 32]",
+)
+_TINY_RESNET_3D = (
+  "import scripts.small_instances.tiny_resnet_3d",
+  "resnet_3d.ResNet3DExporter.num_classes = 7",
+  "resnet_3d.ResNet3DExporter.image_size = [32, 32]",
 )
 
 
@@ -321,7 +321,6 @@ INSTANCES = {
     kind=Kind.VIDEO_CLASSIFIER,
     has=_OF_CONVOLUTIONS | {"dropout"},
     trainable=3 + 3 * (9 + 4 + 1) + 2 * 3 + 3 + 2 * 2,
-    write=functools.partial(_movinet, _MOVINET_BASE),
   ),
   # Also, two layers have a convolution in time, and all three weight positions.
   "movinet_stream": Instance(
@@ -331,8 +330,36 @@ INSTANCES = {
     kind=Kind.VIDEO_CLASSIFIER,
     has=_OF_CONVOLUTIONS | {"dropout", "stream"},
     trainable=3 + 3 * (9 + 4 + 1) + 2 * 3 + 3 + 2 * 2 + 2 * 3 + 3,
-    write=functools.partial(_movinet, _MOVINET_STREAM),
     signatures=("init_states",),
+  ),
+  # Convolutions with their batch norms: one in the stem, three in each of 3
+  # blocks, and one more where a block changes the width. The first group of
+  # blocks ends in a gate; the dense layer.
+  "resnet_3d": Instance(
+    module="exporters.resnet_3d",
+    leaf="configs/resnet_3d/resnet_3d_50.gin",
+    bindings=(
+      "from __gin__ import dynamic_registration",
+      "from exporters import resnet_3d",
+      "from official.vision.configs import backbones_3d",
+      "from scripts.small_instances import tiny_resnet_3d",
+      *_TINY_RESNET_3D,
+      "backbones_3d.Backbone3D.resnet_3d = @tiny_resnet_3d.ResNet3D11()",
+    ),
+    kind=Kind.VIDEO_CLASSIFIER,
+    has=_OF_CONVOLUTIONS | {"dropout"},
+    trainable=(1 + 3 * 3 + 2) * 3 + 2 + 2,
+  ),
+  # Three in the stem, four in each of 4 blocks, which all end in a gate and in
+  # squeeze and excite. Also, stochastic depth is random, so no dropout rate can
+  # be set.
+  "resnet_3d_rs": Instance(
+    module="exporters.resnet_3d",
+    leaf="configs/resnet_3d/resnet_3d_rs_50.gin",
+    bindings=(*_TINY_RESNET_3D, "backbones_3d.ResNet3DRS.model_id = 14"),
+    kind=Kind.VIDEO_CLASSIFIER,
+    has=_OF_CONVOLUTIONS,
+    trainable=(3 + 4 * 4) * 3 + 4 * (2 + 4) + 2,
   ),
   # Embeddings with their norm; in each of 2 layers query, key, value and
   # output, two matrices between heads, three dense layers and two norms; the

@@ -161,7 +161,7 @@ def build_and_export_saved_model(
   from official.projects.movinet.modeling import movinet_model
   import tf_keras
 
-  from exporters import movinet
+  from exporters.video import official_vision
   from exporters.video import videos
 
   input_shape = input_shape or videos.ANY_VIDEO
@@ -173,7 +173,7 @@ def build_and_export_saved_model(
     conv_type=conv_type,
     se_type=se_type,
     input_specs=specs,
-    activation=movinet.without_custom_gradient(activation),
+    activation=official_vision.without_custom_gradient(activation),
     gating_activation=gating_activation,
     use_sync_bn=False,
     use_external_states=causal,
@@ -183,7 +183,7 @@ def build_and_export_saved_model(
     num_classes=num_classes,
     output_states=causal,
     input_specs={videos.INPUT: specs},
-    activation=movinet.without_custom_gradient(classifier_activation),
+    activation=official_vision.without_custom_gradient(classifier_activation),
   )
   export_saved_model(
     model=model,

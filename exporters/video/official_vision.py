@@ -1,0 +1,113 @@
+"""Exports video classifiers of Model Garden's `official.vision`."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+import copy
+import dataclasses
+from typing import Any, ClassVar
+
+from official.vision.configs import video_classification
+from official.vision.modeling import factory_3d
+import tf_keras
+from typing_extensions import override
+
+from exporters.errors import ExportError
+from exporters.video import params_file
+from exporters.video import videos
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class VideoClassificationExporter(videos.VideoExporter):
+  """Publishes a video classifier as `official.vision` trains it.
+
+  Attributes:
+    model: The architecture, as in the training's configuration.
+    num_classes: The number of logits.
+    image_size: Height and width of the videos that it was trained on.
+    l2_weight_decay: The weight of the regularization losses, as in the
+      training's configuration: each is half of it times a sum of squares.
+    zero_centering_image: Whether the training had videos in [-1, 1], as its
+      configuration says under `train_data`. The artifact takes [0, 1] anyway.
+  """
+
+  checkpoint: params_file.CheckpointPath
+  model: video_classification.VideoClassificationModel
+  num_classes: int
+  image_size: Sequence[int]
+  l2_weight_decay: float
+  zero_centering_image: bool = False
+
+  # The types of backbones that a subclass exports.
+  backbones: ClassVar[Sequence[str]]
+  # Fields of a backbone that an export may set otherwise than the training.
+  free_fields: ClassVar[Collection[str]] = {"stochastic_depth_drop_rate"}
+
+  @override
+  def classifier(self) -> videos.Classifier:
+    self._refuse_other_models()
+    config = self.config()
+    params_file.refuse_contradictions(self.opened, self._stated())
+    model = factory_3d.build_model(
+      config.model_type,
+      input_specs=tf_keras.layers.InputSpec(shape=videos.ANY_VIDEO),
+      model_config=config,
+      num_classes=self.num_classes,
+      # As the task does: TensorFlow's l2_loss has the factor 1/2, Keras's L2
+      # has not.
+      l2_regularizer=tf_keras.regularizers.L2(self.l2_weight_decay / 2)
+      if self.l2_weight_decay
+      else None,
+    )
+    height, width = self.image_size
+    return videos.Classifier(
+      model=model,
+      image_size=(height, width),
+      zero_centered=self.zero_centering_image,
+      restored=model.checkpoint_items,
+    )
+
+  def config(self) -> video_classification.VideoClassificationModel:
+    """Returns the configuration of the same model, for a SavedModel."""
+    config = copy.deepcopy(self.model)
+    norm = config.norm_activation
+    norm.activation = without_custom_gradient(norm.activation)
+    # A consumer has one replica, or a strategy of his own.
+    norm.use_sync_bn = False
+    return config
+
+  def _refuse_other_models(self) -> None:
+    kind = self.model.backbone.type
+    if kind not in self.backbones:
+      raise ExportError(
+        f"The gin file gives {type(self).__name__} a backbone of type "
+        f"'{kind}', but it exports only "
+        f"{' or '.join(map(repr, self.backbones))}."
+      )
+    if len(self.image_size) != 2 or not all(self.image_size):
+      raise ExportError(
+        f"image_size = {list(self.image_size)} must be [height, width], the "
+        "size of the videos that the model was trained on."
+      )
+
+  def _stated(self) -> Mapping[str, Any]:
+    """Returns what weights don't show, as the training's file would say it."""
+    backbone, norm = self.model.backbone, self.model.norm_activation
+    fields = backbone.get().as_dict()
+    for name in self.free_fields:
+      fields.pop(name, None)
+    rates = {"norm_epsilon": norm.norm_epsilon}
+    if norm.activation is not None:
+      rates["activation"] = norm.activation
+    model = {
+      "model_type": self.model.model_type,
+      "backbone": {"type": backbone.type, backbone.type: fields},
+      "norm_activation": rates,
+    }
+    data = {"zero_centering_image": self.zero_centering_image}
+    return {"task": {"model": model, "train_data": data}}
+
+
+def without_custom_gradient(activation: str) -> str:
+  """Returns the name of the same function, of plain operations."""
+  return "simple_swish" if activation == "swish" else activation

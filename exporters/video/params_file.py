@@ -1,0 +1,112 @@
+"""Reads what a training of Model Garden says of itself beside its checkpoints.
+
+`params.yaml` is the training's configuration. It tells what weights don't show,
+such as strides and activations, so a gin file that says otherwise is mistaken.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+import os
+from typing import Annotated, Any
+
+import tensorflow as tf
+import yaml
+
+from exporters.checkpoints import Checkpoint
+from exporters.errors import ExportError
+from exporters.fields import paths
+from exporters.saved_model import assets
+
+_NAME = "params.yaml"
+# How many contradictions an error lists.
+_SHOWN = 5
+
+
+class _Loader(yaml.SafeLoader):
+  """Also reads tuples, as Model Garden writes them."""
+
+  def sequence(self, node: yaml.SequenceNode) -> list[Any]:
+    """Returns the elements of a list or a tuple."""
+    return self.construct_sequence(node, deep=True)
+
+
+_Loader.add_constructor("tag:yaml.org,2002:python/tuple", _Loader.sequence)
+
+
+def refuse_contradictions(
+  checkpoint: Checkpoint, stated: Mapping[str, Any]
+) -> None:
+  """Compares a gin file with the configuration beside a checkpoint, if any.
+
+  Args:
+    checkpoint: The checkpoint.
+    stated: What the gin file says, nested as the configuration is.
+
+  Raises:
+    ExportError: They differ, or the file is damaged.
+  """
+  for path in _paths_beside(checkpoint):
+    wrong = [
+      f"  {name} = {ours!r}, but the training had {theirs!r}"
+      for name, ours, theirs in _differences(stated, _parsed(path))
+    ]
+    if wrong:
+      raise ExportError(
+        f"The gin file contradicts the training's configuration '{path}':\n"
+        + "\n".join(wrong[:_SHOWN])
+        + "\nBind what the training had. If the file belongs to another "
+        "training, move it away."
+      )
+
+
+def _paths_beside(checkpoint: Checkpoint) -> list[str]:
+  path = checkpoint.path
+  folder = path if tf.io.gfile.isdir(path) else os.path.dirname(path)
+  found = os.path.join(folder, _NAME)
+  return [found] if tf.io.gfile.exists(found) else []
+
+
+def _parsed(path: str) -> Any:
+  _, text = assets.read(path, "training's configuration", encoding="utf-8")
+  try:
+    return yaml.load(text, Loader=_Loader)
+  except yaml.YAMLError as e:
+    message = str(e).replace("\n", " ")
+    raise ExportError(
+      f"Cannot parse the training's configuration '{path}': {message}. Fix it, "
+      "or move it away."
+    ) from e
+
+
+def _differences(
+  stated: Mapping[str, Any], said: Any, prefix: str = ""
+) -> Iterator[tuple[str, Any, Any]]:
+  """Yields the name and both values of what both have, and differently."""
+  for key, ours in stated.items():
+    if not isinstance(said, Mapping) or key not in said:
+      continue
+    if isinstance(ours, Mapping):
+      yield from _differences(ours, said[key], f"{prefix}{key}.")
+    elif _plain(ours) != _plain(said[key]):
+      yield f"{prefix}{key}", ours, said[key]
+
+
+def _plain(value: Any) -> Any:
+  """Returns a value with lists in place of tuples."""
+  if isinstance(value, Mapping):
+    return {key: _plain(inner) for key, inner in value.items()}
+  return [*map(_plain, value)] if isinstance(value, (list, tuple)) else value
+
+
+# The path of a checkpoint, with what lies beside it.
+CheckpointPath = Annotated[
+  str,
+  paths.Reads(
+    lambda exporter, path: [
+      *exporter.opened.files,
+      *_paths_beside(exporter.opened),
+    ],
+    checked=False,
+  ),
+]
