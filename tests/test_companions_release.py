@@ -398,6 +398,12 @@ def test_the_digests_of_a_companion_are_recorded(digits):
   assert "Companions.kinds = ['lite_float16']" in recipe["recipe"]
 
 
+def test_a_companion_is_verified_by_its_models_provenance(digits):
+  path = digits / f"example/{_COMPANION}/1.tflite"
+  provenance = digits / f"example/{_NAME}/1.provenance.json"
+  command.run("scripts.verify", str(path), f"--provenance={provenance}")
+
+
 def test_an_archive_is_verified_without_its_companions(digits, tmp_path):
   folder = shutil.copytree(digits / "example" / _NAME, tmp_path / "downloaded")
   shutil.rmtree(folder / "tflite")
