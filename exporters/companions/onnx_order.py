@@ -91,6 +91,7 @@ def _sort(graph: Any) -> None:
   makers = {name: node for node in graph.node for name in node.output if name}
   weights = {tensor.name: tensor for tensor in graph.initializer}
   nodes: dict[int, Any] = {}
+  begun: set[int] = set()
   used: dict[str, Any] = {}
   left = [(value.name, False) for value in reversed(graph.output)]
   while left:
@@ -98,11 +99,12 @@ def _sort(graph: Any) -> None:
     if name in weights:
       used[name] = weights[name]
     node = makers.get(name)
-    if node is None or id(node) in nodes:
+    if node is None:
       continue
     if ready:
       nodes[id(node)] = node
-    else:
+    elif id(node) not in begun:
+      begun.add(id(node))
       left.append((name, True))
       left += [(needed, False) for needed in reversed([*_needs(node)])]
   _replace(graph.node, nodes.values())
@@ -128,9 +130,10 @@ def _needs(node: Any) -> Iterator[str]:
   """Yields the names of values that a node needs, also in its inner graphs."""
   yield from node.input
   for graph in _inner(node):
-    yield from (value.name for value in graph.output)
+    own = {value.name for value in (*graph.input, *graph.initializer)}
     for inner in graph.node:
-      yield from _needs(inner)
+      yield from (name for name in _needs(inner) if name not in own)
+      own.update(inner.output)
 
 
 def _rename(
