@@ -153,8 +153,10 @@ def _rename(
     counts[what] += 1
     return numbered(what) if name in kept else name
 
+  # A graph inside may use a name of its own that the outer one has too.
+  outermost = not counts
   for value in graph.input:
-    if value.name not in names:  # Of a graph inside.
+    if not outermost:
       names[value.name] = numbered("input")
     value.name = names[value.name]
   for tensor in graph.initializer:
@@ -165,9 +167,10 @@ def _rename(
     for i, name in enumerate(node.input):
       node.input[i] = names.get(name, name)
     for inner in _inner(node):
-      _rename(inner, names, counts, kept)
+      _rename(inner, dict(names), counts, kept)
     for i, name in enumerate(node.output):
-      new = f"{node.name}:{i}" if name else ""
-      node.output[i] = names.setdefault(name, new)
+      if name and not (outermost and name in kept):
+        names[name] = f"{node.name}:{i}"
+      node.output[i] = names.get(name, name)
   for value in graph.output:
     value.name = names[value.name]
