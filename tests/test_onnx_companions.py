@@ -112,6 +112,25 @@ def test_an_output_called_like_an_input_is_the_next(tmp_path):
   assert sorted(made.parity.differences) == ["state", "y"]
 
 
+def test_loops_and_equal_outputs_have_the_same_bytes_each_time(tmp_path):
+  def call(x):
+    y = tf.while_loop(
+      lambda i, y: i < 3, lambda i, y: (i + 1, y * 2 + x), [0, tf.nn.gelu(x)]
+    )[1]
+    return {"y": y, "the_same": y, "x_itself": x}
+
+  path = _save(
+    call, tmp_path / "model", tf.TensorSpec([None, 4], tf.float32, "x")
+  )
+  one, other = (
+    small_companions.make(path, tmp_path / name, "onnx")[0]
+    for name in ("one", "other")
+  )
+  content = pathlib.Path(one.path).read_bytes()
+  assert pathlib.Path(other.path).read_bytes() == content
+  assert inspection.inspect(one.path).outputs == ["the_same", "x_itself", "y"]
+
+
 def test_an_operation_that_onnx_does_not_have_is_named(tmp_path):
   path = _save(
     lambda x: {"y": tf.math.igamma(x, x, name="the_gamma_of_x")},

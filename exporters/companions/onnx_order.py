@@ -91,6 +91,7 @@ def _sort(graph: Any) -> None:
   makers = {name: node for node in graph.node for name in node.output if name}
   weights = {tensor.name: tensor for tensor in graph.initializer}
   nodes: dict[int, Any] = {}
+  begun: set[int] = set()
   used: dict[str, Any] = {}
   left = [(value.name, False) for value in reversed(graph.output)]
   while left:
@@ -98,11 +99,12 @@ def _sort(graph: Any) -> None:
     if name in weights:
       used[name] = weights[name]
     node = makers.get(name)
-    if node is None or id(node) in nodes:
+    if node is None:
       continue
     if ready:
       nodes[id(node)] = node
-    else:
+    elif id(node) not in begun:
+      begun.add(id(node))
       left.append((name, True))
       left += [(needed, False) for needed in reversed([*_needs(node)])]
   _replace(graph.node, nodes.values())
@@ -128,9 +130,10 @@ def _needs(node: Any) -> Iterator[str]:
   """Yields the names of values that a node needs, also in its inner graphs."""
   yield from node.input
   for graph in _inner(node):
-    yield from (value.name for value in graph.output)
+    own = {value.name for value in (*graph.input, *graph.initializer)}
     for inner in graph.node:
-      yield from _needs(inner)
+      yield from (name for name in _needs(inner) if name not in own)
+      own.update(inner.output)
 
 
 def _rename(
@@ -150,8 +153,10 @@ def _rename(
     counts[what] += 1
     return numbered(what) if name in kept else name
 
+  # A graph inside may use a name of its own that the outer one has too.
+  outermost = not counts
   for value in graph.input:
-    if value.name not in names:  # Of a graph inside.
+    if not outermost:
       names[value.name] = numbered("input")
     value.name = names[value.name]
   for tensor in graph.initializer:
@@ -162,9 +167,10 @@ def _rename(
     for i, name in enumerate(node.input):
       node.input[i] = names.get(name, name)
     for inner in _inner(node):
-      _rename(inner, names, counts, kept)
+      _rename(inner, dict(names), counts, kept)
     for i, name in enumerate(node.output):
-      new = f"{node.name}:{i}" if name else ""
-      node.output[i] = names.setdefault(name, new)
+      if name and not (outermost and name in kept):
+        names[name] = f"{node.name}:{i}"
+      node.output[i] = names.get(name, name)
   for value in graph.output:
     value.name = names[value.name]
