@@ -23,6 +23,7 @@ from absl import flags
 
 from exporters.command_line import program
 from exporters.errors import ExportError
+from exporters.errors import refuse_all
 
 _CHECKS = flags.DEFINE_enum(
   "checks", "all", ["all", "basic"], "Which checks to run, in a fresh process."
@@ -117,13 +118,25 @@ def _compare(paths: Sequence[str], companions: Sequence[str]) -> None:
     )
   program.prepare_tensorflow()
   from exporters.command_line import companion_rows
-  from exporters.companions import making
 
   compared = [_compared(saved_model, companion) for companion in companions]
   companion_rows.show(compared)
-  for one in compared:
-    assert one.parity
-    making.refuse_different(one.parity, one.bound)
+  refuse_all(
+    f"'{one.path}': {error.message}"
+    for one in compared
+    if (error := _difference(one))
+  )
+
+
+def _difference(companion) -> ExportError | None:
+  """Returns what a companion differs by, if that is more than its bound."""
+  from exporters.companions import making
+
+  try:
+    making.refuse_different(companion.parity, companion.bound)
+  except ExportError as e:
+    return e
+  return None
 
 
 def _compared(saved_model: str, path: str):

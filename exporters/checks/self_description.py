@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 import functools
 import inspect
+import time
 from typing import Any
 
 import numpy as np
@@ -25,6 +26,9 @@ _BATCH = 3
 # By what to multiply these where that is too small, and the most elements.
 _FACTORS = (1, 4, 16, 64, 256, 1024)
 _MOST = 1 << 20
+# The largest id to try, and after how many seconds a call is too slow for it.
+_LARGEST = (1 << 20) - 1
+_SLOW = 2.0
 
 
 def stated(model: Any, arrays: list[Any]) -> dict[str, dict[str, Any]]:
@@ -126,11 +130,66 @@ def stream(loaded: Any, names: Collection[str]) -> dict[str, Any] | None:
   return None
 
 
-def sample(loaded: Any, batch: int) -> Any:
-  """Returns a sample input of a model's signature, by the names of inputs."""
+def sample(loaded: Any, *, batch: int, larger: bool = False) -> Any:
+  """Returns a sample input of a model's signature, by the names of inputs.
+
+  Of whole numbers, half are drawn from all that the model takes, half are 0 or
+  1, so that tables of embeddings are used from end to end. Those of a mask are
+  1, and 0 in the last quarter.
+
+  Args:
+    loaded: The loaded model.
+    batch: The size of the batch, if it is open.
+    larger: Whether to double the other sizes that are open, if the model takes
+      them.
+  """
   signature = loaded.signatures["serving_default"]
   _, specs = signature.structured_input_signature
-  return _call(lambda x: signature(**x), loaded, specs, batch)[0]
+  factors = (2, *_FACTORS) if larger else _FACTORS
+  inputs, _ = _call(lambda x: signature(**x), loaded, specs, batch, factors)
+  states = _states(loaded, inputs)
+  for name in sorted(inputs.keys() - states.keys()):
+    value = inputs[name]
+    if value.dtype.is_integer and value.shape.rank:
+      inputs[name] = _varied(signature, inputs, name)
+  return inputs
+
+
+def _varied(signature: Any, inputs: Mapping[str, Any], name: str) -> tf.Tensor:
+  """Returns other whole numbers for one of a model's inputs."""
+  value = inputs[name]
+  if "mask" in name and value.shape.rank > 1:
+    length = value.shape[-1]
+    kept = tf.range(length) < length - length // 4
+    return tf.broadcast_to(tf.cast(kept, value.dtype), value.shape)
+
+  def takes(largest: int) -> bool:
+    started = time.monotonic()
+    try:
+      signature(**{**inputs, name: tf.fill(value.shape, _cast(largest, value))})
+    except (tf.errors.OpError, ValueError):
+      return False
+    # It may be the length of a loop.
+    return time.monotonic() - started < _SLOW
+
+  # The largest that it takes: doubled, then halved between.
+  most = min(_LARGEST, value.dtype.max)
+  taken, refused = 1, most + 1
+  while taken < most and refused > most:
+    larger = min(2 * taken + 1, most)
+    taken, refused = (larger, refused) if takes(larger) else (taken, larger)
+  while refused <= most and taken + 1 < refused:
+    middle = (taken + refused) // 2
+    taken, refused = (middle, refused) if takes(middle) else (taken, middle)
+  rng = np.random.default_rng(0)
+  drawn = rng.integers(0, taken + 1, value.shape)
+  # A small table, of two types of tokens say, may ignore what it does not have.
+  small = rng.integers(0, min(taken, 1) + 1, value.shape)
+  return _cast(np.where(rng.random(value.shape) < 0.5, drawn, small), value)
+
+
+def _cast(numbers: Any, like: tf.Tensor) -> tf.Tensor:
+  return tf.constant(np.asarray(numbers, like.dtype.as_numpy_dtype))
 
 
 def _states(loaded: Any, inputs: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -144,7 +203,11 @@ def _states(loaded: Any, inputs: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 def _call(
-  call: Callable[[Any], Any], loaded: Any, specs: Any, batch: int
+  call: Callable[[Any], Any],
+  loaded: Any,
+  specs: Any,
+  batch: int,
+  factors: Sequence[int] = _FACTORS,
 ) -> tuple[Any, Any]:
   """Returns sample inputs and what a loaded function returns for them.
 
@@ -156,14 +219,14 @@ def _call(
     Exception: What the function raises for the smallest inputs.
   """
   first: Exception | None = None
-  for factor in _FACTORS:
+  for factor in factors:
     make = functools.partial(_sample, factor=factor, batch=batch)
     inputs = tf.nest.map_structure(make, specs)
     if isinstance(inputs, Mapping):
       inputs = {**inputs, **_states(loaded, inputs)}
     flat = tf.nest.flatten(inputs, expand_composites=True)
     if factor > 1 and sum(map(int, map(tf.size, flat))) > _MOST:
-      break
+      continue
     try:
       outputs = call(inputs)
     except (tf.errors.InvalidArgumentError, ValueError) as e:

@@ -54,7 +54,8 @@ def rows(companion: Companion) -> Iterator[Row]:
   if parity.cosine is not None:
     yield "smallest cosine", f"{parity.cosine:.6f}"
   if parity.top_1 is not None:
-    yield "same top-1", f"{parity.top_1:.0%}"
+    same, rows_ = parity.top_1
+    yield "same top class", f"{same} of {rows_}"
   yield (
     "time of a call",
     f"{parity.seconds * 1000:.3g} ms (SavedModel "

@@ -42,6 +42,13 @@ def read(path: str, source: Source) -> Iterator[Arrays]:
       f"'{path}' has arrays called {', '.join(sorted(arrays))}, but the "
       f"model's inputs are {', '.join(sorted(names))}."
     )
+  for name, array in arrays.items():
+    shape = source.shapes[name]
+    if array.ndim != len(shape):
+      raise ExportError(
+        f"'{path}' has '{name}' of shape {list(array.shape)}; it needs "
+        f"{len(shape)} dimensions, of which the first counts the samples."
+      )
   (count, *others) = {len(array) for array in arrays.values()}
   if others or not count:
     raise ExportError(

@@ -19,6 +19,7 @@ if __name__ == "__main__":
 
 from collections.abc import Callable, Mapping, Sequence
 import dataclasses
+import errno
 import functools
 import json
 import multiprocessing
@@ -42,6 +43,9 @@ from exporters.errors import explained
 # How often the SavedModel is called to say how long a call takes.
 _TIMED_CALLS = 5
 REFERENCE = "reference"
+_CALIBRATED = "lite_int8"
+# What any library says of a full disk.
+_FULL = "No space left on device"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -52,6 +56,7 @@ class Job:
     saved_model: The SavedModel's directory.
     folder: Where to write, and where `samples.npz` is.
     kinds: Names of kinds of companions.
+    optional: Those of them that the others do not wait for.
     samples: How many inputs `samples.npz` has, as arrays called INDEX/NAME.
       None: nothing is known of them.
     stream: How the model takes a stream. None: it does not, or nothing is
@@ -63,6 +68,7 @@ class Job:
   saved_model: str
   folder: str
   kinds: Sequence[str]
+  optional: Sequence[str]
   samples: int | None
   stream: Mapping[str, Any] | None
   input_shapes: Mapping[str, Sequence[int | None]]
@@ -96,9 +102,13 @@ def main(path: str) -> None:
   """Does one job."""
   with open(path, encoding="utf-8") as f:
     job = Job(**json.load(f))
-  if _succeeds(REFERENCE, _write_reference, job):
-    for kind in job.kinds:
-      _succeeds(kind, _convert, job, kind)
+  if not _succeeds(REFERENCE, _write_reference, job):
+    return
+  # What is calibrated comes first: a mistake there is told before the others
+  # take their time.
+  for kind in sorted(job.kinds, key=lambda kind: kind != _CALIBRATED):
+    if not _succeeds(kind, _convert, job, kind) and kind not in job.optional:
+      return
 
 
 def _succeeds(
@@ -110,6 +120,8 @@ def _succeeds(
   )
   process.start()
   process.join()
+  if process.exitcode == errno.ENOSPC:
+    sys.exit(_FULL)
   failed = os.path.exists(job.path(f"{name}.error"))
   if process.exitcode and not failed:
     _write_error(
@@ -128,6 +140,8 @@ def _run(
     with explained("call the model or convert it"):
       step(job, *arguments)
   except ExportError as e:
+    if _FULL in e.message:
+      sys.exit(errno.ENOSPC)
     _write_error(job, name, e.message)
 
 
@@ -138,8 +152,6 @@ def _write_error(job: Job, name: str, message: str) -> None:
 
 def _write_reference(job: Job) -> None:
   source = job.source()
-  if job.calibration:  # A mistake in it is told before anything takes time.
-    next(calibration.read(job.calibration, source))
   arrays: Arrays = {}
   cases = [*source.cases()]
   for i, (inputs, outputs) in enumerate(cases):
@@ -179,8 +191,9 @@ def _convert(job: Job, name: str) -> None:
     onnx.convert(path, target)
     return
   samples = None
-  if kind.precision == "int8":
+  if name == _CALIBRATED:
     assert job.calibration  # The settings ask for it.
+    next(calibration.read(job.calibration, source))  # It raises, if at all.
     samples = functools.partial(calibration.read, job.calibration, source)
   lite.convert(path, target, kind.precision, samples)
 

@@ -8,7 +8,6 @@ import json
 import math
 import os
 import shutil
-import subprocess
 import sys
 import tempfile
 from typing import Any
@@ -35,7 +34,8 @@ class Parity:
       share of the largest absolute value that was wanted.
     cosine: The smallest cosine of a row of an output `[batch, n]` and the row
       that was wanted. None: there is no such output.
-    top_1: The share of these rows whose largest value is at the same place.
+    top_1: Of how many rows of the output `logits` the largest value is at the
+      same place, and how many there are. None: there is no such output.
     calls: How many calls were compared; of a stream, with how many pieces.
     seconds: The median time of a call with the first sample.
     saved_model_seconds: The same of the SavedModel.
@@ -43,7 +43,7 @@ class Parity:
 
   differences: Mapping[str, float]
   cosine: float | None
-  top_1: float | None
+  top_1: tuple[int, int] | None
   calls: int
   seconds: float
   saved_model_seconds: float
@@ -114,31 +114,44 @@ def make(
       or what ONNX needs is not installed.
   """
   kinds.refuse_absent(wanted.kinds)
-  companions, remarks = [], []
+  made: list[Companion] = []
+  remarks = []
   with tempfile.TemporaryDirectory() as work:
     _convert(saved_model, wanted, work, samples, stream)
-    for name in wanted.kinds:
+    # What is required and has failed is told before the rest takes its time.
+    for name in sorted(wanted.kinds, key=lambda name: not _failed(work, name)):
       try:
-        _refuse_failed(work, name)
-        made = os.path.join(work, name + KINDS[name].suffix)
-        bound = wanted.bound(name)
-        parity = measured(made, work) if prove else None
-        if parity:
-          refuse_different(parity, bound)
+        made.append(_proved(name, wanted, work, prove))
       except ExportError as e:
+        message = f"There is no companion '{name}': {e.message}"
         if name not in wanted.optional:
           raise ExportError(
-            f"There is no companion '{name}': {e.message} Leave it out, or say "
-            "that it is optional, to go on without it."
+            f"{message} Leave it out, or say that it is optional, to go on "
+            "without it."
           ) from e
-        remarks.append(f"There is no companion '{name}': {e.message}")
-        continue
-      path = os.path.join(folder, os.path.basename(made))
-      shutil.move(made, path)
-      companions.append(
-        Companion(kind=KINDS[name], path=path, bound=bound, parity=parity)
-      )
-  return Made(companions=companions, remarks=remarks)
+        remarks.append(message)
+    made.sort(key=lambda one: wanted.kinds.index(one.kind.name))
+    return Made(
+      companions=[
+        dataclasses.replace(one, path=shutil.move(one.path, folder))
+        for one in made
+      ],
+      remarks=remarks,
+    )
+
+
+def _proved(name: str, wanted: Companions, work: str, prove: bool) -> Companion:
+  """Returns the companion that is in `work`; raises `ExportError` if none is.
+
+  Or if it differs by more than its bound.
+  """
+  _refuse_failed(work, name)
+  kind, bound = KINDS[name], wanted.bound(name)
+  path = os.path.join(work, name + kind.suffix)
+  parity = measured(path, work) if prove else None
+  if parity:
+    refuse_different(parity, bound)
+  return Companion(kind=kind, path=path, bound=bound, parity=parity)
 
 
 def reference(
@@ -158,6 +171,7 @@ def reference(
     ExportError: The SavedModel cannot be called.
   """
   _convert(saved_model, Companions(input_shapes=input_shapes or {}), folder)
+  _refuse_failed(folder)
 
 
 def measured(companion: str, folder: str) -> Parity:
@@ -176,8 +190,8 @@ def refuse_different(parity: Parity, bound: float) -> None:
     return
   by = f"{largest:.2g} of its scale" if math.isfinite(largest) else "everything"
   raise ExportError(
-    f"Its output '{output}' differs from the SavedModel's by {by}, at most "
-    f"{bound:.2g} is allowed{_in_words(parity)}."
+    f"Its output '{output}' differs from the SavedModel's by {by}"
+    f"{_in_words(parity)}; the bound is {bound:.2g}."
   )
 
 
@@ -185,7 +199,7 @@ def _in_words(parity: Parity) -> str:
   """Returns what else is known of outputs [batch, n], to follow a figure."""
   if parity.cosine is None:
     return ""
-  return f" (smallest cosine {parity.cosine:.4f}, top-1 {parity.top_1:.0%})"
+  return f" (smallest cosine {parity.cosine:.4f})"
 
 
 def _convert(
@@ -211,6 +225,7 @@ def _convert(
     "saved_model": os.path.abspath(saved_model),
     "folder": folder,
     "kinds": list(wanted.kinds),
+    "optional": list(wanted.optional),
     "samples": None if samples is None else len(samples),
     "stream": stream,
     "input_shapes": {n: list(s) for n, s in wanted.input_shapes.items()},
@@ -221,22 +236,32 @@ def _convert(
     json.dump(job, f)
   # As by -I, but for the seed of hashes, by which tf2onnx orders what it does.
   kept = {k: v for k, v in os.environ.items() if not k.startswith("PYTHON")}
-  done = subprocess.run(
+  done = runtime.ended(
     [sys.executable, "-s", "-P", os.path.join(_FOLDER, "conversion.py"), path],
-    env={**kept, "PYTHONHASHSEED": "0", "TF_CPP_MIN_LOG_LEVEL": "3"},
-    capture_output=True,
-    text=True,
-    check=False,
+    environment={**kept, "PYTHONHASHSEED": "0", "TF_CPP_MIN_LOG_LEVEL": "3"},
   )
-  _refuse_failed(folder, "reference")
   if done.returncode:
     last = done.stderr.strip().rpartition("\n")[2]
-    raise ExportError(f"The process that makes companions ended early: {last}.")
+    raise ExportError(
+      f"The process that makes companions ended early: {last}. It writes to "
+      f"'{tempfile.gettempdir()}', which TMPDIR may change."
+    )
 
 
-def _refuse_failed(folder: str, name: str) -> None:
-  """Raises the error that the process wrote in place of a file."""
-  path = os.path.join(folder, f"{name}.error")
-  if os.path.exists(path):
-    with open(path, encoding="utf-8") as f:
-      raise ExportError(f.read())
+def _failed(folder: str, name: str) -> bool:
+  """Whether the process wrote an error in place of a companion."""
+  return os.path.exists(os.path.join(folder, f"{name}.error"))
+
+
+def _refuse_failed(folder: str, name: str | None = None) -> None:
+  """Raises the error that the process wrote in place of a file.
+
+  Args:
+    folder: The job's.
+    name: The kind of a companion. None: the reference, which all need.
+  """
+  for file in filter(None, ("reference", name)):
+    path = os.path.join(folder, f"{file}.error")
+    if os.path.exists(path):
+      with open(path, encoding="utf-8") as f:
+        raise ExportError(f.read())

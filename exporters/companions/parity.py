@@ -20,6 +20,8 @@ from typing import Any
 import numpy as np
 
 _SIGNATURE = "serving_default"
+# The output of a classifier of images or videos.
+_LOGITS = "logits"
 _TIMED_CALLS = 5
 _SMALLEST = float(np.finfo(np.float32).tiny)
 # As `onnx.convert` ends the name of an output that is called like an input.
@@ -38,6 +40,7 @@ _FACTORS = (1, 4, 16)
 _MOST = 1 << 26
 
 Arrays = Mapping[str, np.ndarray]
+Shapes = Mapping[str, Sequence[int]]
 # The shape of each, -1 where it is open, and the type. None: another one.
 Inputs = Mapping[str, tuple[Sequence[int], np.dtype | None]]
 
@@ -59,6 +62,10 @@ class Lite:
     self.inputs: Inputs = {
       name: (detail["shape_signature"].tolist(), np.dtype(detail["dtype"]))
       for name, detail in self._runner.get_input_details().items()
+    }
+    self.outputs: Shapes = {
+      name: detail["shape_signature"].tolist()
+      for name, detail in self._runner.get_output_details().items()
     }
 
   def __call__(self, inputs: Arrays) -> Arrays:
@@ -85,6 +92,10 @@ class Onnx:
         _TYPES.get(i.type),
       )
       for i in self._session.get_inputs()
+    }
+    self.outputs: Shapes = {
+      self._name(o.name): [d if isinstance(d, int) else -1 for d in o.shape]
+      for o in self._session.get_outputs()
     }
 
   def __call__(self, inputs: Arrays) -> Arrays:
@@ -155,13 +166,14 @@ def measured(path: str, folder: str) -> dict[str, Any]:
       differences[name] = max(differences.get(name, 0.0), error)
       if want.ndim == 2 and want.dtype.kind == "f" and math.isfinite(error):
         cosines += _cosines(got[name], want)
-        agreements += (got[name].argmax(1) == want.argmax(1)).tolist()
+        if name == _LOGITS:
+          agreements += (got[name].argmax(1) == want.argmax(1)).tolist()
     # A stream goes on with the companion's own states.
     states = {name: np.array(got[name]) for name in reference["states"]}
   return {
     "differences": differences,
     "cosine": min(cosines, default=None),
-    "top_1": float(np.mean(agreements)) if agreements else None,
+    "top_1": (sum(agreements), len(agreements)) if agreements else None,
     "calls": len(cases),
     "seconds": _seconds(model, first),
     "saved_model_seconds": reference["seconds"],

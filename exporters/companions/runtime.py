@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+import contextlib
 import dataclasses
 import json
 import os
@@ -16,6 +17,8 @@ from exporters.errors import ExportError
 _PROGRAM = os.path.join(os.path.dirname(os.path.abspath(__file__)), "parity.py")
 # A model that takes longer for one small input is of no use, or an attack.
 _LONGEST_TRIAL = 300
+# For all the calls of a comparison.
+_LONGEST_COMPARISON = 3600
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -39,7 +42,7 @@ def measure(companion: str, folder: str) -> dict[str, Any]:
   Raises:
     ExportError: It does not run, or its inputs or outputs are other ones.
   """
-  found = _run([companion, folder])
+  found = _run([companion, folder], _LONGEST_COMPARISON)
   if "error" in found:
     raise ExportError(
       f"It does not run as the SavedModel does: {found['error']}."
@@ -63,19 +66,47 @@ def attempt(companion: str, longest: float = _LONGEST_TRIAL) -> Trial:
   return Trial(**found)
 
 
-def _run(
-  arguments: Sequence[str], longest: float | None = None
-) -> dict[str, Any]:
+def ended(
+  command: Sequence[str],
+  *,
+  environment: Mapping[str, str] | None = None,
+  longest: float | None = None,
+) -> subprocess.CompletedProcess[str]:
+  """Runs a command to its end.
+
+  If this process is told to stop before, so are the command and its children.
+
+  Args:
+    command: The command's arguments.
+    environment: Its environment. None: this process's.
+    longest: How many seconds it may take.
+
+  Raises:
+    subprocess.TimeoutExpired: It takes longer.
+  """
+  with subprocess.Popen(
+    command,
+    stdout=subprocess.PIPE,
+    stderr=subprocess.PIPE,
+    text=True,
+    errors="replace",
+    env=environment,
+    process_group=0,
+  ) as process:
+    try:
+      said, complained = process.communicate(timeout=longest)
+    finally:
+      with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+  return subprocess.CompletedProcess(
+    command, process.returncode, said, complained
+  )
+
+
+def _run(arguments: Sequence[str], longest: float) -> dict[str, Any]:
   """Returns what the process says, a line of JSON."""
   try:
-    done = subprocess.run(
-      [sys.executable, "-I", _PROGRAM, *arguments],
-      capture_output=True,
-      text=True,
-      errors="replace",
-      timeout=longest,
-      check=False,
-    )
+    done = ended([sys.executable, "-I", _PROGRAM, *arguments], longest=longest)
   except subprocess.TimeoutExpired as e:
     raise ExportError(
       f"The companion was stopped: it ran for more than {longest:g} s."

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 import dataclasses
 from typing import Any
@@ -22,8 +23,8 @@ class Companions:
   Attributes:
     kinds: Any of "lite" (LiteRT, float32), "lite_float16", "lite_dynamic"
       (8-bit weights), "lite_int8" (8-bit integers throughout) and "onnx".
-    optional: Those of them that a release goes on without if they cannot be
-      made, or differ too much.
+    optional: Kinds that a release goes on without if they cannot be made, or
+      differ too much.
     bounds: How far outputs may be from the SavedModel's, by kind, as a share of
       an output's largest absolute value. A kind that is left out has the
       default, 1e-5 for float32.
@@ -64,12 +65,9 @@ class Companions:
             f"{did_you_mean(name, KINDS)} Companions.{field} takes "
             f"{', '.join(KINDS)}."
           )
-    for name in self.optional:
-      if name not in self.kinds:
-        yield (
-          f"Companions.optional names '{name}', which Companions.kinds does "
-          "not have."
-        )
+    for name, count in Counter(self.kinds).items():
+      if count > 1:
+        yield f"Companions.kinds names '{name}' {count} times."
     for name, bound in self.bounds.items():
       if not 0 < bound < float("inf"):
         yield (

@@ -54,7 +54,8 @@ class Source:
     _, self._specs = self._signature.structured_input_signature
     self.stream = stream or self_description.stream(self._loaded, self._specs)
     self._samples = samples or [
-      _numpy(self_description.sample(self._loaded, batch)) for batch in (1, 3)
+      _numpy(self_description.sample(self._loaded, batch=1)),
+      _numpy(self_description.sample(self._loaded, batch=3, larger=True)),
     ]
     self.shapes = self._own_shapes() | {
       name: list(shape) for name, shape in input_shapes.items()
@@ -78,10 +79,12 @@ class Source:
           f"Companions.input_shapes names '{name}', but the model's inputs are "
           f"{', '.join(self._specs)}."
         )
-      if not self._specs[name].shape.is_compatible_with(shape):
+      smallest = min((size for size in shape if size is not None), default=1)
+      own = self._specs[name].shape
+      if smallest < 1 or not own.is_compatible_with(shape):
         raise ExportError(
           f"Companions.input_shapes has {shape} for '{name}', but the model "
-          f"takes {list(self._specs[name].shape)}."
+          f"takes {own}."
         )
     for name in self._specs.keys() - self.shapes.keys():
       raise ExportError(

@@ -71,17 +71,14 @@ def texts(
     page: The page of its SavedModel.
     described: What is in the SavedModel.
     artifact: What the export knows of it.
-    companion: It.
+    companion: The companion.
     model: The texts about the SavedModel.
   """
   is_lite = companion.kind.runtime == kinds.LITE
   loaded = (parity.Lite if is_lite else parity.Onnx)(companion.path)
-  shapes = {
-    name: tuple(None if size < 0 else size for size in shape)
-    for name, (shape, _) in loaded.inputs.items()
-  }
+  shapes = {name: shape for name, (shape, _) in loaded.inputs.items()}
   return texts_lib.of_companion(
-    page, described, artifact, companion, shapes, model
+    page, described, artifact, companion, shapes | loaded.outputs, model
   )
 
 

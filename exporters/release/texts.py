@@ -105,7 +105,7 @@ def of_companion(
   described: description.Description,
   artifact: exporting.Artifact,
   companion: Companion,
-  shapes: Mapping[str, tuple[int | None, ...]],
+  shapes: Mapping[str, Sequence[int]],
   model: Texts,
 ) -> dict[str, str]:
   """Returns the texts about a companion, by path below a release directory.
@@ -115,7 +115,7 @@ def of_companion(
     described: What is in the SavedModel.
     artifact: What the export knows of it.
     companion: The companion.
-    shapes: The shapes of its inputs.
+    shapes: The shapes of its inputs and outputs, -1 where they are open.
     model: The texts about the SavedModel.
 
   Raises:
@@ -247,17 +247,20 @@ def _values(
 def _of_signature(
   described: description.Description,
   artifact: exporting.Artifact,
-  shapes: Mapping[str, tuple[int | None, ...]],
+  shapes: Mapping[str, Sequence[int]],
 ) -> dict[str, Any]:
   """Returns the same of a companion, which has the signature alone."""
   inputs, outputs = described.signatures["serving_default"]
   stream = artifact.stream
   states = {t.name for t in inputs if stream and t.name != stream.piece}
-  inputs = [
-    dataclasses.replace(tensor, shape=shapes[tensor.name])
-    for tensor in inputs
-    if tensor.name not in states
-  ]
+  inputs, outputs = (
+    [
+      dataclasses.replace(t, shape=_known(t.shape or (), shapes[t.name]))
+      for t in tensors
+      if t.name not in states
+    ]
+    for tensors in (inputs, outputs)
+  )
   known = artifact.samples[0] if artifact.samples else {}
   sample = {}
   for tensor in inputs:
@@ -268,10 +271,21 @@ def _of_signature(
     sample[tensor.name] = fitted(np.asarray(array), shape)
   return {
     "inputs": inputs,
-    "outputs": [tensor for tensor in outputs if tensor.name not in states],
+    "outputs": outputs,
     "piece": stream and stream.piece,
     "sample": samples.numpy_code(sample),
   }
+
+
+def _known(
+  own: Sequence[int | None], found: Sequence[int]
+) -> tuple[int | None, ...]:
+  """Returns what a signature and a companion know of a shape together."""
+  if len(own) != len(found):  # The signature has any rank.
+    return tuple(None if size < 0 else size for size in found)
+  return tuple(
+    known if size < 0 else size for known, size in zip(own, found, strict=True)
+  )
 
 
 def _lengths(described: description.Description) -> list[int]:
