@@ -76,9 +76,9 @@ def texts(
   """
   is_lite = companion.kind.runtime == kinds.LITE
   loaded = (parity.Lite if is_lite else parity.Onnx)(companion.path)
-  shapes = {name: shape for name, (shape, _) in loaded.inputs.items()}
+  inputs = {name: shape for name, (shape, _) in loaded.inputs.items()}
   return texts_lib.of_companion(
-    page, described, artifact, companion, shapes | loaded.outputs, model
+    page, described, artifact, companion, (inputs, loaded.outputs), model
   )
 
 

@@ -105,7 +105,7 @@ def of_companion(
   described: description.Description,
   artifact: exporting.Artifact,
   companion: Companion,
-  shapes: Mapping[str, Sequence[int]],
+  shapes: tuple[Mapping[str, Sequence[int]], Mapping[str, Sequence[int]]],
   model: Texts,
 ) -> dict[str, str]:
   """Returns the texts about a companion, by path below a release directory.
@@ -247,7 +247,7 @@ def _values(
 def _of_signature(
   described: description.Description,
   artifact: exporting.Artifact,
-  shapes: Mapping[str, Sequence[int]],
+  shapes: tuple[Mapping[str, Sequence[int]], Mapping[str, Sequence[int]]],
 ) -> dict[str, Any]:
   """Returns the same of a companion, which has the signature alone."""
   inputs, outputs = described.signatures["serving_default"]
@@ -255,11 +255,11 @@ def _of_signature(
   states = {t.name for t in inputs if stream and t.name != stream.piece}
   inputs, outputs = (
     [
-      dataclasses.replace(t, shape=_known(t.shape or (), shapes[t.name]))
+      dataclasses.replace(t, shape=_known(t.shape or (), found[t.name]))
       for t in tensors
       if t.name not in states
     ]
-    for tensors in (inputs, outputs)
+    for tensors, found in zip((inputs, outputs), shapes, strict=True)
   )
   known = artifact.samples[0] if artifact.samples else {}
   sample = {}
