@@ -111,7 +111,7 @@ def run(text: str, folder: pathlib.Path, scratch: pathlib.Path) -> None:
   """
   script = moved(text, folder, scratch)
   # The checks of an export are the contract's matter.
-  script = re.sub(r"--export_path=\S+", r"\g<0> --checks=none", script)
+  script = re.sub(r"-m exporters\.\w+", r"\g<0> --checks=none", script)
   script = re.sub(r"--release_dir=\S+", r"\g<0> --draft --checks=none", script)
   script = re.sub(r"scripts\.(check|verify)", r"\g<0> --checks=basic", script)
   environment = command.environment()

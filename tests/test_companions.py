@@ -1,7 +1,10 @@
 """Companions: LiteRT models beside SavedModels, in their own runtime."""
 
 import dataclasses
+import os
 import pathlib
+import subprocess
+import sys
 
 from ai_edge_litert import interpreter
 import gin
@@ -17,6 +20,7 @@ from exporters.errors import ExportError
 from exporters.life_cycle import exporting
 from scripts import digits
 from scripts import moving_digits
+from tests import command
 
 _DIGITS = "configs/resnet/digits_resnet.gin"
 _LITE = ("lite", "lite_float16", "lite_dynamic", "lite_int8")
@@ -148,7 +152,9 @@ class TestDigits:
     assert "There is no companion 'lite_float16': Its output" in str(
       error.value
     )
-    assert "at most 1e-07 is allowed (smallest cosine 1.0" in str(error.value)
+    assert "of its scale (smallest cosine 1.0000); the bound is 1e-07." in str(
+      error.value
+    )
     assert not list(tmp_path.iterdir())
 
   def test_goes_on_without_an_optional_one(self, classifier, tmp_path):
@@ -187,6 +193,47 @@ class TestDigits:
     (details,) = lite.get_input_details()
     assert details["shape_signature"].tolist() == [1, 28, 28, 3]
     assert companion.parity.largest[1] <= 1e-5
+
+
+class TestTable:
+  """Inputs are made up so that what is wrong in a table of ids shows."""
+
+  def save(self, path: pathlib.Path, table: np.ndarray) -> str:
+    module = tf.Module()
+    module.table = tf.Variable(table)
+
+    @tf.function(input_signature=[tf.TensorSpec([None, None], tf.int32, "ids")])
+    def call(ids):
+      return {"mean": tf.reduce_mean(tf.gather(module.table, ids), 1)}
+
+    tf.saved_model.save(module, str(path), signatures=call)
+    return str(path)
+
+  @pytest.fixture(scope="class")
+  def models(self, tmp_path_factory) -> list[str]:
+    folder = tmp_path_factory.mktemp("tables")
+    table = np.random.default_rng(0).random([1000, 4], np.float32)
+    broken = np.copy(table)
+    broken[2:] = 0
+    tables = {"sound": table, "broken": broken, "zeros": 0 * table}
+    return [self.save(folder / name, t) for name, t in tables.items()]
+
+  def test_a_broken_part_is_found(self, models, tmp_path):
+    sound, broken, _ = models
+    (companion,) = making.make(
+      broken, Companions(kinds=["lite"]), str(tmp_path)
+    ).companions
+    folder = tmp_path / "reference"
+    folder.mkdir()
+    making.reference(sound, str(folder))
+    parity = making.measured(companion.path, str(folder))
+    with pytest.raises(ExportError, match="differs from the SavedModel's"):
+      making.refuse_different(parity, 1e-5)
+
+  def test_nothing_is_proved_by_a_constant(self, models, tmp_path):
+    *_, zeros = models
+    with pytest.raises(ExportError, match="nothing is compared"):
+      making.make(zeros, Companions(kinds=["lite"]), str(tmp_path))
 
 
 class TestStream:
@@ -238,6 +285,38 @@ class TestRefused:
     with pytest.raises(ExportError, match=message):
       making.make(path, Companions(kinds=["lite"]), str(tmp_path))
 
+  def test_optional(self, tmp_path):
+    model = Doubled()
+    path = model.save(tmp_path / "model", lambda x: tf.strings.as_string(x))
+    wanted = Companions(kinds=["lite"], optional=["lite", "onnx"])
+    done = making.make(path, wanted, str(tmp_path))
+    assert not done.companions
+    (remark,) = done.remarks
+    assert remark.startswith("There is no companion 'lite': 'output_0' of")
+
+  def test_full_disk(self, tmp_path):
+    """It is nobody's fault, so that no companion is left out for it."""
+    model = Doubled()
+    path = model.save(tmp_path / "model", lambda x: x @ model.weight)
+    (tmp_path / "small").mkdir()
+    script = (
+      f"mount -t tmpfs -o size=8k tmpfs {tmp_path}/small && "
+      f"TMPDIR={tmp_path}/small exec {sys.executable} -m scripts.companion "
+      f"{path} --kind=lite --optional=lite --export_path={tmp_path}/made"
+    )
+    user = [] if os.geteuid() == 0 else ["--user", "--map-root-user"]
+    done = subprocess.run(
+      ["unshare", *user, "--mount", "sh", "-c", script],
+      cwd=command.ROOT,
+      env=command.environment(),
+      capture_output=True,
+      text=True,
+      check=False,
+    )
+    assert done.returncode == 1
+    assert "No space left on device" in done.stderr
+    assert not (tmp_path / "made").exists()
+
   def test_open_rank(self, tmp_path):
     gin_file = "configs/low_level/multiply.gin"
     artifact = export(tmp_path, gin_file)[""]
@@ -249,7 +328,7 @@ class TestRefused:
     [
       ({"kinds": ["lite_8"]}, "There is no kind of companion 'lite_8'"),
       ({"kinds": ["lite_int8"]}, "needs samples"),
-      ({"kinds": ["lite"], "optional": ["onnx"]}, "optional names 'onnx'"),
+      ({"kinds": ["lite", "lite"]}, "names 'lite' 2 times"),
       ({"kinds": ["lite"], "bounds": {"lite": 0.0}}, "a positive number"),
       ({"kinds": "lite"}, r"Write \['lite'\], with square brackets"),
     ],

@@ -163,22 +163,35 @@ def _varied(signature: Any, inputs: Mapping[str, Any], name: str) -> tf.Tensor:
     kept = tf.range(length) < length - length // 4
     return tf.broadcast_to(tf.cast(kept, value.dtype), value.shape)
 
-  def takes(largest: int) -> bool:
+  def outputs(number: int) -> list[np.ndarray] | None:
     started = time.monotonic()
+    filled = tf.fill(value.shape, _cast(number, value))
     try:
-      signature(**{**inputs, name: tf.fill(value.shape, _cast(largest, value))})
+      found = signature(**{**inputs, name: filled})
     except (tf.errors.OpError, ValueError):
-      return False
+      return None
     # It may be the length of a loop.
-    return time.monotonic() - started < _SLOW
+    if time.monotonic() - started > _SLOW:
+      return None
+    return [found[key].numpy() for key in sorted(found)]
 
-  # The largest that it takes: doubled, then halved between.
   most = min(_LARGEST, value.dtype.max)
-  taken, refused = 1, most + 1
-  while taken < most and refused > most:
-    larger = min(2 * taken + 1, most)
-    taken, refused = (larger, refused) if takes(larger) else (taken, larger)
-  while refused <= most and taken + 1 < refused:
+  beyond = outputs(most)
+
+  def takes(number: int) -> bool:
+    """Whether a number is within a table, if there is one.
+
+    Beyond it, a model refuses all numbers, or takes them for the same.
+    """
+    found = outputs(number)
+    if found is None or beyond is None:
+      return found is not None
+    return not all(map(np.array_equal, found, beyond))
+
+  taken, refused = 1, most
+  if takes(most - 1):
+    taken = most
+  while taken + 1 < refused:
     middle = (taken + refused) // 2
     taken, refused = (middle, refused) if takes(middle) else (taken, middle)
   rng = np.random.default_rng(0)

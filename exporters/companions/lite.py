@@ -18,7 +18,7 @@ from exporters.errors import first_line
 # What the converter says of an operation: the name of its node, its type.
 _REFUSED = re.compile(
   r"""fused\["\w*:", "(?:StatefulPartitionedCall/)*([^"@]+)[^\n]*"""
-  r"'tf\.(\w+)' op is neither"
+  r"'tf\.(\w+)' op "
 )
 
 

@@ -166,7 +166,11 @@ class _Reader:
       raise ValueError("an operator names a tensor that is not there")
 
   def _signature(self, graphs: list[Any]) -> tuple[dict, dict]:
-    """Returns the shapes of the signature's inputs and outputs, by name."""
+    """Returns the shapes of the inputs and outputs, by name.
+
+    Those of the signature; without one, those of the first graph, by the names
+    of its tensors.
+    """
     model = self._model
     for one in self._each(model.SignatureDefsLength(), model.SignatureDefs):
       if one.SignatureKey() == _SIGNATURE:
@@ -175,16 +179,26 @@ class _Reader:
           self._named(one.InputsLength(), one.Inputs, graph),
           self._named(one.OutputsLength(), one.Outputs, graph),
         )
-    raise ExportError(
-      f"The LiteRT model has no signature '{_SIGNATURE.decode()}'."
+    graph = graphs[0]
+    inputs, outputs = (
+      {
+        tensor.Name().decode(): self._shape(tensor)
+        for i in ([] if isinstance(indices, int) else indices)
+        for tensor in [self._tensor(graph, i)]
+      }
+      for indices in (graph.InputsAsNumpy(), graph.OutputsAsNumpy())
     )
+    return inputs, outputs
+
+  def _tensor(self, graph: Any, index: int) -> Any:
+    if not 0 <= index < graph.TensorsLength():
+      raise ValueError("the signature names a tensor that is not there")
+    return graph.Tensors(index)
 
   def _named(self, length: int, get: Callable[[int], Any], graph: Any) -> dict:
     found = {}
     for entry in self._each(length, get):
-      if entry.TensorIndex() >= graph.TensorsLength():
-        raise ValueError("the signature names a tensor that is not there")
-      tensor = graph.Tensors(entry.TensorIndex())
+      tensor = self._tensor(graph, entry.TensorIndex())
       found[entry.Name().decode()] = self._shape(tensor)
     return found
 

@@ -33,9 +33,11 @@ def read(content: bytes) -> Inspected:
   except message.DecodeError as e:
     raise ExportError("The ONNX model is damaged: it does not parse.") from e
   _refuse_external_data(model)
-  refuse_foreign(model)
   try:
+    refuse_foreign(model)
     onnx.checker.check_model(content)
+  except ExportError:
+    raise
   # The checker, which is C++, raises errors of many types.
   except Exception as e:
     raise ExportError(
@@ -43,7 +45,10 @@ def read(content: bytes) -> Inspected:
     ) from e
   inputs = {
     value.name: [
-      size.dim_value if size.HasField("dim_value") else None
+      # Paddle writes -1 for a dimension that is open.
+      size.dim_value
+      if size.HasField("dim_value") and size.dim_value != -1
+      else None
       for size in value.type.tensor_type.shape.dim
     ]
     for value in model.graph.input

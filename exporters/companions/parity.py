@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 import json
 import math
 import os
+import resource
 import statistics
 import sys
 import time
@@ -35,7 +36,10 @@ _OPEN: dict[int, list[int]] = {
   4: [1, 64, 64, 3],
   5: [1, 5, 64, 64, 3],
 }
-_FACTORS = (1, 4, 16)
+_FACTORS = (1, 4, 16, 32)
+_IMAGES, _CHANNELS = 4, (1, 3)
+# Bytes of memory that a trial may take.
+_MOST_MEMORY = 8 << 30
 # The most elements that an input may need.
 _MOST = 1 << 26
 
@@ -55,17 +59,36 @@ class Lite:
     self._interpreter = interpreter.Interpreter(
       model_path=path, num_threads=len(os.sched_getaffinity(0))
     )
-    signatures = self._interpreter.get_signature_list()
-    if _SIGNATURE not in signatures:
-      raise ValueError(f"it has no signature '{_SIGNATURE}'")
-    self._runner = self._interpreter.get_signature_runner(_SIGNATURE)
+    if _SIGNATURE in self._interpreter.get_signature_list():
+      self._runner = self._interpreter.get_signature_runner(_SIGNATURE)
+      inputs = self._runner.get_input_details()
+      outputs = self._runner.get_output_details()
+    else:  # The file of a stranger, whose tensors have the names.
+      self._runner = self._by_tensors
+      inputs = {d["name"]: d for d in self._interpreter.get_input_details()}
+      outputs = {d["name"]: d for d in self._interpreter.get_output_details()}
     self.inputs: Inputs = {
       name: (detail["shape_signature"].tolist(), np.dtype(detail["dtype"]))
-      for name, detail in self._runner.get_input_details().items()
+      for name, detail in inputs.items()
     }
     self.outputs: Shapes = {
       name: detail["shape_signature"].tolist()
-      for name, detail in self._runner.get_output_details().items()
+      for name, detail in outputs.items()
+    }
+
+  def _by_tensors(self, **inputs: np.ndarray) -> Arrays:
+    """Calls the first graph with inputs by the names of tensors."""
+    details = self._interpreter.get_input_details()
+    for detail in details:
+      shape = inputs[detail["name"]].shape
+      self._interpreter.resize_tensor_input(detail["index"], shape)
+    self._interpreter.allocate_tensors()
+    for detail in details:
+      self._interpreter.set_tensor(detail["index"], inputs[detail["name"]])
+    self._interpreter.invoke()
+    return {
+      detail["name"]: self._interpreter.get_tensor(detail["index"])
+      for detail in self._interpreter.get_output_details()
     }
 
   def __call__(self, inputs: Arrays) -> Arrays:
@@ -126,6 +149,9 @@ _RUNTIMES: Mapping[str, Callable[[str], Lite | Onnx]] = {
 
 def main(path: str, folder: str | None = None) -> None:
   """Prints how far a companion is from its SavedModel, or that it runs."""
+  if not folder:  # It may be anyone's.
+    _, most = resource.getrlimit(resource.RLIMIT_DATA)
+    resource.setrlimit(resource.RLIMIT_DATA, (_MOST_MEMORY, most))
   try:
     found = measured(path, folder) if folder else tried(path)
   # Whatever a runtime raises says why a companion cannot be used.
@@ -154,6 +180,11 @@ def measured(path: str, folder: str) -> dict[str, Any]:
   cosines: list[float] = []
   agreements: list[bool] = []
   states: Arrays = {}
+  if all(_is_constant(w) for _, wanted in cases for w in wanted.values()):
+    return {
+      "error": "for these inputs, each output of the SavedModel is one number "
+      "throughout, or empty, so that nothing is compared"
+    }
   for inputs, wanted in cases:
     got = model({**inputs, **states})
     if got.keys() != wanted.keys():
@@ -209,6 +240,8 @@ def _made_up(
   if dtype is None or dtype.kind not in "fiub":
     raise ValueError(f"its input '{name}' has neither numbers nor truth values")
   sizes = _OPEN.get(len(shape), [1] * len(shape))
+  if len(shape) == _IMAGES and shape[1] in _CHANNELS:  # Channels come first.
+    sizes = [sizes[0], sizes[3], *sizes[1:3]]
   # Neither more samples nor more channels.
   sizes = [size if size in (1, 3) else size * factor for size in sizes]
   made = [o if d < 0 else d for d, o in zip(shape, sizes, strict=True)]
@@ -235,6 +268,10 @@ def difference(got: np.ndarray, want: np.ndarray) -> float:
   scale = max(float(np.max(np.abs(want))), _SMALLEST)
   error = float(np.max(np.abs(wide))) / scale
   return error if math.isfinite(error) else math.inf
+
+
+def _is_constant(array: np.ndarray) -> bool:
+  return array.size < 2 or bool((array == array.flat[0]).all())
 
 
 def _cosines(got: np.ndarray, want: np.ndarray) -> list[float]:

@@ -62,7 +62,11 @@ def attempt(companion: str, longest: float = _LONGEST_TRIAL) -> Trial:
   """
   found = _run([companion], longest)
   if "error" in found:
-    raise ExportError(f"The companion does not run: {found['error']}.")
+    raise ExportError(
+      "The companion cannot be called with inputs that were made up for the "
+      f"shapes that it states: {found['error']}. It may run with its own; "
+      "--checks=none leaves the call out."
+    )
   return Trial(**found)
 
 
