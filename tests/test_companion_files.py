@@ -171,7 +171,7 @@ def test_check_compares_a_companion_with_its_saved_model(
   )
   assert done.returncode == 1
   assert "largest difference" in done.stdout
-  assert done.stderr.startswith("error: Its output '")
+  assert done.stderr.startswith("error: '")
   command.run("scripts.check", "--bound=0.1", str(saved_model), str(broken))
 
 
