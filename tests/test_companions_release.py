@@ -126,10 +126,11 @@ _FOLDER = "example/multiply/tflite"
 
 
 class _Runtime:
-  """A runtime that says what a companion of the template takes."""
+  """A runtime that says what a companion of the template takes and gives."""
 
   def __init__(self, path):
     self.inputs = {"inputs": ([-1], np.dtype(np.float32))}
+    self.outputs = {"default": [-1]}
 
 
 _EXPORTER = low_level.LowLevelExporter(factor=2.0, l2=0.001)
@@ -275,7 +276,10 @@ def test_a_model_that_takes_text_says_why_it_has_none(tmp_path):
       exporter=keras_model.KerasModelExporter(model_function=_texts),
     )
   message = str(raised.value)
-  assert message.startswith("example/multiply/1: 'inputs' of the model is text")
+  assert message.startswith(
+    "example/multiply/1: There is no companion 'lite': 'inputs' of the model "
+    "is text"
+  )
   assert message.count("--companions=") == 1
   assert not list(tmp_path.iterdir())
 
