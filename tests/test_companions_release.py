@@ -5,6 +5,7 @@ import json
 import pathlib
 import re
 import shutil
+import sys
 
 import gin
 import numpy as np
@@ -107,6 +108,7 @@ def test_so_are_the_files_that_their_function_reads(tmp_path, monkeypatch):
   (found,) = bound_paths.read(recipe)
   assert found.field == "my_samples.samples.path"
   assert found.path == str(tmp_path / "my.gin")
+  del sys.modules["my_samples"]  # So that no other test's record has it.
 
 
 # ---------------------------------------------------------------------------
