@@ -195,31 +195,34 @@ class TestDigits:
     assert companion.parity.largest[1] <= 1e-5
 
 
+def _save_table(path: pathlib.Path, table: np.ndarray) -> str:
+  module = tf.Module()
+  module.table = tf.Variable(table)
+
+  @tf.function(input_signature=[tf.TensorSpec([None, None], tf.int32, "ids")])
+  def call(ids):
+    return {"mean": tf.reduce_mean(tf.gather(module.table, ids), 1)}
+
+  tf.saved_model.save(module, str(path), signatures=call)
+  return str(path)
+
+
+@pytest.fixture(scope="module")
+def tables(tmp_path_factory) -> list[str]:
+  """SavedModels: a sound one, one that is broken, and one of zeros."""
+  folder = tmp_path_factory.mktemp("tables")
+  table = np.random.default_rng(0).random([1000, 4], np.float32)
+  broken = np.copy(table)
+  broken[2:] = 0
+  models = {"sound": table, "broken": broken, "zeros": 0 * table}
+  return [_save_table(folder / name, one) for name, one in models.items()]
+
+
 class TestTable:
   """Inputs are made up so that what is wrong in a table of ids shows."""
 
-  def save(self, path: pathlib.Path, table: np.ndarray) -> str:
-    module = tf.Module()
-    module.table = tf.Variable(table)
-
-    @tf.function(input_signature=[tf.TensorSpec([None, None], tf.int32, "ids")])
-    def call(ids):
-      return {"mean": tf.reduce_mean(tf.gather(module.table, ids), 1)}
-
-    tf.saved_model.save(module, str(path), signatures=call)
-    return str(path)
-
-  @pytest.fixture(scope="class")
-  def models(self, tmp_path_factory) -> list[str]:
-    folder = tmp_path_factory.mktemp("tables")
-    table = np.random.default_rng(0).random([1000, 4], np.float32)
-    broken = np.copy(table)
-    broken[2:] = 0
-    tables = {"sound": table, "broken": broken, "zeros": 0 * table}
-    return [self.save(folder / name, t) for name, t in tables.items()]
-
-  def test_a_broken_part_is_found(self, models, tmp_path):
-    sound, broken, _ = models
+  def test_a_broken_part_is_found(self, tables, tmp_path):
+    sound, broken, _ = tables
     (companion,) = making.make(
       broken, Companions(kinds=["lite"]), str(tmp_path)
     ).companions
@@ -230,8 +233,8 @@ class TestTable:
     with pytest.raises(ExportError, match="differs from the SavedModel's"):
       making.refuse_different(parity, 1e-5)
 
-  def test_nothing_is_proved_by_a_constant(self, models, tmp_path):
-    *_, zeros = models
+  def test_nothing_is_proved_by_a_constant(self, tables, tmp_path):
+    *_, zeros = tables
     with pytest.raises(ExportError, match="nothing is compared"):
       making.make(zeros, Companions(kinds=["lite"]), str(tmp_path))
 
