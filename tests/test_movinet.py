@@ -20,19 +20,11 @@ from exporters.overlay import garden_videos
 from scripts import moving_digits
 from scripts.small_instances import INSTANCES
 from tests import command
+from tests.instances import small_exporter
 
 # Of scale: as the checks have it.
 _SAME = 1e-5
 _SPECS = tf_keras.layers.InputSpec(shape=[None, None, None, None, 3])
-
-
-def _exporter(name: str, *bindings: str) -> base.Exporter:
-  gin.clear_config()
-  instance = INSTANCES[name]
-  lines = [*instance.bindings, *bindings]
-  exporter = recipe.load([instance.leaf], lines).exporter
-  gin.clear_config()
-  return exporter
 
 
 def _export(exporter: base.Exporter, path: pathlib.Path) -> str:
@@ -69,7 +61,7 @@ def exported(checkpoints, tmp_path_factory) -> dict[str, str]:
   """The path of the artifact, by name."""
   return {
     name: _export(
-      _exporter(name, checkpoint), tmp_path_factory.mktemp("model") / name
+      small_exporter(name, checkpoint), tmp_path_factory.mktemp("model") / name
     )
     for name, checkpoint in checkpoints.items()
   }
@@ -90,7 +82,7 @@ def _close(got, want) -> None:
 def test_a_base_gives_what_the_trained_model_gives(
   exported, checkpoints, video
 ):
-  exporter = _exporter("movinet_base", checkpoints["movinet_base"])
+  exporter = small_exporter("movinet_base", checkpoints["movinet_base"])
   garden = _restored(exporter)
   got = hub.load(exported["movinet_base"])({"image": video})
   _close(got, tf.function(garden)({"image": video}))
@@ -100,7 +92,7 @@ def test_a_stream_gives_what_the_trained_model_gives(
   exported, checkpoints, video
 ):
   """Frame by frame, and in a clip; the training takes whole videos."""
-  exporter = _exporter("movinet_stream", checkpoints["movinet_stream"])
+  exporter = small_exporter("movinet_stream", checkpoints["movinet_stream"])
   garden = _restored(exporter)
   want = tf.function(garden)({"image": video})
   model = hub.load(exported["movinet_stream"])
@@ -163,7 +155,7 @@ def test_a_base_is_fine_tuned_as_its_page_says(exported, video):
 def test_other_convolutions_and_poolings_stream_too(
   tmp_path, video, conv_type, se_type, pooled
 ):
-  exporter = _exporter(
+  exporter = small_exporter(
     "movinet_stream",
     f"CHECKPOINT = '{tmp_path / 'ckpt'}'",
     f"movinet_configs.Movinet.conv_type = '{conv_type}'",
@@ -182,12 +174,13 @@ def test_other_convolutions_and_poolings_stream_too(
 
 def test_a_backbone_alone_lacks_the_classifier(checkpoints, tmp_path):
   """A checkpoint of both parts has all."""
-  exporter = _exporter("movinet_base", checkpoints["movinet_base"])
+  exporter = small_exporter("movinet_base", checkpoints["movinet_base"])
   garden = _garden(exporter)
   both = tf.train.Checkpoint(model=garden, backbone=garden.backbone)
   prefix = both.write(str(tmp_path / "both"))
   path = _export(
-    _exporter("movinet_base", f"CHECKPOINT = '{prefix}'"), tmp_path / "model"
+    small_exporter("movinet_base", f"CHECKPOINT = '{prefix}'"),
+    tmp_path / "model",
   )
   assert len(hub.load(path).trainable_variables) == 58
   prefix = tf.train.Checkpoint(backbone=garden.backbone).write(
@@ -195,7 +188,8 @@ def test_a_backbone_alone_lacks_the_classifier(checkpoints, tmp_path):
   )
   with pytest.raises(ExportError, match="classifier"):
     _export(
-      _exporter("movinet_base", f"CHECKPOINT = '{prefix}'"), tmp_path / "no"
+      small_exporter("movinet_base", f"CHECKPOINT = '{prefix}'"),
+      tmp_path / "no",
     )
 
 
@@ -203,7 +197,7 @@ def test_the_gardens_function_restores_and_fixes_sizes(
   checkpoints, exported, video, tmp_path
 ):
   """One frame of one size at a time, as for a device."""
-  exporter = _exporter("movinet_stream", checkpoints["movinet_stream"])
+  exporter = small_exporter("movinet_stream", checkpoints["movinet_stream"])
   frame = video[:1, :1]
   garden_videos.export(
     exporter.classifier().model,
@@ -232,10 +226,10 @@ def test_labels_travel_with_it(checkpoints, tmp_path):
     f"movinet.MoViNetExporter.labels_file = '{path}'",
   ]
   with pytest.raises(ExportError, match="names 6 classes, but .* 7 logits"):
-    _exporter("movinet_base", *lines).build()
+    small_exporter("movinet_base", *lines).build()
   lines.append("movinet.MoViNetExporter.background_label = 'background'")
   model = hub.load(
-    _export(_exporter("movinet_base", *lines), tmp_path / "model")
+    _export(small_exporter("movinet_base", *lines), tmp_path / "model")
   )
   with open(model.labels.asset_path.numpy()) as f:
     assert f.read().split() == ["background", *"abcdef"]
@@ -261,7 +255,7 @@ def test_labels_travel_with_it(checkpoints, tmp_path):
 )
 def test_what_is_wrong_is_said_before_anything_is_built(binding, reason):
   with pytest.raises(ExportError, match=reason):
-    _exporter("movinet_base", "CHECKPOINT = '/tmp'", binding).build()
+    small_exporter("movinet_base", "CHECKPOINT = '/tmp'", binding).build()
 
 
 @pytest.fixture(scope="module")

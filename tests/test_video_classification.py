@@ -27,20 +27,12 @@ from exporters.life_cycle import exporting
 from scripts.small_instances import INSTANCES
 from scripts.small_instances import images as small_images
 from tests import command
+from tests.instances import small_exporter
 
 # Of scale: as the checks have it.
 _SAME = 1e-5
 _NAMES = ("resnet_3d", "resnet_3d_rs")
 _EXPORTER = "resnet_3d.ResNet3DExporter"
-
-
-def _exporter(name: str, *bindings: str) -> base.Exporter:
-  gin.clear_config()
-  instance = INSTANCES[name]
-  lines = [*instance.bindings, *bindings]
-  exporter = recipe.load([instance.leaf], lines).exporter
-  gin.clear_config()
-  return exporter
 
 
 def _export(exporter: base.Exporter, path: pathlib.Path):
@@ -113,7 +105,7 @@ def test_gives_what_the_task_gives(
   name, zero_centering, checkpoints, frames, tmp_path
 ):
   """From what its input pipeline makes of the same frames."""
-  exporter = _exporter(
+  exporter = small_exporter(
     name,
     checkpoints[name],
     f"{_EXPORTER}.zero_centering_image = {zero_centering}",
@@ -129,7 +121,7 @@ def test_gives_what_the_task_gives(
 
 
 def test_takes_any_length_and_size(checkpoints, tmp_path):
-  exporter = _exporter("resnet_3d", checkpoints["resnet_3d"])
+  exporter = small_exporter("resnet_3d", checkpoints["resnet_3d"])
   model = _export(exporter, tmp_path / "model")
   for shape in ((1, 1, 32, 32, 3), (2, 11, 45, 27, 3)):
     assert model({"image": tf.zeros(shape)}).shape == (shape[0], 7)
@@ -138,7 +130,7 @@ def test_takes_any_length_and_size(checkpoints, tmp_path):
 @pytest.mark.parametrize("name", [*_NAMES, "movinet_base", "movinet_stream"])
 def test_restores_averages(name, frames, tmp_path):
   """Those of Model Garden's optimizer, in place of the last weights."""
-  exporter = _exporter(name, f"CHECKPOINT = '{tmp_path / 'ckpt'}'")
+  exporter = small_exporter(name, f"CHECKPOINT = '{tmp_path / 'ckpt'}'")
   model = _garden(exporter)
   optimizer = _averaging(model)
   parts = {"model": model, "backbone": model.backbone, "optimizer": optimizer}
@@ -173,7 +165,7 @@ def _averaging(model: tf_keras.Model) -> optimization.ExponentialMovingAverage:
 
 @pytest.mark.parametrize("name", [*_NAMES, "movinet_base", "movinet_stream"])
 def test_a_backbone_alone_lacks_the_head(name, tmp_path):
-  exporter = _exporter(name, f"CHECKPOINT = '{tmp_path / 'ckpt'}'")
+  exporter = small_exporter(name, f"CHECKPOINT = '{tmp_path / 'ckpt'}'")
   model = _garden(exporter)
   tf.train.Checkpoint(backbone=model.backbone).write(exporter.checkpoint)
   with pytest.raises(ExportError) as caught:
@@ -189,7 +181,7 @@ def test_a_backbone_alone_lacks_the_head(name, tmp_path):
 
 
 def test_all_endpoints_are_pooled_if_the_training_did_so(frames, tmp_path):
-  exporter = _exporter(
+  exporter = small_exporter(
     "resnet_3d_rs",
     f"CHECKPOINT = '{tmp_path / 'ckpt'}'",
     "video_classification.VideoClassificationModel.aggregate_endpoints = True",
@@ -206,7 +198,7 @@ def test_all_endpoints_are_pooled_if_the_training_did_so(frames, tmp_path):
 @pytest.mark.parametrize("causal", [False, True])
 def test_movinet_with_the_head_of_official_vision(causal, frames, tmp_path):
   """As `movinet_kinetics600` trains it with another `model_type`."""
-  exporter = _exporter(
+  exporter = small_exporter(
     "movinet_base",
     f"CHECKPOINT = '{tmp_path / 'ckpt'}'",
     "movinet_configs.MovinetModel.model_type = 'video_classification'",
@@ -223,7 +215,7 @@ def test_movinet_with_the_head_of_official_vision(causal, frames, tmp_path):
 
 
 def test_a_stream_is_zero_centered_too(frames, tmp_path):
-  exporter = _exporter(
+  exporter = small_exporter(
     "movinet_stream",
     f"CHECKPOINT = '{tmp_path / 'ckpt'}'",
     "movinet.MoViNetExporter.zero_centering_image = True",
@@ -250,14 +242,14 @@ def _train(exporter: base.Exporter, folder: pathlib.Path, change=None) -> None:
 
 @pytest.mark.parametrize("name", [*_NAMES, "movinet_stream"])
 def test_the_configuration_beside_a_checkpoint_agrees(name, tmp_path):
-  exporter = _exporter(name, f"CHECKPOINT = '{tmp_path / 'ckpt'}'")
+  exporter = small_exporter(name, f"CHECKPOINT = '{tmp_path / 'ckpt'}'")
   _train(exporter, tmp_path)
   assert "!!python/tuple" in (tmp_path / "params.yaml").read_text()
   _export(exporter, tmp_path / "model")
 
 
 def test_the_configuration_beside_a_checkpoint_is_not_contradicted(tmp_path):
-  exporter = _exporter("resnet_3d", f"CHECKPOINT = '{tmp_path / 'ckpt'}'")
+  exporter = small_exporter("resnet_3d", f"CHECKPOINT = '{tmp_path / 'ckpt'}'")
   change = {
     "task": {
       "train_data": {"zero_centering_image": True},
@@ -289,7 +281,7 @@ def test_the_configuration_beside_a_checkpoint_is_not_contradicted(tmp_path):
 )
 def test_what_is_wrong_is_said_before_anything_is_built(binding, reason):
   with pytest.raises(ExportError, match=reason):
-    _exporter("resnet_3d", "CHECKPOINT = '/tmp'", binding).build()
+    small_exporter("resnet_3d", "CHECKPOINT = '/tmp'", binding).build()
 
 
 def test_leaves_are_the_gardens_experiments():

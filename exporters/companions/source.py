@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+import functools
 import os
 from typing import Any
 
@@ -53,15 +54,20 @@ class Source:
     self._signature = self._loaded.signatures[SIGNATURE]
     _, self._specs = self._signature.structured_input_signature
     self.stream = stream or self_description.stream(self._loaded, self._specs)
-    self._samples = samples or [
-      _numpy(self_description.sample(self._loaded, batch=1)),
-      _numpy(self_description.sample(self._loaded, batch=3, larger=True)),
-    ]
+    self._given = samples
     self.shapes = self._own_shapes() | {
       name: list(shape) for name, shape in input_shapes.items()
     }
     self._refuse_other_shapes()
     self._fix_stream()
+
+  @functools.cached_property
+  def _samples(self) -> Sequence[Arrays]:
+    """Inputs by name. To make them up takes many calls, so only if asked."""
+    return self._given or [
+      _numpy(self_description.sample(self._loaded, batch=1)),
+      _numpy(self_description.sample(self._loaded, batch=3, larger=True)),
+    ]
 
   def _own_shapes(self) -> dict[str, list[int | None]]:
     """Returns the shapes of the signature's inputs whose rank is known."""
@@ -217,25 +223,34 @@ def _with_constant_shapes(function: Any) -> Any:
   )
 
 
-def _refuse_unsuitable(path: str) -> None:
-  """Refuses a SavedModel whose signature no companion could have.
+def stated_signature(content: bytes) -> Any:
+  """Returns the signature in a saved_model.pb that companions are made from.
 
-  Its files say so. To load it might take operations that are not here.
+  Raises:
+    ExportError: There is none.
   """
-  with open(os.path.join(path, "saved_model.pb"), "rb") as f:
-    proto = saved_model_pb2.SavedModel.FromString(f.read())
+  proto = saved_model_pb2.SavedModel.FromString(content)
   signatures = proto.meta_graphs[0].signature_def
   if SIGNATURE not in signatures:
     raise ExportError(
       f"The SavedModel has no signature '{SIGNATURE}', which companions are "
       "made from."
     )
-  inputs = signatures[SIGNATURE].inputs
-  if not inputs:
+  return signatures[SIGNATURE]
+
+
+def _refuse_unsuitable(path: str) -> None:
+  """Refuses a SavedModel whose signature no companion could have.
+
+  Its files say so. To load it might take operations that are not here.
+  """
+  with open(os.path.join(path, "saved_model.pb"), "rb") as f:
+    signature = stated_signature(f.read())
+  if not signature.inputs:
     raise ExportError(
       "The model takes no input, so a companion would compute nothing."
     )
-  for name, tensor in [*inputs.items(), *signatures[SIGNATURE].outputs.items()]:
+  for name, tensor in [*signature.inputs.items(), *signature.outputs.items()]:
     if tensor.dtype == types_pb2.DT_STRING:
       raise ExportError(
         f"'{name}' of the model is text, which companions don't work on: the "

@@ -6,7 +6,7 @@ hostile name, type or size is found in the headers of the archive, before
 anything is written.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 import contextlib
 import dataclasses
 import hashlib
@@ -73,13 +73,9 @@ def verify(
     ExportError: Something is wrong with it. Nothing was loaded, unless it was a
       check that failed.
   """
-  steps = []
   if not os.path.isfile(path):
     raise ExportError(f"There is no archive at '{path}'.")
-  if public_key:
-    for file in filter(None, (path, provenance)):
-      signing.verify(file, public_key)
-      steps.append(f"{os.path.basename(file)} is signed with the key")
+  steps = signed([path, provenance], public_key)
   digest = file_digest(path)
   recorded = _recorded(path, digest, provenance)
   if recorded:
@@ -92,6 +88,25 @@ def verify(
     steps.append("each file matches the provenance")
   results = _try(path, digest, level) if level != checks.NONE else []
   return Verified(digest=digest, files=files, steps=steps, results=results)
+
+
+def signed(files: Sequence[str | None], public_key: str | None) -> list[str]:
+  """Returns in words which files are signed with a key.
+
+  Args:
+    files: Their paths; a None is left out.
+    public_key: The key (PEM). None: nothing is verified.
+
+  Raises:
+    ExportError: One is not signed with the key.
+  """
+  steps: list[str] = []
+  if not public_key:
+    return steps
+  for file in filter(None, files):
+    signing.verify(file, public_key)
+    steps.append(f"{os.path.basename(file)} is signed with the key")
+  return steps
 
 
 def _recorded(

@@ -10,10 +10,10 @@ import os
 from exporters.companions import inspection
 from exporters.companions import runtime
 from exporters.errors import ExportError
-from exporters.release import signing
 from exporters.release import statement as statement_lib
 from exporters.release.digests import file_digest
 from exporters.release.verify import Verified
+from exporters.release.verify import signed
 
 # How many inputs or outputs are told of.
 _TOLD = 5
@@ -37,13 +37,9 @@ def verify(
   Raises:
     ExportError: Something is wrong with it.
   """
-  steps = []
   if not os.path.isfile(path):
     raise ExportError(f"There is no companion at '{path}'.")
-  if public_key:
-    for file in filter(None, (path, provenance)):
-      signing.verify(file, public_key)
-      steps.append(f"{os.path.basename(file)} is signed with the key")
+  steps = signed([path, provenance], public_key)
   digest = file_digest(path)
   if provenance:
     _refuse_unrecorded(path, digest, provenance)
