@@ -8,6 +8,10 @@ for all jobs; the forks start from there, so no job affects the next.
 After each job, an empty line on standard input says that the reference's
 outputs are on the disk. A line on standard output says that the results are.
 
+With the argument `serve`, standard input is a socket, and for each three file
+descriptors that it receives there, standard input, output and error, the
+process forks one that does the same. It answers with the fork's process id.
+
 It refuses to import `official` (the wheel's too) and `exporters`: what passes
 here needs neither. So this package is loaded under another name.
 """
@@ -22,7 +26,10 @@ import json
 import multiprocessing
 import os
 import pathlib
+import signal
+import socket
 import sys
+import threading
 import types
 from typing import Any
 
@@ -58,7 +65,7 @@ def _load_checks():
 
 
 def main() -> None:
-  """Does the jobs on standard input until it is closed."""
+  """Does jobs, or has forks do them, until standard input is closed."""
   # TensorFlow itself may crash on a model; then this says where.
   faulthandler.enable(all_threads=False)
   # What a job leaves behind goes with its process, and searching TensorFlow's
@@ -73,6 +80,38 @@ def main() -> None:
   import tensorflow_hub  # noqa: F401
 
   checks = _load_checks()
+  if sys.argv[1:] == ["serve"]:
+    _serve(checks)
+  else:
+    _do_jobs(checks)
+
+
+def _serve(checks) -> None:
+  """Forks a consumer's process for each request."""
+  requests = socket.socket(fileno=0)
+  # Nobody waits for the forks here.
+  signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+  gc.freeze()
+  while True:
+    message, streams, *_ = socket.recv_fds(requests, 1, 3)
+    if not message:
+      return
+    pid = os.fork()
+    if not pid:
+      signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+      os.setsid()
+      for standard, stream in enumerate(streams):
+        os.dup2(stream, standard)
+        os.close(stream)
+      _do_jobs(checks)
+      os._exit(0)  # Without a search for what could be freed.
+    for stream in streams:
+      os.close(stream)
+    requests.sendall(pid.to_bytes(8, "big"))
+
+
+def _do_jobs(checks) -> None:
+  """Does the jobs on standard input until it is closed."""
   for line in sys.stdin:
     job = json.loads(line)
     if job["needs_text"]:
@@ -123,6 +162,8 @@ def _begin(checks, job, made, wait) -> None:
   global _worker
   import tensorflow as tf
 
+  threading.Thread(target=_end_with_parent, daemon=True).start()
+
   # Two CPU devices, for a strategy with two replicas.
   (cpu,) = tf.config.list_physical_devices("CPU")
   tf.config.set_logical_device_configuration(
@@ -134,6 +175,18 @@ def _begin(checks, job, made, wait) -> None:
   tf.config.threading.set_intra_op_parallelism_threads(share)
   tf.config.threading.set_inter_op_parallelism_threads(share)
   _worker = _Worker(checks, _candidate(checks, job, wait), made)
+
+
+def _end_with_parent() -> None:
+  """Ends this process when the one that forked it is killed.
+
+  Otherwise it would wait for work for ever, and whoever waits for the results
+  would wait with it.
+  """
+  parent = multiprocessing.parent_process()
+  assert parent
+  parent.join()
+  os._exit(1)
 
 
 def _make(unit: str) -> dict:

@@ -138,17 +138,17 @@ def _main(
   except KeyboardInterrupt:
     sys.exit("error: interrupted")
   except Exception as e:
-    message = _message(e)
-    if message is None:
+    told = message(e)
+    if told is None:
       raise
     if _TRACEBACK.value:
       traceback.print_exc()
     else:
-      message = shortened(message)
-    sys.exit(f"error: {message}")
+      told = shortened(told)
+    sys.exit(f"error: {told}")
 
 
-def _message(error: Exception) -> str | None:
+def message(error: Exception) -> str | None:
   """Returns what to tell a person of an error; None if it is a defect.
 
   The files and the machine may be the cause of those of the operating system,

@@ -31,6 +31,12 @@ VERBOSE = flags.DEFINE_bool(
 )
 
 
+def given() -> tuple[Sequence[str], Sequence[str]]:
+  """Returns the gin files and the lines of gin that the flags have."""
+  bindings = [*(_GIN_BINDINGS.value or ()), *(_GIN_PARAMS.value or ())]
+  return _GIN_FILE.value or (), bindings
+
+
 def load(companions: Sequence[str] | None = None):
   """Returns the `recipe.Recipe` that the flags describe.
 
@@ -40,7 +46,7 @@ def load(companions: Sequence[str] | None = None):
   from exporters import recipe
   from exporters.fields import paths
 
-  bindings = [*(_GIN_BINDINGS.value or ()), *(_GIN_PARAMS.value or ())]
-  loaded = recipe.load(_GIN_FILE.value or (), bindings, companions)
+  files, bindings = given()
+  loaded = recipe.load(files, bindings, companions)
   paths.refuse_missing(loaded.exporter)
   return loaded

@@ -14,7 +14,7 @@ import socket
 import subprocess
 import sys
 import tempfile
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 import tensorflow as tf
@@ -28,8 +28,65 @@ from exporters.saved_model.variables import variable_name
 
 # The operations that draw random numbers, or the seed of these.
 _RANDOM = re.compile(r"Random|Multinomial|^Rng|TruncatedNormal")
-# For a process that has closed its output already.
-_SECONDS_TO_DIE = 10
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Consumer:
+  """A process of `exporters.checks`, seen from the one that exports.
+
+  Attributes:
+    pid: Its id, which is also that of its group of processes.
+    jobs: Takes the jobs, a line for each.
+    answers: Gives a line when a job is done, and ends with the process.
+    stderr: A file with what it complains of.
+  """
+
+  pid: int
+  jobs: IO[bytes]
+  answers: IO[bytes]
+  stderr: IO[bytes]
+
+
+@contextlib.contextmanager
+def started() -> Iterator[Consumer]:
+  """Starts a consumer's process; ends it with its children."""
+  with (
+    tempfile.TemporaryFile() as stderr,
+    subprocess.Popen(
+      PROGRAM,
+      stdin=subprocess.PIPE,
+      stdout=subprocess.PIPE,
+      stderr=stderr,
+      env=environment(),
+      # A group of its own, so that its children end with it.
+      process_group=0,
+    ) as process,
+  ):
+    # Not None: they are pipes.
+    assert process.stdin
+    assert process.stdout
+    try:
+      yield Consumer(
+        pid=process.pid,
+        jobs=process.stdin,
+        answers=process.stdout,
+        stderr=stderr,
+      )
+    finally:
+      with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+      # What it has not read is lost.
+      with contextlib.suppress(BrokenPipeError):
+        process.stdin.close()
+
+
+# What runs as a consumer's process.
+PROGRAM = (sys.executable, "-I", os.path.dirname(checks.__file__))
+
+
+def environment() -> dict[str, str]:
+  """Returns a consumer's environment: its `tf.keras` is Keras 3."""
+  return {k: v for k, v in os.environ.items() if k != "TF_USE_LEGACY_KERAS"}
 
 
 class Checker:
@@ -37,43 +94,29 @@ class Checker:
 
   It is started early, so that it imports TensorFlow while this process builds
   and restores. With `checks.NONE` it is not started.
+
+  Args:
+    level: Which checks to run.
+    consumer: A process that was started elsewhere. None: one is started.
   """
 
-  def __init__(self, level: str):
+  def __init__(self, level: str, consumer: Consumer | None = None):
     if level not in checks.LEVELS:
       raise ExportError(
         f"There is no level of checks '{level}'; choose one of "
         f"{', '.join(checks.LEVELS)}."
       )
     self._level = level
-    self._process: subprocess.Popen[bytes] | None = None
+    self._consumer = consumer
+    self._started = contextlib.ExitStack()
 
   def __enter__(self) -> Checker:
-    if self._level == checks.NONE:
-      return self
-    self._stderr = tempfile.TemporaryFile()
-    self._process = subprocess.Popen(
-      [sys.executable, "-I", os.path.dirname(checks.__file__)],
-      stdin=subprocess.PIPE,
-      stdout=subprocess.PIPE,
-      stderr=self._stderr,
-      # Keras 3 is a consumer's `tf.keras`.
-      env={k: v for k, v in os.environ.items() if k != "TF_USE_LEGACY_KERAS"},
-      # A group of its own, so that its children end with it.
-      process_group=0,
-    )
-    # Not None: they are pipes.
-    assert self._process.stdin
-    assert self._process.stdout
-    self._jobs, self._answers = self._process.stdin, self._process.stdout
+    if self._level != checks.NONE and not self._consumer:
+      self._consumer = self._started.enter_context(started())
     return self
 
   def __exit__(self, *unused_exception) -> None:
-    if self._process:
-      with contextlib.suppress(ProcessLookupError):
-        os.killpg(self._process.pid, signal.SIGKILL)
-      self._process.communicate()
-      self._stderr.close()
+    self._started.close()
 
   def check(
     self,
@@ -96,8 +139,9 @@ class Checker:
     Raises:
       ExportError: A process died.
     """
-    if not self._process:
+    if self._level == checks.NONE or not self._consumer:
       return []
+    consumer = self._consumer
     job: dict[str, Any] = {
       "path": path,
       "scratch": scratch,
@@ -110,7 +154,7 @@ class Checker:
       "stranger": published is None,
       "needs_text": not published or "tensorflow_text" in sys.modules,
     }
-    self._send(json.dumps(job))
+    _send(consumer, json.dumps(job))
     # Meanwhile, the consumer loads the model.
     arrays: list[np.ndarray] = []
     reference = published and {
@@ -120,39 +164,40 @@ class Checker:
     np.savez(job["arrays"], *arrays)
     with open(job["reference"], "w") as f:
       json.dump(reference, f)
-    self._send("")
-    if not self._answers.readline():
-      raise self._died()
+    _send(consumer, "")
+    if not consumer.answers.readline():
+      raise _died(consumer)
     with open(job["results"]) as f:
       return [checks.Result(**result) for result in json.load(f)]
 
-  def _send(self, line: str) -> None:
-    try:
-      self._jobs.write(f"{line}\n".encode())
-      self._jobs.flush()
-    except BrokenPipeError as e:
-      raise self._died() from e
 
-  def _died(self) -> ExportError:
-    assert self._process
-    with contextlib.suppress(subprocess.TimeoutExpired):
-      self._process.wait(_SECONDS_TO_DIE)  # So that all is written.
-    self._stderr.seek(0)
-    said = self._stderr.read().decode(errors="replace").strip()
-    crash = re.search(r"^Fatal Python error: (.+)", said, re.M)
-    if crash:
-      place = re.search(r'checks/(\w+)\.py", line \d+ in (\w+)', said)
-      where = f" in {place[2]} of checks/{place[1]}.py" if place else ""
-      return ExportError(
-        f"TensorFlow itself crashed{where} ({crash[1]}), as it may for "
-        "consumers of this model. Its oneDNN kernels are often the cause: try "
-        "again with TF_ENABLE_ONEDNN_OPTS=0 in the environment."
-      )
-    last = said.rpartition("\n")[2]
+def _send(consumer: Consumer, line: str) -> None:
+  try:
+    consumer.jobs.write(f"{line}\n".encode())
+    consumer.jobs.flush()
+  except BrokenPipeError as e:
+    raise _died(consumer) from e
+
+
+def _died(consumer: Consumer) -> ExportError:
+  # It closes its output when it ends, after all else is written.
+  consumer.answers.read()
+  consumer.stderr.seek(0)
+  said = consumer.stderr.read().decode(errors="replace").strip()
+  crash = re.search(r"^Fatal Python error: (.+)", said, re.M)
+  if crash:
+    place = re.search(r'checks/(\w+)\.py", line \d+ in (\w+)', said)
+    where = f" in {place[2]} of checks/{place[1]}.py" if place else ""
     return ExportError(
-      "The process that checks the model was killed, perhaps because memory "
-      f"ran out. {last}".strip()
+      f"TensorFlow itself crashed{where} ({crash[1]}), as it may for "
+      "consumers of this model. Its oneDNN kernels are often the cause: try "
+      "again with TF_ENABLE_ONEDNN_OPTS=0 in the environment."
     )
+  last = said.rpartition("\n")[2]
+  return ExportError(
+    "The process that checks the model was killed, perhaps because memory "
+    f"ran out. {last}".strip()
+  )
 
 
 def stated(published: Published, arrays: list[np.ndarray]) -> dict[str, Any]:

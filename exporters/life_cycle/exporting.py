@@ -112,6 +112,7 @@ def export(
   level: str = checks.ALL,
   stages: Stages | None = None,
   refuse: Callable[[Sequence[str]], None] = lambda names: None,
+  consumer: checker.Consumer | None = None,
 ) -> Export:
   """Exports what one recipe describes.
 
@@ -124,6 +125,7 @@ def export(
     stages: Times and announces the stages.
     refuse: Gets the names of the artifacts as soon as they are known, which is
       before anything is restored. Raises `ExportError` if they don't suit.
+    consumer: The process that checks the model. None: one is started.
 
   Raises:
     ExportError: The input cannot be exported, or the result failed a check.
@@ -137,12 +139,13 @@ def export(
       level=level,
       stages=stages,
       refuse=refuse,
+      consumer=consumer,
     )
   paths.refuse_missing(exporter)
   with (
     staging.stage(export_path, overwrite=overwrite) as directory,
     # It imports TensorFlow while this process builds.
-    checker.Checker(level) as fresh_process,
+    checker.Checker(level, consumer) as fresh_process,
   ):
     with (
       stages("build"),

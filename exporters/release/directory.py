@@ -4,7 +4,7 @@ Everything is written beside the directory first. Then it takes its place,
 together with links to what was there before.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 import contextlib
 import fcntl
 import os
@@ -68,6 +68,17 @@ def add(tree: str, released: Sequence[Released], release_dir: str) -> None:
         os.rename(os.path.join(tree, file), target)
       for one in released:
         _write_shared_pages(new, one)
+
+
+def replace(texts: Mapping[str, str], release_dir: str) -> None:
+  """Writes texts at paths below `release_dir`, each whole or not at all."""
+  with _locked(release_dir):
+    os.makedirs(release_dir, exist_ok=True)
+    for path, text in texts.items():
+      # No version's file has such a name.
+      write_text(release_dir, f"{path}.new", text)
+      target = os.path.join(release_dir, path)
+      os.replace(f"{target}.new", target)
 
 
 @contextlib.contextmanager

@@ -27,6 +27,7 @@ import os
 from exporters import recipe as recipe_lib
 from exporters.companions import making
 from exporters.errors import ExportError
+from exporters.life_cycle import checker
 from exporters.life_cycle import exporting
 from exporters.life_cycle import staging
 from exporters.release import archive
@@ -49,6 +50,7 @@ def release(
   level: str,
   stages: exporting.Stages,
   prove: Callable[[Released], None],
+  consumer: checker.Consumer | None = None,
 ) -> tuple[exporting.Export, list[Released]]:
   """Exports a recipe, checks it and adds it to a release directory.
 
@@ -59,6 +61,7 @@ def release(
     stages: Times and announces the stages.
     prove: Writes what belongs beside the archive but need not be the same every
       time.
+    consumer: The process that checks the model. None: one is started.
 
   Returns:
     What was exported and what was released, with paths below `release_dir`.
@@ -75,6 +78,7 @@ def release(
       export_path=exported,
       level=level,
       stages=stages,
+      consumer=consumer,
       refuse=lambda names: validation.refuse_other_artifacts(whole, names),
     )
     tree = os.path.join(work, "tree")

@@ -1,0 +1,367 @@
+"""Does work in processes that are forked from ones with imports behind them.
+
+Two servers wait for work: multiprocessing's fork server, which has imported
+what an export needs, and one of `exporters.checks`, which has imported what a
+consumer has. Each piece of work gets a fork of the first, and one of the second
+if a model is to be checked. If it fails, crashes, hangs or is killed, both end,
+and nothing else does. So do servers that are killed; then new ones are started.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+import contextlib
+import dataclasses
+import multiprocessing
+from multiprocessing import connection
+import os
+import pathlib
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+import traceback
+from typing import Any, NoReturn
+
+import psutil
+
+from exporters.errors import ExportError
+
+_FORKS = multiprocessing.get_context("forkserver")
+_CHECKS = pathlib.Path(__file__).parents[1] / "checks"
+# Between two looks at the memory that is held.
+_SAMPLE = 1.0
+# How long a process that is told to stop may take to clean up.
+_CLEAN_UP = 10.0
+
+
+class StoppedError(Exception):
+  """The work was stopped because nobody wants it any more."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Done:
+  """The end of a piece of work.
+
+  Attributes:
+    result: What the function returned.
+    error: Why it did not. None: it did.
+    seconds: How long it took.
+    memory: Bytes that its processes held together at most.
+  """
+
+  result: Any = None
+  error: str | None = None
+  seconds: float
+  memory: int
+
+
+class Processes:
+  """Starts the two servers, and has them fork.
+
+  Args:
+    modules: What the first server imports beside `preload`.
+    checked: Whether consumers will be needed.
+  """
+
+  def __init__(self, modules: Sequence[str], *, checked: bool):
+    # Only what is known not to start TensorFlow's threads.
+    known = [m for m in modules if m.startswith(("exporters.", "official."))]
+    _FORKS.set_forkserver_preload(["exporters.gardens.preload", *known])
+    self._consumers = _Consumers() if checked else None
+
+  def __enter__(self) -> Processes:
+    return self
+
+  def __exit__(self, *unused_exception) -> None:
+    if self._consumers:
+      self._consumers.stop()
+
+  def run(
+    self,
+    function: Callable[..., Any],
+    arguments: Sequence[Any],
+    *,
+    seconds: float,
+    listener: Callable[[str], None] = lambda stage: None,
+    stop: threading.Event | None = None,
+    checked: bool = False,
+  ) -> Done:
+    """Does a piece of work in a fork.
+
+    Args:
+      function: What to call there, with the arguments; if `checked`, also with
+        a function that announces stages, and with a consumer's process.
+      arguments: They and the result are pickled.
+      seconds: How long it may take.
+      listener: Is told what the function announces.
+      stop: Ends the work when it is set.
+      checked: Whether the function wants these two.
+
+    Raises:
+      StoppedError: `stop` was set.
+    """
+    started = time.monotonic()
+    watch = _Memory()
+    with contextlib.ExitStack() as stack:
+      log = stack.enter_context(tempfile.NamedTemporaryFile())
+      consumer = None
+      if checked and self._consumers:
+        consumer = stack.enter_context(self._consumers.forked())
+        watch.pids.append(consumer.pid)
+      ours, theirs = _FORKS.Pipe(duplex=False)
+      process = _FORKS.Process(
+        target=_child,
+        args=(function, arguments, checked, theirs, consumer, log.name),
+      )
+      process.start()
+      theirs.close()
+      if consumer:
+        consumer.hand_over()
+      stack.callback(_end, process)
+      assert process.pid
+      watch.pids.append(process.pid)
+      while True:
+        if stop and stop.is_set():
+          raise StoppedError
+        passed = time.monotonic() - started
+        if passed > seconds:
+          return Done(
+            error=f"It took more than {seconds:g} s and was stopped. Allow it "
+            "more with --time_limit.",
+            seconds=passed,
+            memory=watch.most,
+          )
+        watch.look()
+        connection.wait([ours, process.sentinel], timeout=0.2)
+        if ours.poll():
+          try:
+            kind, value = ours.recv()
+          except EOFError:
+            process.join()
+            return Done(
+              error=_of_death(process.exitcode, log.name),
+              seconds=time.monotonic() - started,
+              memory=watch.most,
+            )
+          if kind == "stage":
+            listener(value)
+            continue
+          watch.look(at_once=True)
+          return Done(
+            result=value if kind == "result" else None,
+            error=value if kind == "error" else None,
+            seconds=time.monotonic() - started,
+            memory=watch.most,
+          )
+
+
+class _Memory:
+  """Adds up what processes and those that they started hold."""
+
+  def __init__(self):
+    self.pids: list[int] = []
+    self.most = 0
+    self._next = 0.0
+
+  def look(self, *, at_once: bool = False) -> None:
+    """Takes a sample, if it is time to."""
+    if not at_once and time.monotonic() < self._next:
+      return
+    self._next = time.monotonic() + _SAMPLE
+    self.most = max(self.most, sum(map(_held, self.pids)))
+
+
+def _held(pid: int) -> int:
+  """Returns bytes of a process and its descendants.
+
+  What several processes share is counted once, in parts.
+  """
+  held = 0
+  with contextlib.suppress(psutil.Error):
+    process = psutil.Process(pid)
+    for one in (process, *process.children(recursive=True)):
+      with contextlib.suppress(psutil.Error):
+        held += one.memory_full_info().pss
+  return held
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class _Fork:
+  """A consumer's process on its way to the process that it works for.
+
+  Attributes:
+    pid: Its id.
+    jobs: The end of a pipe.
+    answers: The end of another.
+    stderr: The path of a file.
+  """
+
+  pid: int
+  jobs: connection.Connection
+  answers: connection.Connection
+  stderr: str
+
+  def hand_over(self) -> None:
+    """Closes this process's ends of the pipes."""
+    self.jobs.close()
+    self.answers.close()
+
+  def opened(self):
+    """Returns it as the process that it works for sees it."""
+    from exporters.life_cycle import checker
+
+    return checker.Consumer(
+      pid=self.pid,
+      jobs=os.fdopen(os.dup(self.jobs.fileno()), "wb"),
+      answers=os.fdopen(os.dup(self.answers.fileno()), "rb"),
+      stderr=open(self.stderr, "rb"),
+    )
+
+
+class _Consumers:
+  """The server that forks consumers' processes."""
+
+  def __init__(self):
+    self._lock = threading.Lock()
+    self._process: subprocess.Popen[bytes] | None = None
+
+  @contextlib.contextmanager
+  def forked(self) -> Iterator[_Fork]:
+    """Yields a new process; ends it, with its children, with the block."""
+    with tempfile.NamedTemporaryFile() as stderr:
+      their_jobs, jobs = os.pipe()
+      answers, their_answers = os.pipe()
+      fork = _Fork(
+        pid=self._request((their_jobs, their_answers, stderr.fileno())),
+        jobs=connection.Connection(jobs, readable=False),
+        answers=connection.Connection(answers, writable=False),
+        stderr=stderr.name,
+      )
+      os.close(their_jobs)
+      os.close(their_answers)
+      try:
+        yield fork
+      finally:
+        _kill_group(fork.pid)
+
+  def stop(self) -> None:
+    """Ends the server."""
+    with self._lock:
+      if self._process:
+        self._process.kill()
+        self._process.wait()
+        self._socket.close()
+        self._process = None
+
+  def _request(self, streams: Sequence[int]) -> int:
+    """Returns the id of a process that has the streams as its own."""
+    with self._lock:
+      for _ in range(2):
+        if not self._process or self._process.poll() is not None:
+          self._start()
+        with contextlib.suppress(OSError):
+          socket.send_fds(self._socket, [b"f"], streams)
+          pid = self._socket.recv(8)
+          if pid:
+            return int.from_bytes(pid, "big")
+        self._process = None
+    raise ExportError(
+      "The process that checks models cannot be started; `python -m "
+      "scripts.check` on any SavedModel says why."
+    )
+
+  def _start(self) -> None:
+    self._socket, theirs = socket.socketpair()
+    with theirs:
+      self._process = subprocess.Popen(
+        [sys.executable, "-I", str(_CHECKS), "serve"],
+        stdin=theirs.fileno(),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        env={k: v for k, v in os.environ.items() if k != "TF_USE_LEGACY_KERAS"},
+        # Who presses Ctrl-C means the command, which ends this one.
+        start_new_session=True,
+      )
+
+
+def _child(
+  function: Callable[..., Any],
+  arguments: Sequence[Any],
+  checked: bool,
+  channel: connection.Connection,
+  consumer: _Fork | None,
+  log: str,
+) -> None:
+  """Does the work, in a fork."""
+  os.setsid()
+  with open(log, "ab") as f:
+    os.dup2(f.fileno(), 1)
+    os.dup2(f.fileno(), 2)
+  signal.signal(signal.SIGINT, signal.SIG_IGN)
+  signal.signal(signal.SIGTERM, lambda *unused: sys.exit("terminated"))
+  threading.Thread(target=_end_with_command, daemon=True).start()
+  from exporters.command_line import program
+
+  program.prepare_tensorflow()
+  if checked:
+    arguments = [
+      *arguments,
+      lambda stage: channel.send(("stage", stage)),
+      consumer and consumer.opened(),
+    ]
+  try:
+    channel.send(("result", function(*arguments)))
+  except Exception as e:  # noqa: BLE001 - the command reports it.
+    message = program.message(e)
+    if message is None:
+      traceback.print_exc()
+      last = traceback.extract_tb(e.__traceback__)[-1]
+      message = (
+        f"{type(e).__name__}: {e} ({os.path.basename(last.filename)}, line "
+        f"{last.lineno}). This is a defect of the exporter."
+      )
+    channel.send(("error", message))
+
+
+def _end_with_command() -> NoReturn:
+  """Ends this process and its children when the command is killed."""
+  parent = multiprocessing.parent_process()
+  assert parent
+  parent.join()
+  os.killpg(0, signal.SIGKILL)
+  raise AssertionError
+
+
+def _end(process) -> None:
+  """Ends a fork and what it has started, first gently."""
+  descendants: list[psutil.Process] = []
+  with contextlib.suppress(psutil.Error):
+    descendants = psutil.Process(process.pid).children(recursive=True)
+  if process.is_alive():
+    process.terminate()
+    process.join(_CLEAN_UP)
+  _kill_group(process.pid)
+  for one in descendants:
+    with contextlib.suppress(psutil.Error):
+      one.kill()
+  process.join(_CLEAN_UP)
+
+
+def _kill_group(pid: int) -> None:
+  with contextlib.suppress(ProcessLookupError, PermissionError):
+    os.killpg(pid, signal.SIGKILL)
+
+
+def _of_death(code: int | None, log: str) -> str:
+  """Returns why a fork ended without a word."""
+  with open(log, encoding="utf-8", errors="replace") as f:
+    last = f.read().strip().rpartition("\n")[2][:300]
+  if code is not None and code < 0:
+    name = signal.Signals(-code).name
+    hint = ", perhaps because memory ran out" if name == "SIGKILL" else ""
+    return f"Its process was ended by {name}{hint}. {last}".strip()
+  return f"Its process ended early (exit code {code}). {last}".strip()

@@ -1,0 +1,232 @@
+r"""Releases a family of models: every leaf that a garden's gin file names.
+
+  python -m scripts.garden --gin_file=configs/gardens/small_berts.gin \
+    --gin_bindings="CHECKPOINTS = '/path/to/checkpoints'" \
+    --release_dir=/tmp/release
+
+Each model becomes a release, as by `scripts.release`, in processes of its own;
+as many are made at once as cores and memory allow. One that fails takes nothing
+with it: the others go on, the exit code is 1, and the same command makes only
+what is missing. --dry_run shows what is missing, and what it would take.
+"""
+
+from __future__ import annotations
+
+import fnmatch
+import os
+
+from absl import flags
+from rich.console import Console
+from rich.filesize import decimal
+from rich.table import Table
+
+from exporters.command_line import program
+from exporters.command_line import recipe_flags
+from exporters.errors import ExportError
+from scripts import release_flags
+
+_DRY_RUN = flags.DEFINE_bool(
+  "dry_run",
+  False,
+  "Only show what would be released, what is there already, what is missing, "
+  "and estimates of time, memory and disk space.",
+)
+_ONLY = flags.DEFINE_list(
+  "only",
+  None,
+  "Release only these leaves: names of gin files without .gin, or patterns "
+  "such as small_bert_*_H-128_*.",
+)
+_AT_ONCE = flags.DEFINE_integer(
+  "at_once",
+  None,
+  "How many models to make at the same time. By default one for each core.",
+  lower_bound=1,
+)
+_MEMORY_LIMIT = flags.DEFINE_float(
+  "memory_limit",
+  None,
+  "How many gigabytes all processes may hold together, by estimate. By default "
+  "nine tenths of what is free. A model that needs more is made alone.",
+  lower_bound=0.0,
+)
+_TIME_LIMIT = flags.DEFINE_float(
+  "time_limit",
+  3600.0,
+  "How many seconds one model may take before it is stopped.",
+  lower_bound=0.0,
+)
+
+
+def main() -> None:
+  """Makes a garden."""
+  from exporters.gardens import processes as processes_lib
+  from exporters.gardens import settings
+  from exporters.gardens import work
+  from exporters.gardens.jobs import Terms
+  from exporters.gin_files import imports
+
+  commit = release_flags.commit()
+  files, bindings = recipe_flags.given()
+  leaves = _chosen(settings.load(files, bindings).expanded())
+  level = recipe_flags.CHECKS.value
+  terms = Terms(
+    release_dir=release_flags.RELEASE_DIR.value,
+    level=level,
+    commit=commit.commit,
+    changed=commit.changed,
+    companions=release_flags.COMPANIONS.value,
+    sign_key=release_flags.SIGN_KEY.value,
+    seconds=_TIME_LIMIT.value,
+  )
+  modules = imports.modules([f for leaf in leaves for f in leaf.gin_files])
+  checked = level != "none" and not _DRY_RUN.value
+  with processes_lib.Processes(modules, checked=checked) as processes:
+    jobs = _result(
+      processes.run(work.survey, [leaves, terms], seconds=_TIME_LIMIT.value)
+    )
+    if _DRY_RUN.value:
+      _show_plan(jobs, level)
+    else:
+      _grow(jobs, terms, processes)
+
+
+def _chosen(leaves):
+  """Returns the leaves that --only names; all without it."""
+  if not _ONLY.value:
+    return leaves
+  for pattern in _ONLY.value:
+    if not any(fnmatch.fnmatch(leaf.name, pattern) for leaf in leaves):
+      names = ", ".join(leaf.name for leaf in leaves)
+      raise ExportError(
+        f"--only={pattern}: the garden has no such leaf, only {names}."
+      )
+  return [
+    leaf
+    for leaf in leaves
+    if any(fnmatch.fnmatch(leaf.name, pattern) for pattern in _ONLY.value)
+  ]
+
+
+def _result(done):
+  if done.error is not None:
+    raise ExportError(done.error)
+  return done.result
+
+
+def _limits():
+  from exporters.gardens import estimates
+  from exporters.gardens import schedule
+
+  memory = int(0.9 * estimates.available_memory())
+  if _MEMORY_LIMIT.value:
+    memory = int(_MEMORY_LIMIT.value * 1e9)
+  at_once = _AT_ONCE.value or len(os.sched_getaffinity(0))
+  return schedule.Limits(releases=at_once, memory=memory)
+
+
+def _grow(jobs, terms, processes) -> None:
+  """Makes what is missing, and says what became of all."""
+  from exporters.gardens import estimates as estimates_lib
+  from exporters.gardens import progress
+  from exporters.gardens import schedule
+  from exporters.gardens import work
+  from exporters.gardens.jobs import FAILED
+  from exporters.gardens.jobs import MADE
+  from exporters.gardens.jobs import NEW
+  from exporters.gardens.jobs import THERE
+  from exporters.gardens.jobs import UNUSABLE
+  from exporters.gardens.jobs import Outcome
+
+  new = [job for job in jobs if job.state == NEW]
+  estimates = estimates_lib.Estimates(terms.level)
+  limits = _limits()
+  seconds = schedule.seconds_left(new, [], limits, estimates)
+  with progress.Progress(new, estimates, seconds) as shown:
+    outcomes = schedule.run(new, terms, processes, limits, estimates, shown)
+  for job in jobs:
+    name = job.leaf.name
+    if job.state == THERE:
+      outcomes.append(Outcome(leaf=name, state=THERE, models=job.models))
+    elif job.state == UNUSABLE:
+      outcomes.append(Outcome(leaf=name, state=FAILED, error=job.error))
+  files, _ = recipe_flags.given()
+  name = os.path.basename(files[0]).removesuffix(".gin")
+  written = _result(
+    processes.run(
+      work.conclude,
+      [name, terms.level, outcomes, terms.release_dir],
+      seconds=terms.seconds,
+    )
+  )
+  console = Console(highlight=False)
+  console.print()
+  counts = [
+    f"{sum(outcome.state == state for outcome in outcomes)} {word}"
+    for state, word in ((MADE, "made"), (THERE, "there already"))
+  ]
+  rows = {"models": ", ".join(counts), **written}
+  for what, text in rows.items():
+    console.print(f"[bold]{what:7}[/]  ", end="")
+    console.print(text, markup=False, soft_wrap=True)
+  failed = [outcome for outcome in outcomes if outcome.state == FAILED]
+  if failed:
+    lines = "".join(f"\n  {o.leaf}: {o.error}" for o in failed)
+    raise ExportError(
+      f"{len(failed)} of {len(outcomes)} models failed; the same command tries "
+      f"these again:{lines}"
+    )
+
+
+def _show_plan(jobs, level: str) -> None:
+  """Shows what would be done."""
+  from exporters.gardens import estimates as estimates_lib
+  from exporters.gardens import schedule
+  from exporters.gardens.jobs import NEW
+  from exporters.gardens.jobs import UNUSABLE
+
+  estimates, limits = estimates_lib.Estimates(level), _limits()
+  console = Console(highlight=False)
+  table = Table(box=None, pad_edge=False)
+  table.add_column("")
+  table.add_column("leaf", overflow="fold")
+  for column in ("time", "memory", "disk"):
+    table.add_column(column, justify="right")
+  for job in jobs:
+    one = estimates.of(job)
+    figures = (f"{one.seconds:.0f} s", decimal(one.memory), decimal(one.disk))
+    table.add_row(
+      job.state, job.leaf.name, *(figures if job.state == NEW else ())
+    )
+  console.print(table)
+  console.print()
+  for job in jobs:
+    if job.state == UNUSABLE:
+      console.print(f"{job.leaf.name}: {job.error}", markup=False)
+  new = [job for job in jobs if job.state == NEW]
+  unusable = sum(job.state == UNUSABLE for job in jobs)
+  console.print(
+    f"{len(new)} to make, {len(jobs) - len(new) - unusable} there already, "
+    f"{unusable} cannot be made"
+  )
+  if not new:
+    return
+  seconds = schedule.seconds_left(new, [], limits, estimates)
+  largest = max(estimates.of(job).memory for job in new)
+  disk = sum(estimates.of(job).disk for job in new)
+  console.print(
+    f"about {max(seconds / 60, 1):.0f} min, {min(limits.releases, len(new))} "
+    f"at once, in {decimal(limits.memory)} of memory; {decimal(disk)} of disk "
+    "space"
+  )
+  if largest > limits.memory:
+    console.print(
+      f"note: the largest may need {decimal(largest)} of memory. It is made "
+      "alone, and may be ended for lack of memory."
+    )
+
+
+if __name__ == "__main__":
+  program.run(
+    main, modules=[recipe_flags.__name__, release_flags.__name__, __name__]
+  )
