@@ -12,8 +12,12 @@ what is missing. --dry_run shows what is missing, and what it would take.
 
 from __future__ import annotations
 
+import contextlib
 import fnmatch
+import functools
 import os
+import subprocess
+import sys
 
 from absl import flags
 from rich.console import Console
@@ -23,6 +27,7 @@ from rich.table import Table
 from exporters.command_line import program
 from exporters.command_line import recipe_flags
 from exporters.errors import ExportError
+from scripts import garden_flags
 from scripts import release_flags
 
 _DRY_RUN = flags.DEFINE_bool(
@@ -37,24 +42,24 @@ _ONLY = flags.DEFINE_list(
   "Release only these leaves: names of gin files without .gin, or patterns "
   "such as small_bert_*_H-128_*.",
 )
-_AT_ONCE = flags.DEFINE_integer(
-  "at_once",
-  None,
-  "How many models to make at the same time. By default one for each core.",
-  lower_bound=1,
-)
-_MEMORY_LIMIT = flags.DEFINE_float(
-  "memory_limit",
-  None,
-  "How many gigabytes all processes may hold together, by estimate. By default "
-  "nine tenths of what is free. A model that needs more is made alone.",
-  lower_bound=0.0,
-)
 _TIME_LIMIT = flags.DEFINE_float(
   "time_limit",
   3600.0,
   "How many seconds one model may take before it is stopped.",
   lower_bound=0.0,
+)
+_SCHEDULER = flags.DEFINE_string(
+  "scheduler",
+  None,
+  "The address of a scheduler of Dask distributed, such as "
+  "tcp://10.0.0.1:8786, to have the models made by its workers; see "
+  "scripts.garden_worker.",
+)
+_WORKERS = flags.DEFINE_integer(
+  "workers",
+  None,
+  "Start a cluster of so many workers on this machine, to try out --scheduler.",
+  lower_bound=1,
 )
 
 
@@ -114,17 +119,6 @@ def _result(done):
   return done.result
 
 
-def _limits():
-  from exporters.gardens import estimates
-  from exporters.gardens import schedule
-
-  memory = int(0.9 * estimates.available_memory())
-  if _MEMORY_LIMIT.value:
-    memory = int(_MEMORY_LIMIT.value * 1e9)
-  at_once = _AT_ONCE.value or len(os.sched_getaffinity(0))
-  return schedule.Limits(releases=at_once, memory=memory)
-
-
 def _grow(jobs, terms, processes) -> None:
   """Makes what is missing, and says what became of all."""
   from exporters.gardens import estimates as estimates_lib
@@ -140,10 +134,16 @@ def _grow(jobs, terms, processes) -> None:
 
   new = [job for job in jobs if job.state == NEW]
   estimates = estimates_lib.Estimates(terms.level)
-  limits = _limits()
+  limits = garden_flags.limits()
   seconds = schedule.seconds_left(new, [], limits, estimates)
-  with progress.Progress(new, estimates, seconds) as shown:
-    outcomes = schedule.run(new, terms, processes, limits, estimates, shown)
+  with (
+    _cluster() as run_on_cluster,
+    progress.Progress(new, estimates, seconds) as shown,
+  ):
+    if run_on_cluster:
+      outcomes = run_on_cluster(new, terms, estimates=estimates, listener=shown)
+    else:
+      outcomes = schedule.run(new, terms, processes, limits, estimates, shown)
   for job in jobs:
     name = job.leaf.name
     if job.state == THERE:
@@ -178,6 +178,67 @@ def _grow(jobs, terms, processes) -> None:
     )
 
 
+@contextlib.contextmanager
+def _cluster():
+  """Yields what makes releases on the cluster that the flags name, if any."""
+  if not _SCHEDULER.value and not _WORKERS.value:
+    yield None
+    return
+  try:
+    # First, since it also silences the other.
+    from exporters.gardens import cluster as cluster_lib
+  except ModuleNotFoundError as e:
+    raise ExportError(garden_flags.ABSENT) from e
+  import distributed
+
+  with contextlib.ExitStack() as stack:
+    address = _SCHEDULER.value
+    if _WORKERS.value:
+      cluster = stack.enter_context(
+        distributed.LocalCluster(
+          n_workers=0,
+          processes=False,
+          protocol="tcp://",
+          host="127.0.0.1",
+          scheduler_kwargs={"dashboard": False},
+        )
+      )
+      address = cluster.scheduler_address
+      stack.enter_context(_local_workers(address, _WORKERS.value))
+    try:
+      client = stack.enter_context(distributed.Client(address, timeout=30))
+    except (OSError, ValueError) as e:
+      raise ExportError(f"No scheduler at '{address}' answers: {e}.") from e
+    if _WORKERS.value:
+      # The workers end with the scheduler.
+      stack.callback(client.shutdown)
+    yield functools.partial(cluster_lib.run, client=client)
+
+
+@contextlib.contextmanager
+def _local_workers(address: str, count: int):
+  """Starts workers that share this machine; waits for them to end."""
+  limits = garden_flags.limits()
+  command = [
+    *(sys.executable, "-m", "scripts.garden_worker", address),
+    f"--at_once={max(limits.releases // count, 1)}",
+    f"--memory_limit={limits.memory / count / 1e9}",
+  ]
+  # Who presses Ctrl-C means the garden, which ends them.
+  workers = [
+    subprocess.Popen(command, start_new_session=True) for _ in range(count)
+  ]
+  try:
+    yield
+  finally:
+    for worker in workers:
+      try:
+        worker.wait(10)
+      except subprocess.TimeoutExpired:
+        worker.kill()
+        worker.wait()
+
+
 def _show_plan(jobs, level: str) -> None:
   """Shows what would be done."""
   from exporters.gardens import estimates as estimates_lib
@@ -185,7 +246,7 @@ def _show_plan(jobs, level: str) -> None:
   from exporters.gardens.jobs import NEW
   from exporters.gardens.jobs import UNUSABLE
 
-  estimates, limits = estimates_lib.Estimates(level), _limits()
+  estimates, limits = estimates_lib.Estimates(level), garden_flags.limits()
   console = Console(highlight=False)
   table = Table(box=None, pad_edge=False)
   table.add_column("")
@@ -228,5 +289,11 @@ def _show_plan(jobs, level: str) -> None:
 
 if __name__ == "__main__":
   program.run(
-    main, modules=[recipe_flags.__name__, release_flags.__name__, __name__]
+    main,
+    modules=[
+      recipe_flags.__name__,
+      release_flags.__name__,
+      garden_flags.__name__,
+      __name__,
+    ],
   )

@@ -1,11 +1,12 @@
 #!/usr/bin/env bash
-# Runs the tests, on what quickstart.sh and install_onnx.sh would install.
+# Runs the tests, on what quickstart.sh and install_extra.sh would install.
 # Arguments go to pytest.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 source scripts/environment.sh
 
 add_extra scripts/onnx.txt
+add_extra scripts/dask.txt
 make_venv
 fetch_weights
 ready

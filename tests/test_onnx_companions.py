@@ -47,7 +47,7 @@ def _written(folder: pathlib.Path, content: bytes) -> pathlib.Path:
   return path
 
 
-onnx = pytest.importorskip("onnx", reason="bash scripts/install_onnx.sh")
+onnx = pytest.importorskip("onnx", reason="bash scripts/install_extra.sh onnx")
 
 
 @pytest.fixture(scope="module")

@@ -95,5 +95,5 @@ def refuse_absent(names: Iterable[str]) -> None:
   if needs_onnx and not all(map(importlib.util.find_spec, _ONNX_PACKAGES)):
     raise ExportError(
       "Companions in ONNX need packages that are not installed. This adds them "
-      "(100 MB): bash scripts/install_onnx.sh."
+      "(100 MB): bash scripts/install_extra.sh onnx."
     )

@@ -1,4 +1,4 @@
-"""Converts a SavedModel to ONNX, by tf2onnx (scripts/install_onnx.sh).
+"""Converts a SavedModel to ONNX, by tf2onnx (scripts/install_extra.sh onnx).
 
 https://github.com/onnx/tensorflow-onnx. Inputs and outputs keep the names that
 the signature has for them. In an ONNX graph, a name stands for one value; so an

@@ -33,7 +33,7 @@ from exporters.errors import ExportError
 _FORKS = multiprocessing.get_context("forkserver")
 _CHECKS = pathlib.Path(__file__).parents[1] / "checks"
 # Between two looks at the memory that is held.
-_SAMPLE = 1.0
+_SAMPLE = 2.0
 # How long a process that is told to stop may take to clean up.
 _CLEAN_UP = 10.0
 

@@ -1,0 +1,276 @@
+"""Has the releases of a garden made on several machines, by Dask distributed.
+
+https://distributed.dask.org. Each machine runs one worker, `serve`; each
+release is made there in processes of its own, as on one machine. All machines
+see the same release directory, and the same paths to checkpoints. What travels
+is a job, and an outcome with digests and paths.
+
+A worker that is killed leaves no half version. Dask gives what it was making to
+another, which makes it anew, or finds it there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+import functools
+import logging
+import os
+import queue
+import socket
+import tempfile
+import threading
+import time
+from typing import Any
+
+import distributed
+
+from exporters.errors import ExportError
+from exporters.gardens import estimates as estimates_lib
+from exporters.gardens import processes as processes_lib
+from exporters.gardens import schedule
+from exporters.gardens.jobs import FAILED
+from exporters.gardens.jobs import Job
+from exporters.gardens.jobs import Outcome
+from exporters.gardens.jobs import Terms
+from exporters.gin_files import imports
+from exporters.life_cycle import version
+
+# What it says of connections is not for the person who waits for models.
+logging.getLogger("distributed").setLevel(logging.ERROR)
+
+_MEMORY = "memory"
+_TOPIC = "garden"
+# How long nobody may be there to work, in seconds.
+_NO_WORKERS = 300.0
+
+
+async def serve(scheduler: str, limits: schedule.Limits) -> None:
+  """Makes releases on this machine for a scheduler, until it ends.
+
+  Args:
+    scheduler: Its address, such as tcp://10.0.0.1:8786.
+    limits: What the releases may take of this machine.
+  """
+  with tempfile.TemporaryDirectory() as scratch:
+    async with distributed.Worker(
+      scheduler,
+      nthreads=limits.releases,
+      resources={_MEMORY: limits.memory},
+      # The processes that hold memory are not the worker's own.
+      memory_limit=0,
+      local_directory=scratch,
+      death_timeout=60,
+    ) as worker:
+      await worker.finished()
+
+
+def run(
+  jobs: Sequence[Job],
+  terms: Terms,
+  client: distributed.Client,
+  estimates: estimates_lib.Estimates,
+  listener: schedule.Listener,
+  *,
+  no_workers: float = _NO_WORKERS,
+) -> list[Outcome]:
+  """Makes releases on the workers of a cluster; returns what became of each.
+
+  Those that take most memory come first; a preprocessor is there before the
+  encoders that name it.
+
+  Args:
+    jobs: What to make.
+    terms: What the releases have in common.
+    client: It is connected to the cluster.
+    estimates: They say how many fit into a worker's memory.
+    listener: Is told how the garden gets on.
+    no_workers: How many seconds the cluster may be without any worker.
+
+  Raises:
+    ExportError: The workers do not suit, or there is none.
+  """
+  largest = _refuse_unsuitable(client, terms, no_workers)
+  by_name = {job.leaf.name: job for job in jobs}
+  begun: set[str] = set()
+
+  def hear(event: tuple[float, Mapping[str, Any]]) -> None:
+    _, message = event
+    job = by_name.get(message["leaf"])
+    if job is None:
+      return
+    if job.leaf.name not in begun:
+      begun.add(job.leaf.name)
+      listener.begins(job)
+    listener.stage(job, message["stage"])
+
+  client.subscribe_topic(_TOPIC, hear)
+  # Those that others wait for come first.
+  names = {job.preprocessor for job in jobs}
+  ordered = sorted(jobs, key=lambda job: (job.handle not in names, -job.size))
+  ended: queue.Queue[distributed.Future] = queue.Queue()
+  by_handle: dict[str, distributed.Future] = {}
+  running: dict[distributed.Future, Job] = {}
+  for job in ordered:
+    future = client.submit(
+      _make,
+      job,
+      terms,
+      by_handle.get(job.preprocessor),
+      # What is larger than any worker is made alone on one.
+      resources={_MEMORY: min(estimates.of(job).memory, largest)},
+      priority=job.size,
+      # Of a job and its files, not of the function's arguments.
+      pure=False,
+    )
+    by_handle[job.handle] = future
+    running[future] = job
+    future.add_done_callback(ended.put)
+  try:
+    return _awaited(
+      running, ended, client, estimates, listener, begun, no_workers
+    )
+  finally:
+    client.unsubscribe_topic(_TOPIC)
+
+
+def _awaited(
+  running: dict[distributed.Future, Job],
+  ended: queue.Queue[distributed.Future],
+  client: distributed.Client,
+  estimates: estimates_lib.Estimates,
+  listener: schedule.Listener,
+  begun: set[str],
+  no_workers: float,
+) -> list[Outcome]:
+  """Returns the outcomes, as they come."""
+  outcomes: list[Outcome] = []
+  alone_since: float | None = None
+  while running:
+    try:
+      future = ended.get(timeout=1)
+    except queue.Empty:
+      slots = _slots(client)
+      alone_since = None if slots else alone_since or time.monotonic()
+      if alone_since is None or time.monotonic() - alone_since < no_workers:
+        continue
+      client.cancel(list(running))
+      outcomes += [
+        Outcome(
+          leaf=job.leaf.name,
+          state=FAILED,
+          error=f"The cluster had no worker for {no_workers:g} s.",
+        )
+        for job in running.values()
+      ]
+      return outcomes
+    job = running.pop(future)
+    outcome = _outcome(future, job)
+    if outcome.state != FAILED and outcome.memory:
+      estimates.learn(job, outcome)
+    outcomes.append(outcome)
+    if job.leaf.name not in begun:
+      begun.add(job.leaf.name)
+      listener.begins(job)
+    limits = schedule.Limits(releases=max(_slots(client), 1), memory=0)
+    left = schedule.seconds_left([*running.values()], [], limits, estimates)
+    listener.ends(job, outcome, left)
+  return outcomes
+
+
+def _outcome(future: distributed.Future, job: Job) -> Outcome:
+  error = future.exception()
+  if error is None:
+    return future.result()
+  if isinstance(error, distributed.KilledWorker):
+    error = (
+      "Each worker that tried to make it was killed, perhaps because memory "
+      "ran out."
+    )
+  return Outcome(leaf=job.leaf.name, state=FAILED, error=str(error))
+
+
+def _slots(client: distributed.Client) -> int:
+  """Returns how many releases the cluster makes at the same time."""
+  workers = client.scheduler_info(n_workers=-1)["workers"]
+  return sum(worker["nthreads"] for worker in workers.values())
+
+
+def _refuse_unsuitable(
+  client: distributed.Client, terms: Terms, no_workers: float
+) -> int:
+  """Returns the memory of the largest worker, in bytes.
+
+  Raises:
+    ExportError: There is no worker; or one runs other code, would write to
+      another directory or was not started by `serve`.
+  """
+  try:
+    client.wait_for_workers(1, timeout=no_workers)
+  except TimeoutError as e:
+    raise ExportError(
+      f"The cluster has no worker after {no_workers:g} s. Start one on each "
+      "machine: python -m scripts.garden_worker ADDRESS."
+    ) from e
+  workers = client.scheduler_info(n_workers=-1)["workers"]
+  memories = [
+    worker["resources"].get(_MEMORY, 0) for worker in workers.values()
+  ]
+  if not all(memories):
+    raise ExportError(
+      "A worker of the cluster does not say how much memory it has for "
+      "releases. Start each by python -m scripts.garden_worker ADDRESS."
+    )
+  parent = os.path.dirname(os.path.abspath(terms.release_dir))
+  os.makedirs(parent, exist_ok=True)
+  with tempfile.NamedTemporaryFile(dir=parent, prefix=".garden-") as token:
+    found = client.run(_seen, token.name)
+  for address, (host, running, there) in found.items():
+    if running != version.version():
+      raise ExportError(
+        f"The worker {address} on {host} runs version {running}, this command "
+        f"{version.version()}. Have both run the same checkout."
+      )
+    if not there:
+      raise ExportError(
+        f"The worker {address} on {host} does not see '{parent}'. Release to a "
+        "directory that all machines have at the same path."
+      )
+  return int(max(memories))
+
+
+def _seen(path: str) -> tuple[str, str, bool]:
+  """Returns a worker's host and version, and whether it sees a file."""
+  return socket.gethostname(), version.version(), os.path.exists(path)
+
+
+def _make(job: Job, terms: Terms, preprocessor: Outcome | None) -> Outcome:
+  """Makes a release, on a worker.
+
+  Args:
+    job: What to make.
+    terms: What releases have in common.
+    preprocessor: What became of what has to be there before.
+  """
+  del preprocessor
+  worker = distributed.get_worker()
+
+  def announce(stage: str) -> None:
+    worker.log_event(_TOPIC, {"leaf": job.leaf.name, "stage": stage})
+
+  announce("")
+  modules = tuple(imports.modules(job.leaf.gin_files))
+  with _LOCK:
+    processes = _processes(modules)
+  return schedule.make(job, terms, processes, announce)
+
+
+_LOCK = threading.Lock()
+
+
+@functools.cache
+def _processes(modules: tuple[str, ...]) -> processes_lib.Processes:
+  """Returns the servers of this worker.
+
+  What is imported beforehand is what the first job needs.
+  """
+  return processes_lib.Processes(modules, checked=True)
