@@ -147,7 +147,9 @@ def _grow(jobs, terms, processes) -> None:
   for job in jobs:
     name = job.leaf.name
     if job.state == THERE:
-      outcomes.append(Outcome(leaf=name, state=THERE, models=job.models))
+      outcomes.append(
+        Outcome(leaf=name, state=THERE, models=job.models, files=job.leaf.files)
+      )
     elif job.state == UNUSABLE:
       outcomes.append(Outcome(leaf=name, state=FAILED, error=job.error))
   files, _ = recipe_flags.given()

@@ -16,11 +16,16 @@ if all is well.
 does as much for a companion, a `.tflite` or a `.onnx`: it is parsed, and
 refused if it needs another file, or operators that its runtime does not have.
 Then a fresh process calls it with made-up inputs, for five minutes at most.
+
+  python -m scripts.verify /tmp/release/small_berts.garden.json
+
+verifies every archive of a garden against the provenance beside it.
 """
 
 from absl import flags
 
 from exporters.command_line import program
+from exporters.errors import ExportError
 
 _PROVENANCE = flags.DEFINE(
   program.PathParser(),
@@ -38,8 +43,12 @@ def main(path: str) -> None:
   """Verifies one archive or companion."""
   program.prepare_tensorflow()
   from exporters.companions import kinds
+  from exporters.gardens import recorded
   from exporters.release import verify
 
+  if path.endswith(recorded.SUFFIX):
+    _verify_garden(path)
+    return
   beside = {"provenance": _PROVENANCE.value, "public_key": _PUBLIC_KEY.value}
   if path.endswith(kinds.SUFFIXES):
     from exporters.release import verify_companion
@@ -56,5 +65,30 @@ def main(path: str) -> None:
   print(f"'{path}' is in order.")
 
 
+def _verify_garden(path: str) -> None:
+  """Verifies each archive of a garden; raises `ExportError` for all at once."""
+  from exporters.gardens import whole
+  from exporters.release import verify
+
+  models, failed = whole.models(path), 0
+  for model in models:
+    try:
+      done = verify.verify(
+        model.archive,
+        provenance=model.provenance,
+        public_key=_PUBLIC_KEY.value,
+        level=_CHECKS.value,
+      )
+      if done.digest != model.sha256:
+        raise ExportError(f"sha256 {done.digest}, the record has another")
+      print(f"ok      {model.handle}  {done.digest}", flush=True)
+    except (ExportError, OSError) as e:
+      failed += 1
+      print(f"failed  {model.handle}: {program.message(e)}", flush=True)
+  if failed:
+    raise ExportError(f"{failed} of {len(models)} models are not in order.")
+  print(f"All {len(models)} models of '{path}' are in order.")
+
+
 if __name__ == "__main__":
-  program.run(main, modules=[], arguments=["ARCHIVE_OR_COMPANION"])
+  program.run(main, modules=[], arguments=["ARCHIVE_OR_COMPANION_OR_GARDEN"])

@@ -74,6 +74,7 @@ class Outcome:
     memory: Bytes that its processes held together at most, as a sample of them
       each second saw it.
     stages: How long each stage took.
+    files: Where the leaf's files are, as `Leaf` has it.
   """
 
   leaf: str
@@ -83,3 +84,4 @@ class Outcome:
   seconds: float = 0.0
   memory: int = 0
   stages: Mapping[str, float] = dataclasses.field(default_factory=dict)
+  files: Mapping[str, str] = dataclasses.field(default_factory=dict)

@@ -14,7 +14,7 @@ from typing import Any
 
 from rich.filesize import decimal
 
-from exporters.errors import ExportError
+from exporters.gardens import recorded
 from exporters.gardens.jobs import FAILED
 from exporters.gardens.jobs import MADE
 from exporters.gardens.jobs import THERE
@@ -23,7 +23,6 @@ from exporters.life_cycle import checker
 from exporters.release import directory
 from exporters.release import texts
 
-SUFFIX = ".garden.json"
 _HTML = ".garden.html"
 _UNKNOWN = ""
 
@@ -42,7 +41,9 @@ def write(
   made = any(outcome.state != FAILED for outcome in outcomes)
   if not made and not os.path.isdir(release_dir):
     return {}  # There is nothing to report on.
-  before = read(os.path.join(release_dir, name + SUFFIX)) or {"leaves": []}
+  before = recorded.read(os.path.join(release_dir, name + recorded.SUFFIX)) or {
+    "leaves": []
+  }
   leaves = {leaf["leaf"]: leaf for leaf in before["leaves"]}
   for outcome in outcomes:
     leaves[outcome.leaf] = _merged(
@@ -56,35 +57,15 @@ def write(
   text = _without_private(json.dumps(record, indent=2, ensure_ascii=False))
   directory.replace(
     {
-      name + SUFFIX: text + "\n",
+      name + recorded.SUFFIX: text + "\n",
       name + _HTML: _rendered(json.loads(text)),
     },
     release_dir,
   )
   return {
     "report": os.path.join(release_dir, name + _HTML),
-    "record": os.path.join(release_dir, name + SUFFIX),
+    "record": os.path.join(release_dir, name + recorded.SUFFIX),
   }
-
-
-def read(path: str) -> dict[str, Any] | None:
-  """Returns a garden's record; None if there is none.
-
-  Raises:
-    ExportError: It is not a record of a garden.
-  """
-  try:
-    with open(path, encoding="utf-8") as f:
-      record = json.load(f)
-    if all(isinstance(leaf["models"], list) for leaf in record["leaves"]):
-      return record
-  except FileNotFoundError:
-    return None
-  except (ValueError, TypeError, KeyError):
-    pass
-  raise ExportError(
-    f"'{path}' is not the record of a garden. Move it away, and run again."
-  )
 
 
 def _merged(

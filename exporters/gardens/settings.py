@@ -31,11 +31,14 @@ class Leaf:
     name: The gin file's name without its folder and `.gin`.
     gin_files: The gin file, and those that all leaves share.
     bindings: Lines of gin.
+    files: The macros that these lines bind to something in the garden's folder,
+      which is left as `$folder`.
   """
 
   name: str
   gin_files: Sequence[str]
   bindings: Sequence[str]
+  files: Mapping[str, str]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -68,6 +71,7 @@ class Garden:
       ExportError: A key matches no file, or a text has another `$name`.
     """
     texts: dict[str, dict[str, Any]] = {}
+    files: dict[str, dict[str, str]] = {}
     for pattern, values in self.leaves.items():
       for path, part in _matching(pattern):
         names = {
@@ -78,6 +82,12 @@ class Garden:
         }
         texts.setdefault(path, {}).update(
           (key, _filled(value, names, pattern)) for key, value in values.items()
+        )
+        names["folder"] = "$folder"
+        files.setdefault(path, {}).update(
+          (key, _filled(value, names, pattern))
+          for key, value in values.items()
+          if "." not in key and "$folder" in str(value)
         )
     by_name: dict[str, str] = {}
     for path in texts:
@@ -92,6 +102,7 @@ class Garden:
         name=_name(path),
         gin_files=[path, *self.shared],
         bindings=[f"{key} = {value!r}" for key, value in values.items()],
+        files=files[path],
       )
       for path, values in texts.items()
     ]

@@ -59,7 +59,7 @@ def release(
   recipe = _recipe(leaf, terms)
   there = _there(recipe, terms.release_dir)
   if there:
-    return Outcome(leaf=leaf.name, state=THERE, models=there)
+    return Outcome(leaf=leaf.name, state=THERE, models=there, files=leaf.files)
   stages = exporting.Stages(announce)
   _, released = complete.release(
     recipe,
@@ -75,6 +75,7 @@ def release(
     state=MADE,
     models=[model(one, terms.release_dir) for one in released],
     stages=stages.seconds,
+    files=leaf.files,
   )
 
 
@@ -85,6 +86,14 @@ def conclude(
   from exporters.gardens import record
 
   return record.write(name, level, outcomes, release_dir)
+
+
+def reproduce(provenance: str, bindings: Sequence[str]) -> Any:
+  """Makes a release again; see `exporters.release.reproduce`."""
+  from exporters.life_cycle import exporting
+  from exporters.release import reproduce as reproduce_lib
+
+  return reproduce_lib.reproduce(provenance, bindings, exporting.Stages())
 
 
 def model(one: Released, release_dir: str) -> dict[str, Any]:
