@@ -265,7 +265,8 @@ def _show_plan(jobs, level: str) -> None:
   console.print()
   for job in jobs:
     if job.state == UNUSABLE:
-      console.print(f"{job.leaf.name}: {job.error}", markup=False)
+      line = f"{job.leaf.name}: {job.error}"
+      console.print(line, markup=False, soft_wrap=True)
   new = [job for job in jobs if job.state == NEW]
   unusable = sum(job.state == UNUSABLE for job in jobs)
   console.print(

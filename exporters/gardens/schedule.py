@@ -75,7 +75,9 @@ def run(
   with futures.ThreadPoolExecutor(limits.releases) as pool:
     try:
       while waiting or running:
-        for job in _next(waiting, list(running.values()), limits, estimates):
+        for job in startable(
+          waiting, list(running.values()), limits, estimates
+        ):
           waiting.remove(job)
           running[pool.submit(one, job)] = job
         done, _ = futures.wait(running, return_when=futures.FIRST_COMPLETED)
@@ -127,7 +129,7 @@ def seconds_left(
   return max(sum(seconds) / limits.releases, *seconds, 0.0)
 
 
-def _next(
+def startable(
   waiting: Sequence[Job],
   running: Sequence[Job],
   limits: Limits,

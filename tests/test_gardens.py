@@ -1,0 +1,426 @@
+"""Tests gardens: families of models that one command releases."""
+
+import hashlib
+import json
+import os
+import pathlib
+import signal
+import subprocess
+import sys
+
+import gin
+import psutil
+import pytest
+
+from exporters.errors import ExportError
+from exporters.gardens import estimates
+from exporters.gardens import schedule
+from exporters.gardens import settings
+from exporters.gardens import whole
+from exporters.gardens.jobs import MADE
+from exporters.gardens.jobs import NEW
+from exporters.gardens.jobs import Job
+from exporters.gardens.jobs import Outcome
+from exporters.gin_files import imports
+from tests import command
+from tests import gardens
+from tests import releases
+
+_NAMES = ("apple", "birch", "cedar", "dogwood")
+
+
+def _garden(gin_file, release_dir, *flags, check=True):
+  with command.all_cores():
+    return command.run(
+      "scripts.garden",
+      f"--gin_file={gin_file}",
+      f"--release_dir={release_dir}",
+      *flags,
+      check=check,
+      fresh=True,
+    )
+
+
+def _record(release_dir):
+  return json.loads((release_dir / "plot.garden.json").read_text())
+
+
+@pytest.fixture(scope="module")
+def planted(tmp_path_factory):
+  folder = tmp_path_factory.mktemp("planted")
+  return gardens.plant(folder, _NAMES)
+
+
+@pytest.fixture(scope="module")
+def grown(planted):
+  """A garden with all checks, and what the command said."""
+  release_dir = planted.parent / "release"
+  return release_dir, _garden(planted, release_dir)
+
+
+def test_all_models_are_released(grown):
+  release_dir, done = grown
+  for name in _NAMES:
+    for file in (
+      "1.tar.gz",
+      "1/saved_model.pb",
+      "1.provenance.json",
+      "1.report.html",
+    ):
+      assert (release_dir / "example" / name / file).exists()
+  lines = done.stderr.splitlines()
+  assert [line[:6] for line in lines] == [f"{i} of 4" for i in range(1, 5)]
+  assert all("checks passed" in line for line in lines)
+  assert "4 made, 0 there already" in done.stdout
+
+
+def test_record_says_what_was_made(grown):
+  release_dir, _ = grown
+  record = _record(release_dir)
+  assert [leaf["leaf"] for leaf in record["leaves"]] == [*_NAMES]
+  for leaf in record["leaves"]:
+    (model,) = leaf["models"]
+    archive = (release_dir / model["archive"]).read_bytes()
+    assert model["sha256"] == hashlib.sha256(archive).hexdigest()
+    assert model["parameters"] == 1
+    assert model["difference"] == 0
+    assert model["checks passed"] > 10
+    assert leaf["memory"] > 1e8
+    assert {"save", "check", "pack", "publish"} <= leaf["stages"].keys()
+
+
+def test_report_links_to_each_model(grown):
+  release_dir, _ = grown
+  text = (release_dir / "plot.garden.html").read_text()
+  for name in _NAMES:
+    assert f'href="example/{name}/1.report.html"' in text
+    assert (release_dir / "example" / name / "1.report.html").exists()
+
+
+def test_bytes_are_those_of_a_single_release(grown, planted, tmp_path):
+  release_dir, _ = grown
+  alone = tmp_path / "alone"
+  releases.release(
+    planted.parent / "birch.gin", alone, bindings=["page.Page.name = 'birch'"]
+  )
+  for file in (
+    "example/birch/1.tar.gz",
+    "assets/docs/example/models/birch/1.md",
+    "example/birch/1/model-instance-metadata.json",
+  ):
+    assert (alone / file).read_bytes() == (release_dir / file).read_bytes()
+
+
+def test_second_run_makes_nothing(grown, planted):
+  release_dir, _ = grown
+  before = _record(release_dir)
+  done = _garden(planted, release_dir)
+  assert "0 made, 4 there already" in done.stdout
+  assert _record(release_dir) == before
+
+
+def test_dry_run_writes_nothing(planted, tmp_path):
+  done = _garden(planted, tmp_path / "release", "--dry_run")
+  assert "4 to make, 0 there already, 0 cannot be made" in done.stdout
+  assert not (tmp_path / "release").exists()
+
+
+def test_only_some_leaves(planted, tmp_path):
+  release_dir = tmp_path / "release"
+  _garden(planted, release_dir, "--only=a*,cedar", "--draft", "--checks=none")
+  assert sorted(os.listdir(release_dir / "example")) == ["apple", "cedar"]
+  done = _garden(planted, release_dir, "--only=oak", check=False)
+  assert done.returncode == 1
+  assert "the garden has no such leaf" in done.stderr
+
+
+def test_models_that_fail_take_nothing_with_them(tmp_path):
+  kinds = {"birch": "Hangs", "cedar": "IsKilled", "dogwood": "HasADefect"}
+  garden = gardens.plant(tmp_path, [*_NAMES, "elder"], kinds)
+  release_dir = tmp_path / "release"
+  flags = ("--draft", "--checks=none")
+  done = _garden(garden, release_dir, *flags, "--time_limit=10", check=False)
+  assert done.returncode == 1
+  assert sorted(os.listdir(release_dir / "example")) == ["apple", "elder"]
+  assert "2 made, 0 there already" in done.stdout
+  assert "3 of 5 models failed" in done.stderr
+  assert "birch: It took more than 10 s and was stopped" in done.stderr
+  assert "cedar: Its process was ended by SIGKILL" in done.stderr
+  assert "nobody thought of this" in done.stderr
+  states = {
+    leaf["leaf"]: leaf["state"] for leaf in _record(release_dir)["leaves"]
+  }
+  assert [*states.values()].count("failed") == 3
+  # Nothing is left beside it, and the rest can still be made.
+  assert not [*tmp_path.glob(".release*")]
+  gardens.plant(tmp_path, [*_NAMES, "elder"])
+  done = _garden(garden, release_dir, *flags)
+  assert "3 made, 2 there already" in done.stdout
+  assert not [
+    leaf for leaf in _record(release_dir)["leaves"] if leaf["state"] == "failed"
+  ]
+
+
+def test_missing_files_are_all_told_at_once(tmp_path):
+  folder = tmp_path / "checkpoints"
+  done = command.run(
+    "scripts.garden",
+    "--gin_file=configs/gardens/small_berts.gin",
+    f"--gin_bindings=CHECKPOINTS = '{folder}'",
+    f"--release_dir={tmp_path / 'release'}",
+    "--dry_run",
+    fresh=True,
+  )
+  assert "0 to make, 0 there already, 25 cannot be made" in done.stdout
+  text = " ".join(done.stdout.split())
+  for size in ("L-2_H-128_A-2", "L-12_H-768_A-12"):
+    assert f"uncased_{size}/vocab.txt' does not exist" in text
+
+
+def test_interrupted_garden_leaves_no_process_and_no_half_version(tmp_path):
+  garden = gardens.plant(tmp_path, _NAMES, {"birch": "Hangs", "cedar": "Hangs"})
+  release_dir = tmp_path / "release"
+  process = subprocess.Popen(
+    [
+      *(sys.executable, "-m", "scripts.garden"),
+      *(f"--gin_file={garden}", f"--release_dir={release_dir}"),
+      *("--draft", "--checks=basic", "--at_once=4"),
+    ],
+    cwd=command.ROOT,
+    env=command.environment(),
+    stdout=subprocess.DEVNULL,
+    stderr=subprocess.PIPE,
+    text=True,
+  )
+  # Two are made, two hang.
+  for _ in range(2):
+    assert "made" in process.stderr.readline()
+  family = psutil.Process(process.pid).children(recursive=True)
+  assert family
+  process.send_signal(signal.SIGINT)
+  _, complaint = process.communicate(timeout=60)
+  assert process.returncode == 1
+  assert "interrupted" in complaint
+  _, alive = psutil.wait_procs(family, timeout=20)
+  assert not alive
+  assert sorted(os.listdir(release_dir / "example")) == ["apple", "dogwood"]
+  assert not [*tmp_path.glob(".release*")]
+
+
+def test_killed_garden_leaves_no_process(tmp_path):
+  garden = gardens.plant(tmp_path, _NAMES, {"birch": "Hangs", "cedar": "Hangs"})
+  process = subprocess.Popen(
+    [
+      *(sys.executable, "-m", "scripts.garden"),
+      *(f"--gin_file={garden}", f"--release_dir={tmp_path / 'release'}"),
+      *("--draft", "--checks=basic", "--at_once=4"),
+    ],
+    cwd=command.ROOT,
+    env=command.environment(),
+    stdout=subprocess.DEVNULL,
+    stderr=subprocess.PIPE,
+    text=True,
+  )
+  for _ in range(2):
+    assert "made" in process.stderr.readline()
+  family = psutil.Process(process.pid).children(recursive=True)
+  process.kill()
+  process.communicate()
+  _, alive = psutil.wait_procs(family, timeout=20)
+  assert not alive
+
+
+def test_verify_and_reproduce_take_a_garden(grown):
+  release_dir, _ = grown
+  record = release_dir / "plot.garden.json"
+  done = command.run("scripts.verify", str(record), "--checks=none", fresh=True)
+  assert "All 4 models" in done.stdout
+  done = command.run("scripts.reproduce", str(record), fresh=True)
+  assert "All 4 models are the same, byte for byte." in done.stdout
+
+
+def test_verify_finds_the_model_that_is_not_as_recorded(grown, tmp_path):
+  release_dir, _ = grown
+  record = _record(release_dir)
+  record["leaves"][1]["models"][0]["sha256"] = "0" * 64
+  changed = release_dir / "changed.garden.json"
+  changed.write_text(json.dumps(record))
+  done = command.run(
+    "scripts.verify", str(changed), "--checks=none", check=False, fresh=True
+  )
+  assert done.returncode == 1
+  assert "failed  example/birch/1" in done.stdout
+  assert "ok      example/apple/1" in done.stdout
+  changed.unlink()
+
+
+def test_record_that_names_a_file_elsewhere_is_refused(tmp_path):
+  (tmp_path / "release").mkdir()
+  (tmp_path / "other.tar.gz").write_bytes(b"")
+  record = tmp_path / "release/x.garden.json"
+  model = {"handle": "a/b/1", "archive": "../other.tar.gz", "sha256": ""}
+  for archive in ("../other.tar.gz", str(tmp_path / "other.tar.gz")):
+    leaf = {"models": [model | {"archive": archive}], "files": {}}
+    record.write_text(json.dumps({"leaves": [leaf]}))
+    with pytest.raises(ExportError, match="lies elsewhere"):
+      whole.models(str(record))
+  for text in ("", "[]", '{"leaves": [{}]}', '{"leaves": [{"models": [{}]}]}'):
+    record.write_text(text)
+    with pytest.raises(ExportError, match="not the record of a garden"):
+      whole.models(str(record))
+
+
+class TestGinFile:
+  def _expanded(self, tmp_path, text):
+    path = tmp_path / "garden.gin"
+    path.write_text(
+      "from __gin__ import dynamic_registration\n"
+      f"from exporters import gardens\n{text}\n"
+    )
+    return settings.load([str(path)], ()).expanded()
+
+  def test_star_and_names(self, tmp_path):
+    (leaf,) = self._expanded(
+      tmp_path,
+      "gardens.Garden.folder = '/data'\n"
+      "gardens.Garden.leaves = {'configs/bert/small_*_L-2_H-128_A-2.gin': {\n"
+      "  'CHECKPOINT': '$folder/$leaf/$part', 'page.Page.name': '$$$part',\n"
+      "  'page.Kaggle.variation': '$slug', 'page.Page.version': 2}}",
+    )
+    assert leaf.name == "small_bert_en_uncased_L-2_H-128_A-2"
+    assert [*leaf.bindings] == [
+      f"CHECKPOINT = '/data/{leaf.name}/bert_en_uncased'",
+      "page.Page.name = '$bert_en_uncased'",
+      "page.Kaggle.variation = 'bert-en-uncased'",
+      "page.Page.version = 2",
+    ]
+    assert leaf.files == {"CHECKPOINT": f"$folder/{leaf.name}/bert_en_uncased"}
+
+  def test_later_keys_override_single_values(self, tmp_path):
+    leaves = self._expanded(
+      tmp_path,
+      "gardens.Garden.leaves = {\n"
+      "  'configs/albert/albert_en_*.gin': {'A': '1', 'B': '$part'},\n"
+      "  'configs/albert/albert_en_base.gin': {'A': '2'}}",
+    )
+    bindings = {leaf.name: [*leaf.bindings] for leaf in leaves}
+    assert bindings["albert_en_base"] == ["A = '2'", "B = 'base'"]
+    assert bindings["albert_en_large"] == ["A = '1'", "B = 'large'"]
+
+  @pytest.mark.parametrize(
+    ("leaves", "message"),
+    [
+      ("{'configs/bert/no_such_*.gin': {}}", "there is no gin file"),
+      ("{'configs/*/bert_*.gin': {}}", "may have one"),
+      ("{'configs/bert/bert_base.gin': {'A': '$nome'}}", "something else"),
+      ("{'configs/bert/bert_base.gin': {'A': '100 $'}}", "something else"),
+      ("['configs/bert/bert_base.gin']", "leaves"),
+    ],
+  )
+  def test_mistakes(self, tmp_path, leaves, message):
+    with pytest.raises(ExportError, match=message):
+      self._expanded(tmp_path, f"gardens.Garden.leaves = {leaves}")
+
+  def test_two_leaves_of_one_name(self, tmp_path):
+    (tmp_path / "multiply.gin").write_text("")
+    with pytest.raises(ExportError, match="two leaves named 'multiply'"):
+      self._expanded(
+        tmp_path,
+        f"gardens.Garden.leaves = {{'{gardens.MULTIPLY}': {{}}, "
+        f"'{tmp_path}/multiply.gin': {{}}}}",
+      )
+
+  def test_gin_is_left_as_it_was(self, tmp_path):
+    self._expanded(tmp_path, "gardens.Garden.leaves = {}")
+    assert not gin.config_str()
+
+
+@pytest.mark.parametrize(
+  "path", sorted(pathlib.Path("configs/gardens").glob("*.gin"))
+)
+def test_each_garden_file_names_leaves_that_load(path):
+  """With checkpoints that are not there, nothing else is wrong."""
+  if "Garden" not in path.read_text():
+    return
+  done = command.run(
+    "scripts.garden",
+    f"--gin_file={path}",
+    "--gin_bindings=CHECKPOINTS = '/nonexistent'",
+    "--release_dir=/nonexistent/release",
+    "--dry_run",
+    fresh=True,
+  )
+  text = " ".join(done.stdout.split())
+  assert "0 to make" in text
+  told = text.count("does not exist") + text.count("There is no checkpoint at")
+  assert f"{told} cannot be made" in text
+  assert told
+
+
+def test_imported_modules_are_listed_without_importing_them(tmp_path):
+  before = set(sys.modules)
+  found = imports.modules(["configs/movinet/movinet_a0_base.gin"])
+  assert "exporters.movinet" in found
+  broken = tmp_path / "broken.gin"
+  broken.write_text("from exporters import bert\n= nothing\n")
+  assert "exporters.bert" in imports.modules([str(broken)])
+  assert not {m for m in set(sys.modules) - before if m.startswith("official")}
+
+
+def _job(name, size, preprocessor=""):
+  leaf = settings.Leaf(name=name, gin_files=[], bindings=[], files={})
+  return Job(
+    leaf=leaf,
+    state=NEW,
+    handle=f"example/{name}/1",
+    size=size,
+    preprocessor=preprocessor,
+  )
+
+
+class TestSchedule:
+  """Which releases begin, given what has begun."""
+
+  LIMITS = schedule.Limits(releases=3, memory=10 * 10**9)
+
+  def _next(self, waiting, running=()):
+    guesses = estimates.Estimates("none")
+    found = schedule.startable(waiting, running, self.LIMITS, guesses)
+    return [job.leaf.name for job in found]
+
+  def test_as_many_as_fit(self):
+    small = [_job(name, 10**8) for name in "abcd"]
+    assert self._next(small) == ["a", "b", "c"]
+    assert self._next(small, [_job("x", 10**8)] * 2) == ["a"]
+
+  def test_small_ones_fill_what_large_ones_leave(self):
+    waiting = [_job("large", 2 * 10**9), _job("large_2", 2 * 10**9)]
+    waiting.append(_job("small", 10**7))
+    assert self._next(waiting) == ["large", "small"]
+
+  def test_what_fits_nowhere_is_made_alone(self):
+    giant = _job("giant", 10**11)
+    assert self._next([giant, _job("small", 10**7)]) == ["giant"]
+    assert self._next([giant], [_job("small", 10**7)]) == []
+
+  def test_preprocessor_comes_first(self):
+    encoder = _job("encoder", 10**8, "example/words/1")
+    assert self._next([encoder, _job("words", 0)]) == ["words"]
+    assert self._next([encoder], [_job("words", 0)]) == []
+    assert self._next([encoder]) == ["encoder"]
+
+  def test_estimates_learn(self):
+    guesses = estimates.Estimates("all")
+    job = _job("a", 10**8)
+    first = guesses.of(job)
+    outcome = Outcome(
+      leaf="a",
+      state=MADE,
+      seconds=first.seconds * 3,
+      memory=first.memory // 2,
+    )
+    guesses.learn(job, outcome)
+    later = guesses.of(job)
+    assert later.seconds == pytest.approx(first.seconds * 3)
+    assert later.memory == pytest.approx(first.memory / 2, rel=1e-6)
+    assert later.disk == first.disk
