@@ -9,6 +9,7 @@ import sys
 import pytest
 
 from exporters.errors import ExportError
+from exporters.life_cycle import locks
 from exporters.life_cycle import staging
 from scripts.small_instances import INSTANCES
 from tests import command
@@ -105,7 +106,7 @@ def test_overwrite_that_fails_leaves_the_old(target):
 
 
 def test_the_old_comes_back_where_a_run_was_killed_between_renames(target):
-  left = target.parent / ".bert.staging-1-abc"
+  left = target.parent / f".bert.staging-{locks.host()}-1-abc"
   for name in ("new", "old"):
     (left / name).mkdir(parents=True)
     write(left / name, name)
@@ -131,7 +132,7 @@ def test_a_run_beside_is_spared(target):
 
 
 def test_another_target_with_a_longer_name_is_spared(target):
-  left = target.parent / ".bert_base.staging-1-abc"
+  left = target.parent / f".bert_base.staging-{locks.host()}-1-abc"
   left.mkdir(parents=True)
   with staging.stage(str(target)):
     pass
@@ -182,7 +183,7 @@ def test_killed_while_saving(bert, tmp_path):
   process.send_signal(signal.SIGKILL)
   process.wait()
   (left,) = os.listdir(tmp_path)
-  assert left.startswith(f".model.staging-{process.pid}-")
+  assert left.startswith(f".model.staging-{locks.host()}-{process.pid}-")
   command.run("exporters.bert", *flags)
   assert os.listdir(tmp_path) == ["model"]
 
