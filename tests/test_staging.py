@@ -1,5 +1,7 @@
 """The export path appears whole or not at all, whatever happens."""
 
+import errno
+import fcntl
 import os
 import pathlib
 import signal
@@ -129,6 +131,72 @@ def test_a_run_beside_is_spared(target):
     assert os.path.exists(first)
     target.rmdir()
   assert (target / "file").read_text() == "first"
+
+
+def _refuse_flock(file, operation):
+  raise OSError(errno.ENOLCK, "No locks available")
+
+
+@pytest.fixture(params=["flock", "no flock"])
+def _with_or_without_flock(request, monkeypatch):
+  if request.param == "no flock":
+    monkeypatch.setattr(fcntl, "flock", _refuse_flock)
+
+
+@pytest.mark.usefixtures("_with_or_without_flock")
+@pytest.mark.parametrize(
+  "owner", ["elsewhere-00000000", f"x.staging-{locks.host()}"]
+)
+def test_what_another_host_left_is_spared(owner, target):
+  """It may still be at work: this host cannot tell."""
+  left = target.parent / f".bert.staging-{owner}-1-abc"
+  left.mkdir(parents=True)
+  with staging.stage(str(target)):
+    pass
+  assert left.exists()
+
+
+def test_without_flock_a_run_beside_is_spared(target, monkeypatch):
+  monkeypatch.setattr(fcntl, "flock", _refuse_flock)
+  with staging.stage(str(target)) as first:
+    with staging.workspace(str(target)):
+      pass
+    write(first, "first")
+  assert (target / "file").read_text() == "first"
+
+
+def test_without_flock_what_a_dead_run_left_is_removed(target, monkeypatch):
+  monkeypatch.setattr(fcntl, "flock", _refuse_flock)
+  dead = subprocess.Popen(["true"])
+  dead.wait()
+  name, _, boot = locks.host().rpartition("-")
+  left = target.parent / f".bert.staging-{name}-{boot}-{dead.pid}-abc"
+  # The same number meant another process then.
+  earlier = target.parent / f".bert.staging-{name}-00000000-{dead.pid}-abc"
+  for folder in (left, earlier):
+    folder.mkdir(parents=True)
+  with staging.stage(str(target)):
+    assert not left.exists()
+    assert earlier.exists()
+
+
+def test_what_appears_at_the_very_last_moment_is_kept(target, monkeypatch):
+  def appear(path, *, overwrite, original=staging.refuse_existing):
+    original(path, overwrite=overwrite)
+    if written:
+      target.mkdir()
+      write(target, "theirs")
+
+  written = []
+  monkeypatch.setattr(staging, "refuse_existing", appear)
+  with (
+    pytest.raises(ExportError, match="Another process wrote"),
+    staging.stage(str(target)) as directory,
+  ):
+    write(directory, "mine")
+    written.append(directory)
+  assert (target / "file").read_text() == "theirs"
+  assert os.listdir(target.parent) == ["bert"]
 
 
 def test_another_target_with_a_longer_name_is_spared(target):

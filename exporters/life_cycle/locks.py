@@ -302,5 +302,7 @@ def _read(local: int) -> str:
 
 
 def _named(holder: str) -> str:
+  if not holder:
+    return "another process of this host"
   name, *rest = holder.rsplit("-", 3)
   return f"process {rest[1]} on {name}" if len(rest) == 3 else f"'{holder}'"
