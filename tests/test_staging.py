@@ -1,5 +1,7 @@
 """The export path appears whole or not at all, whatever happens."""
 
+import errno
+import fcntl
 import os
 import pathlib
 import signal
@@ -9,6 +11,7 @@ import sys
 import pytest
 
 from exporters.errors import ExportError
+from exporters.life_cycle import locks
 from exporters.life_cycle import staging
 from scripts.small_instances import INSTANCES
 from tests import command
@@ -105,7 +108,7 @@ def test_overwrite_that_fails_leaves_the_old(target):
 
 
 def test_the_old_comes_back_where_a_run_was_killed_between_renames(target):
-  left = target.parent / ".bert.staging-1-abc"
+  left = target.parent / f".bert.staging-{locks.host()}-1-abc"
   for name in ("new", "old"):
     (left / name).mkdir(parents=True)
     write(left / name, name)
@@ -130,8 +133,74 @@ def test_a_run_beside_is_spared(target):
   assert (target / "file").read_text() == "first"
 
 
+def _refuse_flock(file, operation):
+  raise OSError(errno.ENOLCK, "No locks available")
+
+
+@pytest.fixture(params=["flock", "no flock"])
+def _with_or_without_flock(request, monkeypatch):
+  if request.param == "no flock":
+    monkeypatch.setattr(fcntl, "flock", _refuse_flock)
+
+
+@pytest.mark.usefixtures("_with_or_without_flock")
+@pytest.mark.parametrize(
+  "owner", ["elsewhere-00000000", f"x.staging-{locks.host()}"]
+)
+def test_what_another_host_left_is_spared(owner, target):
+  """It may still be at work: this host cannot tell."""
+  left = target.parent / f".bert.staging-{owner}-1-abc"
+  left.mkdir(parents=True)
+  with staging.stage(str(target)):
+    pass
+  assert left.exists()
+
+
+def test_without_flock_a_run_beside_is_spared(target, monkeypatch):
+  monkeypatch.setattr(fcntl, "flock", _refuse_flock)
+  with staging.stage(str(target)) as first:
+    with staging.workspace(str(target)):
+      pass
+    write(first, "first")
+  assert (target / "file").read_text() == "first"
+
+
+def test_without_flock_what_a_dead_run_left_is_removed(target, monkeypatch):
+  monkeypatch.setattr(fcntl, "flock", _refuse_flock)
+  dead = subprocess.Popen(["true"])
+  dead.wait()
+  name, _, boot = locks.host().rpartition("-")
+  left = target.parent / f".bert.staging-{name}-{boot}-{dead.pid}-abc"
+  # The same number meant another process then.
+  earlier = target.parent / f".bert.staging-{name}-00000000-{dead.pid}-abc"
+  for folder in (left, earlier):
+    folder.mkdir(parents=True)
+  with staging.stage(str(target)):
+    assert not left.exists()
+    assert earlier.exists()
+
+
+def test_what_appears_at_the_very_last_moment_is_kept(target, monkeypatch):
+  def appear(path, *, overwrite, original=staging.refuse_existing):
+    original(path, overwrite=overwrite)
+    if written:
+      target.mkdir()
+      write(target, "theirs")
+
+  written = []
+  monkeypatch.setattr(staging, "refuse_existing", appear)
+  with (
+    pytest.raises(ExportError, match="Another process wrote"),
+    staging.stage(str(target)) as directory,
+  ):
+    write(directory, "mine")
+    written.append(directory)
+  assert (target / "file").read_text() == "theirs"
+  assert os.listdir(target.parent) == ["bert"]
+
+
 def test_another_target_with_a_longer_name_is_spared(target):
-  left = target.parent / ".bert_base.staging-1-abc"
+  left = target.parent / f".bert_base.staging-{locks.host()}-1-abc"
   left.mkdir(parents=True)
   with staging.stage(str(target)):
     pass
@@ -182,7 +251,7 @@ def test_killed_while_saving(bert, tmp_path):
   process.send_signal(signal.SIGKILL)
   process.wait()
   (left,) = os.listdir(tmp_path)
-  assert left.startswith(f".model.staging-{process.pid}-")
+  assert left.startswith(f".model.staging-{locks.host()}-{process.pid}-")
   command.run("exporters.bert", *flags)
   assert os.listdir(tmp_path) == ["model"]
 

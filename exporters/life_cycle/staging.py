@@ -1,27 +1,38 @@
 """A directory that appears complete or not at all.
 
-Work happens in a sibling of the target, `.NAME.staging-PID-XXXXXX`, so that
-the last step is one rename on one file system. The process that owns a staging
-directory holds a lock on it, which the kernel drops when the process ends, for
-whatever reason. So a later run can tell what a dead run left behind, which it
-removes, from what a concurrent run still needs.
+Work happens in a sibling of the target, `.NAME.staging-HOST-PID-XXXXXX`, so
+that the last step is one rename on one file system. The process that owns a
+staging directory holds a lock on it, which the kernel drops when the process
+ends, for whatever reason. So a later run can tell what a dead run left behind,
+which it removes, from what a concurrent run still needs.
+
+On a network file system the lock may mean nothing to other hosts, so a run
+removes only what runs on its own host left. Where there is no `flock`, it asks
+whether the process is still there.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 import contextlib
 import errno
-import fcntl
 import glob
 import os
+import re
 import shutil
 import tempfile
 
 import tensorflow as tf
 
 from exporters.errors import ExportError
+from exporters.life_cycle import locks
 
 _NEW = "new"  # What the caller writes.
 _OLD = "old"  # What was at the target, while it is being replaced.
+# What `rename` says if there is a directory with something in it.
+_OCCUPIED = (errno.ENOTEMPTY, errno.EEXIST)
+
+
+class ChangedError(Exception):
+  """Somebody else has replaced the target in the meantime."""
 
 
 @contextlib.contextmanager
@@ -43,7 +54,16 @@ def stage(target: str, *, overwrite: bool = False) -> Iterator[str]:
     new = os.path.join(directory, _NEW)
     os.mkdir(new)
     yield new
-    _publish(new, target, os.path.join(directory, _OLD), overwrite)
+    refuse_existing(target, overwrite=overwrite)
+    try:
+      _swap(
+        directory, target, lambda old: overwrite or not os.path.lexists(old)
+      )
+    except ChangedError as e:
+      raise ExportError(
+        f"Another process wrote '{target}' in the meantime; that is kept. "
+        "Choose another export path, or run this again."
+      ) from e
 
 
 @contextlib.contextmanager
@@ -75,9 +95,53 @@ def workspace(target: str, *, overwrite: bool = True) -> Iterator[str]:
   try:
     yield directory
   finally:
-    shutil.rmtree(directory, ignore_errors=True)
+    # If the target is gone, what was there is the last copy.
+    if not _moved_aside(directory) or os.path.lexists(target):
+      shutil.rmtree(directory, ignore_errors=True)
     os.close(lock)
     _remove_empty(absent)
+
+
+@contextlib.contextmanager
+def replacement(target: str) -> Iterator[str]:
+  """Yields an empty directory that takes the place of the directory `target`.
+
+  Unlike `stage`, it only replaces what was at `target` when the block began.
+  For holders of a lock on `target`, who may lose it: see `locks.Lock`.
+
+  Raises:
+    ChangedError: Something else is at `target` by now. It stays.
+    ExportError: The parent of `target` cannot be written to.
+  """
+  with workspace(target) as directory:
+    _put_back_any(target)
+    new = os.path.join(directory, _NEW)
+    os.mkdir(new)
+    try:
+      # While it is open, no other directory gets its number.
+      replaced = os.open(target, os.O_RDONLY)
+    except FileNotFoundError:
+      replaced = None
+    try:
+      yield new
+      _swap(directory, target, lambda old: _is_same(old, replaced))
+    finally:
+      if replaced is not None:
+        os.close(replaced)
+
+
+def _is_same(path: str, file: int | None) -> bool:
+  """Returns whether an open file is at `path`, or None and nothing is there."""
+  try:
+    there = os.lstat(path)
+  except FileNotFoundError:
+    return file is None
+  try:
+    return file is not None and os.path.samestat(there, os.fstat(file))
+  except OSError as e:
+    if e.errno != errno.ESTALE:
+      raise
+    return False
 
 
 def _absent(folder: str) -> list[str]:
@@ -100,18 +164,18 @@ def _make_locked(target: str) -> tuple[str, int]:
     os.makedirs(parent, exist_ok=True)
     try:
       directory = tempfile.mkdtemp(
-        prefix=f"{_prefix(target)}{os.getpid()}-", dir=parent
+        prefix=f"{_prefix(target)}{locks.host()}-{os.getpid()}-", dir=parent
       )
       lock = os.open(directory, os.O_RDONLY)
     except FileNotFoundError:
       continue
     try:
-      fcntl.flock(lock, fcntl.LOCK_EX)
+      free = locks.flock(lock) is not False  # If not, it is being removed.
     except OSError:
       os.close(lock)
       os.rmdir(directory)
       raise
-    if os.path.isdir(directory):
+    if free and os.path.isdir(directory):
       return directory, lock
     os.close(lock)
   # Such as in /proc, whose folders take no files.
@@ -148,40 +212,105 @@ def _prefix(target: str) -> str:
   return f".{os.path.basename(target)}.staging-"
 
 
-def _publish(new: str, target: str, old: str, overwrite: bool) -> None:
+def _swap(directory: str, target: str, expects: Callable[[str], bool]) -> None:
+  """Puts what is new in a staging directory at `target`; or raises, as it was.
+
+  Args:
+    directory: The staging directory.
+    target: Where it goes.
+    expects: Whether what was at `target` may be replaced, by where it is now.
+
+  Raises:
+    ChangedError: It may not, or somebody else has put something there.
+  """
+  new, old = os.path.join(directory, _NEW), os.path.join(directory, _OLD)
   os.chmod(new, 0o755)
-  refuse_existing(target, overwrite=overwrite)
-  replaces = os.path.lexists(target)
-  if replaces:
+  with contextlib.suppress(FileNotFoundError):
     os.rename(target, old)
   try:
+    if not expects(old):
+      raise ChangedError(target)
     os.rename(new, target)
-  except BaseException:
-    if replaces:
-      os.rename(old, target)
+  except BaseException as e:
+    _put_back(directory, target)
+    if isinstance(e, OSError) and e.errno in _OCCUPIED:
+      raise ChangedError(target) from e
     raise
 
 
-def _clear_up(target: str) -> None:
-  """Removes what dead runs left beside `target`; puts back what they moved."""
-  pattern = os.path.join(
-    glob.escape(os.path.dirname(target)), glob.escape(_prefix(target)) + "*"
+def _moved_aside(directory: str) -> bool:
+  """Returns whether a run has removed its target and not yet replaced it."""
+  return all(
+    os.path.lexists(os.path.join(directory, name)) for name in (_NEW, _OLD)
   )
-  for directory in glob.glob(pattern):
+
+
+def _put_back(directory: str, target: str) -> None:
+  """Puts back what a run moved aside, unless its target is there again."""
+  if _moved_aside(directory) and not os.path.lexists(target):
+    try:
+      os.rename(os.path.join(directory, _OLD), target)
+    except OSError as e:
+      # Somebody else was faster.
+      if e.errno not in (*_OCCUPIED, errno.ENOENT):
+        raise
+
+
+def _put_back_any(target: str) -> None:
+  """Puts back what a run on any host moved aside before it died or stopped."""
+  moved = [one for one in _staged(target) if _moved_aside(one)]
+  if moved and not os.path.lexists(target):
+    # A run that died later than that may have left an older one.
+    latest = max(moved, key=_moved_at)
+    _put_back(latest, target)
+
+
+def _moved_at(directory: str) -> int:
+  try:
+    return os.lstat(os.path.join(directory, _OLD)).st_ctime_ns
+  except FileNotFoundError:
+    return 0
+
+
+def _staged(target: str) -> list[str]:
+  return glob.glob(
+    os.path.join(
+      glob.escape(os.path.dirname(target)), glob.escape(_prefix(target)) + "*"
+    )
+  )
+
+
+def _clear_up(target: str) -> None:
+  """Removes what dead runs left beside `target`; puts back what they moved.
+
+  Only those of this host: others are in no place to tell.
+  """
+  for directory in _staged(target):
+    owner = os.path.basename(directory).removeprefix(_prefix(target))
+    parts = re.fullmatch(r"(.+)-(.+)-(\d+)-[^-]+", owner)
+    if not parts or parts[1] != locks.host().rpartition("-")[0]:
+      continue
     try:
       lock = os.open(directory, os.O_RDONLY)
     except FileNotFoundError:  # Its owner has removed it.
       continue
     try:
-      fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as e:
-      if e.errno not in (errno.EAGAIN, errno.EACCES):
-        raise
-      continue  # Its run is still going on.
-    else:
-      old = os.path.join(directory, _OLD)
-      if os.path.lexists(old) and not os.path.lexists(target):
-        os.rename(old, target)
-      shutil.rmtree(directory, ignore_errors=True)
+      free = locks.flock(lock)
+      if free is None:
+        boot = locks.host().rpartition("-")[2]
+        free = parts[2] == boot and not _lives(int(parts[3]))
+      if free:
+        _put_back(directory, target)
+        shutil.rmtree(directory, ignore_errors=True)
     finally:
       os.close(lock)
+
+
+def _lives(process: int) -> bool:
+  try:
+    os.kill(process, 0)
+  except ProcessLookupError:
+    return False
+  except PermissionError:
+    pass  # Somebody else's.
+  return True

@@ -4,15 +4,16 @@ Everything is written beside the directory first. Then it takes its place,
 together with links to what was there before.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 import contextlib
-import fcntl
+import errno
 import os
 import re
 import shutil
 
 from exporters.companions.kinds import KINDS
 from exporters.errors import ExportError
+from exporters.life_cycle import locks
 from exporters.life_cycle import staging
 from exporters.release import texts
 from exporters.release.digests import file_digest
@@ -20,6 +21,15 @@ from exporters.release.page import Page
 from exporters.release.place import Place
 from exporters.release.released import Released
 from exporters.saved_model import files
+
+_ATTEMPTS = 5
+_WITHOUT_LINKS = (
+  errno.EPERM,
+  errno.EOPNOTSUPP,
+  errno.ENOSYS,
+  errno.EXDEV,
+  errno.EMLINK,
+)
 
 
 def write_text(root: str, path: str, text: str) -> None:
@@ -34,8 +44,9 @@ def write_text(root: str, path: str, text: str) -> None:
 
 
 def add(tree: str, released: Sequence[Released], release_dir: str) -> None:
-  """Moves the files in `tree` into `release_dir`, all at once.
+  """Adds the files in `tree` to `release_dir`, all at once.
 
+  Any number of processes on any number of hosts may do so at the same time.
   Pages of publishers and collections, which belong to several models, are
   written here too.
 
@@ -43,37 +54,42 @@ def add(tree: str, released: Sequence[Released], release_dir: str) -> None:
     ExportError: `release_dir` holds one of the versions with other bytes, or
       with a companion that is left out here.
   """
-  with _locked(release_dir):
-    for one in released:
-      _refuse_other_bytes(one, release_dir)
-      _refuse_left_out(one, release_dir)
-    with staging.stage(release_dir, overwrite=True) as new:
-      if os.path.isdir(release_dir):
+  for _ in range(_ATTEMPTS):
+    try:
+      _add(tree, released, release_dir)
+    except (locks.LostError, staging.ChangedError):
+      # This process stood still for so long that others went on without it:
+      # again, with what they have added.
+      continue
+    return
+  raise ExportError(
+    f"'{release_dir}' has changed {_ATTEMPTS} times while "
+    f"{released[0].page.handle} was being added. Release it again, when nobody "
+    "else writes to that folder."
+  )
+
+
+def _add(tree: str, released: Sequence[Released], release_dir: str) -> None:
+  # A link to it stays one, and all who come by it wait for each other.
+  target = os.path.realpath(release_dir)
+  with locks.exclusive(target) as lock, staging.replacement(target) as new:
+    try:
+      for one in released:
+        _refuse_other_bytes(one, release_dir)
+        _refuse_left_out(one, release_dir)
+      if os.path.isdir(target):
         # Links will do: a file of a release is replaced, never changed.
-        shutil.copytree(
-          release_dir, new, copy_function=os.link, dirs_exist_ok=True
-        )
-      for one in released:
-        for folder in (
-          one.page.handle,
-          *(one.place(companion).handle for companion in one.companions),
-        ):
-          shutil.rmtree(os.path.join(new, folder), ignore_errors=True)
-        # A provenance is another one each time.
-        with contextlib.suppress(FileNotFoundError):
-          os.remove(os.path.join(new, f"{one.page.handle}.provenance.json.sig"))
-      for file in files.listed(tree):
-        target = os.path.join(new, file)
-        os.makedirs(os.path.dirname(target), exist_ok=True)
-        os.rename(os.path.join(tree, file), target)
-      for one in released:
-        _write_shared_pages(new, one)
+        shutil.copytree(target, new, copy_function=_link, dirs_exist_ok=True)
+      _write(tree, released, new)
+    finally:
+      # Also of an error: without the lock, the directory can vanish meanwhile.
+      lock.check()
 
 
 def replace(texts: Mapping[str, str], release_dir: str) -> None:
   """Writes texts at paths below `release_dir`, each whole or not at all."""
-  with _locked(release_dir):
-    os.makedirs(release_dir, exist_ok=True)
+  os.makedirs(release_dir, exist_ok=True)
+  with locks.exclusive(os.path.realpath(release_dir)):
     for path, text in texts.items():
       # No version's file has such a name.
       write_text(release_dir, f"{path}.new", text)
@@ -81,16 +97,35 @@ def replace(texts: Mapping[str, str], release_dir: str) -> None:
       os.replace(f"{target}.new", target)
 
 
-@contextlib.contextmanager
-def _locked(release_dir: str) -> Iterator[None]:
-  """Lets only one release at a time be added."""
-  parent = os.path.dirname(os.path.abspath(release_dir))
-  lock = os.open(parent, os.O_RDONLY)
+def _write(tree: str, released: Sequence[Released], new: str) -> None:
+  """Adds the files in `tree` to `new`; they stay in `tree` too."""
+  for one in released:
+    for folder in (
+      one.page.handle,
+      *(one.place(companion).handle for companion in one.companions),
+    ):
+      shutil.rmtree(os.path.join(new, folder), ignore_errors=True)
+    # A provenance is another one each time.
+    with contextlib.suppress(FileNotFoundError):
+      os.remove(os.path.join(new, f"{one.page.handle}.provenance.json.sig"))
+  for file in files.listed(tree):
+    target = os.path.join(new, file)
+    os.makedirs(os.path.dirname(target), exist_ok=True)
+    with contextlib.suppress(FileNotFoundError):
+      os.remove(target)
+    _link(os.path.join(tree, file), target)
+  for one in released:
+    _write_shared_pages(new, one)
+
+
+def _link(source: str, target: str) -> None:
+  """Gives a file a second name, or copies it if it can have only one."""
   try:
-    fcntl.flock(lock, fcntl.LOCK_EX)
-    yield
-  finally:
-    os.close(lock)
+    os.link(source, target)
+  except OSError as e:
+    if e.errno not in _WITHOUT_LINKS:
+      raise
+    shutil.copy2(source, target)
 
 
 def _refuse_other_bytes(one: Released, release_dir: str) -> None:
