@@ -65,8 +65,8 @@ class SpineNetExporter(official_vision.VisionExporter):
     if not self._fits(height, width):
       raise ExportError(
         f"Model Garden can't build '{self.backbone}' for input_size = "
-        f"{list(self.model.input_size)}: sizes that the blocks halve and double "
-        "don't meet again. Give the size that the model was trained on. "
+        f"{list(self.model.input_size)}: the outputs of blocks that it adds "
+        "would differ in size. Give the size that the model was trained on. "
         "Multiples of 128 always fit."
       )
 
@@ -79,7 +79,7 @@ class SpineNetExporter(official_vision.VisionExporter):
     """Tells whether the two that come into a block always get one size."""
     widths = [math.ceil(width / 2**level) for level in self.stem_levels]
     sizes = [
-      (math.ceil(height / 2**level), math.ceil(width / 2**level))
+      tuple(math.ceil(side / 2**level) for side in (height, width))
       for level in self.stem_levels
     ]
     for level, inputs in self.blocks():
@@ -119,7 +119,7 @@ def _resampled(side: int, width: float, target: int) -> int:
 def _of_last_output(model: tf_keras.Model) -> tf_keras.Model:
   """Returns a classifier on the same layers, without those of other outputs."""
   outputs = model.backbone.output
-  last = max(outputs)
+  last = max(outputs)  # As Model Garden chooses it.
   backbone = tf_keras.Model(model.backbone.inputs, outputs[last])
   inputs = tf_keras.Input(model.inputs[0].shape[1:])
   x = backbone(inputs)

@@ -422,8 +422,8 @@ def test_a_whole_spinenet_is_as_large_as_published():
   levels = (3, 4, 5, 6, 7)
   count = _spinenet(17, levels=levels, classes=1000, norm=2)
   assert round(count / 1e6, 1) == 22.1
-  # Model Garden's README: with RetinaNet's heads of 48 filters, 91 classes and 9
-  # anchors, all of separable convolutions.
+  # Model Garden's README: with RetinaNet's heads of 48 filters, 91 classes and
+  # 9 anchors, all of separable convolutions.
   count = _spinenet_mobile(levels=levels, norm=2)
   count += 2 * 4 * (9 * 48 + 48 * 48 + len(levels) * 2 * 48)
   count += sum(9 * 48 + 48 * n + n for n in (9 * 91, 9 * 4))

@@ -426,9 +426,9 @@ INSTANCES = {
     has=_OF_CONVOLUTIONS - {"regularization losses"},
     trainable=6 + 3 * (14 + 2 * 11 + 2 * 6) + 2 + 6,
   ),
-  # A convolution and its batch norm are 3. The stem has one, its two blocks have
-  # 4 and 3, the others that the last level depends on 2 (4 of them) or 3 (9).
-  # What comes into those 13 has 2 each, and one more if its size is halved (14
+  # Convolutions with their batch norms: one in the stem, 4 and 3 in its blocks,
+  # 2 or 3 in the 4 and 9 blocks that the last level depends on. Two blocks come
+  # into each of those, through 2, and one more where the size is halved (14
   # times). The output of the last level; the dense layer.
   "spinenet": Instance(
     module="exporters.spinenet",
@@ -442,9 +442,10 @@ INSTANCES = {
     has=_OF_CONVOLUTIONS,
     trainable=3 * (1 + 4 + 3 + 4 * 2 + 9 * 3 + 13 * 2 * 2 + 14 + 1) + 2,
   ),
-  # Squeeze and excite is 4. The stem, its two blocks and 14 others that expand.
-  # What comes into those has one convolution, and one more each time that its
-  # size is halved (24 times). The output of the last level; the dense layer.
+  # Squeeze and excite is 4. The stem, its two blocks and 14 others, which all
+  # expand. Two blocks come into each of those, through one convolution, and one
+  # more each time that the size is halved (24 times). The output of the last
+  # level; the dense layer.
   "spinenet_mobile": Instance(
     module="exporters.spinenet",
     leaf="configs/spinenet/spinenet_mobile_49.gin",
