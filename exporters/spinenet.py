@@ -10,9 +10,11 @@ r"""Exports SpineNet and SpineNet-mobile: classifiers and feature vectors.
   layer = hub.KerasLayer("/tmp/spinenet_49/feature_vector", trainable=True)
   layer(images)  # float32 [batch, features]
 
-Model Garden connects the blocks by comparing their sizes, so that of the images
-is fixed; the signature states it. The papers: https://arxiv.org/abs/1912.05027
-and, for SpineNet-mobile, https://arxiv.org/abs/2010.11426.
+Model Garden connects the blocks by comparing their sizes, so the size of the
+images is fixed; the signature states it. Its classifier takes the last of the
+backbone's outputs, where the paper's averages all five. The papers:
+https://arxiv.org/abs/1912.05027 and, for SpineNet-mobile,
+https://arxiv.org/abs/2010.11426.
 """
 
 if __name__ == "__main__":
