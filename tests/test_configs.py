@@ -7,6 +7,8 @@ import re
 import gin
 from official.legacy.image_classification.efficientnet import efficientnet_model
 from official.projects.movinet.modeling import movinet as movinet_lib
+from official.vision.modeling.backbones import spinenet
+from official.vision.modeling.backbones import spinenet_mobile
 import pytest
 import tensorflow as tf
 
@@ -140,6 +142,81 @@ def _revnet(stages: tuple[tuple[int, int], ...]) -> int:
   return count + 4 * features + features * 1001 + 1001
 
 
+def _convolution(side: int, inputs: int, outputs: int, norm: int = 4) -> int:
+  """Counts a convolution and its batch norm of 4 numbers a filter."""
+  return side * side * inputs * outputs + norm * outputs
+
+
+def _spinenet(
+  *without: int, levels: tuple[int, ...], classes: int, norm: int = 4
+) -> int:
+  """Counts a SpineNet-49 by the paper's table of its blocks.
+
+  Args:
+    *without: The blocks to leave out.
+    levels: Those of its outputs.
+    classes: The number of logits.
+    norm: The numbers that a batch norm has a filter: 2 without its statistics.
+  """
+  stem = [(2, "bottleneck", (), False)] * 2
+  # The first bottleneck takes 64 filters and projects them to 256.
+  count = _convolution(7, 3, 64, norm) + _convolution(1, 64, 256, norm)
+  count += 64 * 64 - 256 * 64
+  blocks: list[tuple[int, int, int]] = []
+  for i, (level, kind, inputs, is_output) in enumerate(
+    [*stem, *spinenet.SPINENET_BLOCK_SPECS]
+  ):
+    narrow = {2: 64, 3: 128}.get(level, 256)
+    wide = narrow * (4 if kind == "bottleneck" else 1)
+    blocks.append((level, narrow, wide))
+    if i in without:
+      continue
+    if kind == "bottleneck":
+      count += _convolution(1, wide, narrow, norm)
+      count += _convolution(3, narrow, narrow, norm)
+      count += _convolution(1, narrow, wide, norm)
+    else:
+      count += 2 * _convolution(3, narrow, narrow, norm)
+    for lower, width, filters in (blocks[j] for j in inputs):
+      half = width // 2
+      count += _convolution(1, filters, half, norm)
+      if lower < level:
+        count += _convolution(3, half, half, norm)
+      count += _convolution(1, half, wide, norm)
+    if is_output and level in levels:
+      count += _convolution(1, wide, 256, norm)
+  return count + 256 * classes + classes
+
+
+def _spinenet_mobile(
+  *without: int, levels: tuple[int, ...], classes: int = 0, norm: int = 4
+) -> int:
+  """Counts a SpineNet-mobile-49, as `_spinenet` does."""
+
+  def block(inputs: int, outputs: int) -> int:
+    inner, squeezed = 6 * inputs, max(1, inputs // 5)
+    gate = 2 * inner * squeezed + squeezed + inner
+    around = _convolution(1, inputs, inner, norm) + (9 + norm) * inner
+    return around + gate + _convolution(1, inner, outputs, norm)
+
+  count = _convolution(3, 3, 8, norm) + block(8, 16) + block(16, 24)
+  blocks = [(1, 16), (2, 24)]
+  for i, (level, _, inputs, is_output) in enumerate(
+    spinenet_mobile.SPINENET_BLOCK_SPECS, start=2
+  ):
+    filters = {2: 24, 3: 40, 4: 80}.get(level, 112)
+    blocks.append((level, filters))
+    if i in without:
+      continue
+    count += block(filters, filters)
+    for lower, width in (blocks[j] for j in inputs):
+      count += max(0, level - lower) * (9 + norm) * width
+      count += _convolution(1, width, filters, norm)
+    if is_output and level in levels:
+      count += _convolution(1, filters, 48, norm)
+  return count + (48 + 1) * classes
+
+
 def _resnet_3d(frames: tuple[tuple[int, ...], ...], *, rs: bool) -> int:
   """Counts a ResNet-3D of width 64, 400 classes, with a gate a group.
 
@@ -264,6 +341,11 @@ GOLDEN = {
     ((1,) * 3, (1,) * 4, (3,) * 6, (3,) * 3), rs=True
   ),
   "revnet/revnet_56": _revnet(((128, 2), (256, 2), (512, 3), (832, 2))),
+  # Of the blocks, three and two make outputs of other levels than the last.
+  "spinenet/spinenet_49": _spinenet(13, 16, 17, levels=(7,), classes=1001),
+  "spinenet/spinenet_mobile_49": _spinenet_mobile(
+    14, 17, levels=(7,), classes=1001
+  ),
   # timm's vit_base_patch16_224, with one class more.
   "vit/vit_b16": 86_567_656 + 769,
   **{
@@ -333,6 +415,19 @@ def test_golden_counts_round_to_published_ones(published, leaf):
 def test_movinets_fill_their_published_checkpoints(size, published):
   megabytes = 4 * GOLDEN[f"movinet/movinet_{size}_base"] / 2**20
   assert megabytes == pytest.approx(published, abs=0.7)
+
+
+def test_a_whole_spinenet_is_as_large_as_published():
+  # The paper's classifier, which averages the outputs of five levels.
+  levels = (3, 4, 5, 6, 7)
+  count = _spinenet(17, levels=levels, classes=1000, norm=2)
+  assert round(count / 1e6, 1) == 22.1
+  # Model Garden's README: with RetinaNet's heads of 48 filters, 91 classes and
+  # 9 anchors, all of separable convolutions.
+  count = _spinenet_mobile(levels=levels, norm=2)
+  count += 2 * 4 * (9 * 48 + 48 * 48 + len(levels) * 2 * 48)
+  count += sum(9 * 48 + 48 * n + n for n in (9 * 91, 9 * 4))
+  assert count / 1e6 == pytest.approx(2.32, rel=0.01)
 
 
 def test_table_of_leaves_is_current():

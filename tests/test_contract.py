@@ -22,6 +22,13 @@ from tests.applicability import not_applicable
 # Of scale: how far an image model may be from its reference, traced.
 _SAME = 1e-6
 
+# The sizes of images that a model of a fixed size takes, by the exporter.
+_FIXED_SIZES = {
+  "exporters.maxvit": 32,
+  "exporters.spinenet": 128,
+  "exporters.vit": 32,
+}
+
 
 @dataclasses.dataclass(frozen=True)
 class Exported:
@@ -194,10 +201,10 @@ def test_classifies_images_of_the_sizes_that_it_allows(classifier):
   classify = hub.load(str(classifier.path))
   signature = classify.signatures["serving_default"]
   (spec,) = signature.structured_input_signature[1].values()
-  fixed = classifier.instance.module in ("exporters.maxvit", "exporters.vit")
-  size = 32 if fixed else None
+  size = _FIXED_SIZES.get(classifier.instance.module)
   assert spec.shape.as_list() == [None, size, size, 3]
-  assert classify(tf.zeros([2, 32, 32, 3])).shape == [2, 7]
+  side = size or 32
+  assert classify(tf.zeros([2, side, side, 3])).shape == [2, 7]
 
 
 def _files(path: pathlib.Path) -> list[str]:

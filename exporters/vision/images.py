@@ -45,6 +45,8 @@ class Classifier:
     fixed_size: Whether it takes only images of this size.
     size_multiple: What height and width must be multiples of.
     restored: Its parts that a checkpoint may hold under names of their own.
+    published: The same on those of its layers that the logits depend on. None:
+      they depend on all.
   """
 
   model: tf_keras.Model
@@ -53,6 +55,7 @@ class Classifier:
   fixed_size: bool = False
   size_multiple: int = 1
   restored: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+  published: tf_keras.Model | None = None
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -74,7 +77,7 @@ class ImageExporter(labels.Labelled, base.CheckpointExporter):
   def build(self) -> base.Build:
     self._refuse_unknown_artifacts()
     classifier = self.classifier()
-    full = classifier.model
+    full = classifier.published or classifier.model
     free = full
     if not classifier.fixed_size and None not in full.inputs[0].shape[1:3]:
       free = functional.with_free_size(full)

@@ -40,7 +40,7 @@ class VisionExporter(images.ImageExporter):
 
   @override
   def classifier(self) -> images.Classifier:
-    self._refuse_other_backbones()
+    self.refuse_other_models()
     config = copy.deepcopy(self.model)  # Building a ViT fills in some fields.
     height, width, channels = config.input_size
     size = [height, width] if self.fixed_size else [None, None]
@@ -62,7 +62,8 @@ class VisionExporter(images.ImageExporter):
       restored=model.checkpoint_items,
     )
 
-  def _refuse_other_backbones(self) -> None:
+  def refuse_other_models(self) -> None:
+    """Refuses a configuration that can't be built, before anything is."""
     if self.model.backbone.type != self.backbone:
       raise ExportError(
         f"The gin file gives {type(self).__name__} a backbone of type "

@@ -143,6 +143,12 @@ _TINY_RESNET_3D = (
   "resnet_3d.ResNet3DExporter.num_classes = 7",
   "resnet_3d.ResNet3DExporter.image_size = [32, 32]",
 )
+# Smaller images leave out connections.
+_TINY_SPINENET = (
+  "import scripts.small_instances.tiny_spinenet",
+  *sizes.IMAGES,
+  f"{sizes.MODEL}.input_size = [128, 128, 3]",
+)
 
 
 def _talking_heads(folder: pathlib.Path) -> list[str]:
@@ -419,5 +425,37 @@ INSTANCES = {
     kind=Kind.IMAGE_CLASSIFIER,
     has=_OF_CONVOLUTIONS - {"regularization losses"},
     trainable=6 + 3 * (14 + 2 * 11 + 2 * 6) + 2 + 6,
+  ),
+  # Convolutions with their batch norms: one in the stem, 4 and 3 in its blocks,
+  # 2 or 3 in the 4 and 9 blocks that the last level depends on. Two blocks come
+  # into each of those, through 2, and one more where the size is halved (14
+  # times). The output of the last level; the dense layer.
+  "spinenet": Instance(
+    module="exporters.spinenet",
+    leaf="configs/spinenet/spinenet_49.gin",
+    bindings=(
+      *_TINY_SPINENET,
+      "backbones.SpineNet.model_id = 'tiny'",
+      "spinenet.SpineNetExporter.artifacts = ['classification']",
+    ),
+    kind=Kind.IMAGE_CLASSIFIER,
+    has=_OF_CONVOLUTIONS,
+    trainable=3 * (1 + 4 + 3 + 4 * 2 + 9 * 3 + 13 * 2 * 2 + 14 + 1) + 2,
+  ),
+  # Squeeze and excite is 4. The stem, its two blocks and 14 others, which all
+  # expand. Two blocks come into each of those, through one convolution, and one
+  # more each time that the size is halved (24 times). The output of the last
+  # level; the dense layer.
+  "spinenet_mobile": Instance(
+    module="exporters.spinenet",
+    leaf="configs/spinenet/spinenet_mobile_49.gin",
+    bindings=(
+      *_TINY_SPINENET,
+      "backbones.SpineNetMobile.model_id = 'tiny'",
+      "spinenet.SpineNetMobileExporter.artifacts = ['classification']",
+    ),
+    kind=Kind.IMAGE_CLASSIFIER,
+    has=_OF_CONVOLUTIONS,
+    trainable=3 + 16 * 13 + 3 * (14 * 2 + 24 + 1) + 2,
   ),
 }
