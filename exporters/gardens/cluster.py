@@ -89,7 +89,7 @@ def run(
   Raises:
     ExportError: The workers do not suit, or there is none.
   """
-  largest = _refuse_unsuitable(client, terms, no_workers)
+  largest = refuse_unsuitable(client, terms, no_workers)
   by_name = {job.leaf.name: job for job in jobs}
   begun: set[str] = set()
 
@@ -195,7 +195,7 @@ def _slots(client: distributed.Client) -> int:
   return sum(worker["nthreads"] for worker in workers.values())
 
 
-def _refuse_unsuitable(
+def refuse_unsuitable(
   client: distributed.Client, terms: Terms, no_workers: float
 ) -> int:
   """Returns the memory of the largest worker, in bytes.

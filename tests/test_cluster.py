@@ -1,0 +1,196 @@
+"""Tests gardens on several workers, by Dask distributed."""
+
+import contextlib
+import os
+import subprocess
+import sys
+import time
+
+import psutil
+import pytest
+
+from tests import command
+from tests import gardens
+from tests import releases
+
+pytest.importorskip("distributed", reason="bash scripts/install_extra.sh dask")
+_NAMES = ("apple", "birch", "cedar", "dogwood")
+_DRAFT = ("--draft", "--checks=basic")
+
+
+def _garden(gin_file, release_dir, *flags, check=True):
+  with command.all_cores():
+    return command.run(
+      "scripts.garden",
+      f"--gin_file={gin_file}",
+      f"--release_dir={release_dir}",
+      *_DRAFT,
+      *flags,
+      check=check,
+      fresh=True,
+    )
+
+
+@contextlib.contextmanager
+def _program(*arguments):
+  """Yields a process that has the repository on its path."""
+  process = subprocess.Popen(
+    [sys.executable, *arguments],
+    cwd=command.ROOT,
+    env=command.environment(),
+    stdout=subprocess.DEVNULL,
+    stderr=subprocess.PIPE,
+    text=True,
+  )
+  try:
+    yield process
+  finally:
+    process.kill()
+    process.communicate()
+
+
+@contextlib.contextmanager
+def _scheduler(folder):
+  """Yields the address of a scheduler."""
+  file = folder / "scheduler.json"
+  with _program(
+    *("-m", "distributed.cli.dask_scheduler", "--host=127.0.0.1", "--port=0"),
+    *("--no-dashboard", f"--scheduler-file={file}"),
+  ):
+    _until(file.exists)
+    import distributed
+
+    with distributed.Client(scheduler_file=str(file)) as client:
+      yield client.scheduler.address
+
+
+def _until(done):
+  ends = time.monotonic() + 60
+  while not done():
+    assert time.monotonic() < ends
+    time.sleep(0.05)
+
+
+def _digests(release_dir):
+  return {
+    path: digest
+    for path, digest in releases.digests(release_dir).items()
+    if path.endswith((".tar.gz", ".md"))
+  }
+
+
+@pytest.fixture(scope="module")
+def reference(tmp_path_factory):
+  """A garden made on one machine."""
+  folder = tmp_path_factory.mktemp("reference")
+  garden = gardens.plant(folder, _NAMES)
+  release_dir = folder / "release"
+  _garden(garden, release_dir)
+  return garden, release_dir
+
+
+def test_cluster_of_this_machine_makes_the_same_bytes(reference, tmp_path):
+  garden, release_dir = reference
+  there = tmp_path / "release"
+  done = _garden(garden, there, "--workers=2")
+  assert "4 made, 0 there already" in done.stdout
+  assert _digests(there) == _digests(release_dir)
+  lines = [line for line in done.stderr.splitlines() if "made" in line]
+  assert len(lines) == len(done.stderr.splitlines()) == 4
+
+
+def test_worker_that_is_killed_loses_nothing(reference, tmp_path, monkeypatch):
+  """Its work is done by another, once it is there."""
+  _, release_dir = reference
+  # Two never end, until they are told to by a file.
+  gate = tmp_path / "gate"
+  monkeypatch.setenv("GATE", str(gate))
+  garden = gardens.plant(tmp_path, _NAMES, dict.fromkeys(_NAMES[:2], "Waits"))
+  there = tmp_path / "release"
+  worker = ("-m", "scripts.garden_worker")
+  with _scheduler(tmp_path) as address, _program(*worker, address) as first:
+    with _program(
+      *("-m", "scripts.garden", f"--gin_file={garden}"),
+      *(f"--release_dir={there}", f"--scheduler={address}", *_DRAFT),
+    ) as process:
+      # The first worker has begun what does not end.
+      _until(lambda: len(_exporting(first.pid)) == 2)
+      family = psutil.Process(first.pid).children(recursive=True)
+      first.kill()
+      _, alive = psutil.wait_procs(family, timeout=20)
+      assert not alive
+      assert not [*there.glob("example/*/1.tar.gz")]
+      gate.touch()
+      with _program(*worker, address):
+        _, complaint = process.communicate(timeout=120)
+    assert process.returncode == 0, complaint
+  # Also of those that waited, but for what they are called.
+  assert sorted(os.listdir(there / "example")) == [*_NAMES]
+  assert {
+    path: digest
+    for path, digest in _digests(there).items()
+    if "cedar" in path or "dogwood" in path
+  } == {
+    path: digest
+    for path, digest in _digests(release_dir).items()
+    if "cedar" in path or "dogwood" in path
+  }
+  # The lock and the workspaces of the dead are gone, or are cleared up next.
+  _garden(garden, there)
+  assert not [*tmp_path.glob(".release*")]
+
+
+def _exporting(pid):
+  """Returns the processes below a worker that wait at the gate."""
+  found = []
+  with contextlib.suppress(psutil.Error):
+    for process in psutil.Process(pid).children(recursive=True):
+      with contextlib.suppress(psutil.Error, OSError):
+        opened = os.readlink(f"/proc/{process.pid}/fd/200")
+        found += [process] if "gate" in opened else []
+  return found
+
+
+def test_no_scheduler_answers(reference, tmp_path):
+  garden, _ = reference
+  done = _garden(
+    garden, tmp_path / "release", "--scheduler=tcp://127.0.0.1:1", check=False
+  )
+  assert done.returncode == 1
+  assert "No scheduler at 'tcp://127.0.0.1:1' answers" in done.stderr
+  assert not (tmp_path / "release").exists()
+
+
+def test_worker_that_sees_another_disk_is_refused(tmp_path):
+  from exporters.errors import ExportError
+  from exporters.gardens import cluster
+  from exporters.gardens.jobs import Terms
+
+  class Client:
+    """Answers as a cluster whose worker sees nothing of this disk."""
+
+    def wait_for_workers(self, count, timeout):
+      pass
+
+    def scheduler_info(self, n_workers):
+      return {"workers": {"tcp://a": {"resources": {"memory": 1}}}}
+
+    def run(self, function, path):
+      host, version, there = function(path)
+      assert there
+      return {"tcp://a": (host, version, False)}
+
+  terms = Terms(
+    release_dir=str(tmp_path / "release"), level="none", commit=None
+  )
+  with pytest.raises(ExportError, match="does not see"):
+    cluster.refuse_unsuitable(Client(), terms, 1)
+  assert not [*tmp_path.iterdir()]
+
+
+def test_worker_without_scheduler_says_so():
+  done = command.run(
+    "scripts.garden_worker", "tcp://127.0.0.1:1", check=False, fresh=True
+  )
+  assert done.returncode == 1
+  assert done.stderr.startswith("error: No scheduler at 'tcp://127.0.0.1:1'")
