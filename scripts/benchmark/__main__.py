@@ -9,6 +9,8 @@ The models are BERT-base with `.mlm` and the legacy ResNet-50, and on request
 MoViNet-A0 and A3, of whole videos and of streams. Of the ResNet,
 this repository writes both artifacts; the Garden's exporter fails on the
 second, and is timed until it fails. "growth" is BERT with 2, 12 and 24 layers.
+"small_berts" is a garden of 24 models, released by one command, beside the
+Garden's exporter, which is run 24 times; with --plot, on one core too.
 
 Both sides export the same checkpoint of random weights. Each figure is for a
 whole process, from start to exit, and the commands take turns, so that a
@@ -18,7 +20,9 @@ an otherwise idle machine.
 """
 
 from collections.abc import Sequence
+import heapq
 import json
+import os
 import pathlib
 import statistics
 import sys
@@ -33,11 +37,12 @@ from scripts.benchmark import tables
 from scripts.benchmark.contest import Contestant
 from scripts.benchmark.contest import say
 
+_CORES = len(os.sched_getaffinity(0))
 _RUNS = flags.DEFINE_integer("runs", 3, "How many times to run each command.")
 _MODELS = flags.DEFINE_multi_enum(
   "models",
   ["bert", "resnet"],
-  ["bert", "resnet", *models.MOVINETS, "growth"],
+  ["bert", "resnet", *models.MOVINETS, "growth", "small_berts"],
   "What to export.",
 )
 _CHECKS = flags.DEFINE_multi_enum(
@@ -47,7 +52,10 @@ _CHECKS = flags.DEFINE_multi_enum(
   "Which checks to time beside an export without any.",
 )
 _PLOT = flags.DEFINE(
-  program.PathParser(), "plot", None, "The SVG file to plot --models=growth to."
+  program.PathParser(),
+  "plot",
+  None,
+  "The SVG file to plot growth or small_berts to.",
 )
 
 
@@ -56,6 +64,9 @@ def main() -> None:
   for name in dict.fromkeys(_MODELS.value):
     if name == "growth":
       _grow()
+    elif name == "small_berts":
+      with tempfile.TemporaryDirectory() as folder:
+        _release_small_berts(pathlib.Path(folder))
     else:
       with tempfile.TemporaryDirectory() as folder:
         _compare(name, pathlib.Path(folder))
@@ -184,6 +195,54 @@ def _grow() -> None:
         point[f"{name} GB"] = run.peak / 1e9
       points.append(point)
   tables.show_growth(points, _PLOT.value)
+
+
+def _release_small_berts(work: pathlib.Path) -> None:
+  say("weights: small BERTs")
+  contest.said_by([*contest.program("write_small_berts"), str(work)])
+  levels = tuple(dict.fromkeys((models.NONE, *_CHECKS.value)))
+  cores = [_CORES]
+  if _PLOT.value:
+    cores = [2**i for i in range(_CORES.bit_length())]
+  runs = contest.take_turns(
+    models.small_berts(work, levels, cores), _RUNS.value
+  )
+  garden = runs[models.GARDEN].seconds
+  tables.show(
+    "24 small BERTs",
+    [
+      tables.ratio(
+        f"releases, checks: {level}, cores: {core}",
+        "s",
+        runs[models.at_level(level, core)].seconds,
+        garden,
+      )
+      for level in levels
+      for core in cores
+    ],
+    other="Model Garden's exports, one after another",
+  )
+  if _PLOT.value:
+    measured, simulated = {}, {}
+    for level in levels:
+      one = models.at_level(level, 1)
+      seconds = {c: runs[models.at_level(level, c)].seconds for c in cores}
+      record = (work / one / "small_berts.garden.json").read_text()
+      singles = [leaf["seconds"] for leaf in json.loads(record)["leaves"]]
+      measured[level] = seconds
+      simulated[level] = {
+        count: max(seconds[1] - sum(singles), 0) + _longest(singles, count)
+        for count in (1, 2, 4, 8, 16)
+      }
+    tables.plot_garden(measured, simulated, len(singles), _PLOT.value)
+
+
+def _longest(seconds: Sequence[float], cores: int) -> float:
+  """Returns when the last of several tasks ends, the longest begun first."""
+  ends = [0.0] * cores
+  for one in sorted(seconds, reverse=True):
+    heapq.heapreplace(ends, ends[0] + one)
+  return max(ends)
 
 
 if __name__ == "__main__":

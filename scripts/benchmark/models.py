@@ -1,6 +1,6 @@
 """The models of the benchmark, and the commands that export them."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 import dataclasses
 import pathlib
 import sys
@@ -151,3 +151,35 @@ def by_name(name: str) -> Model:
     _, size, kind = name.split("_")
     return movinet(size, kind)
   return {"bert": bert, "resnet": resnet}[name]()
+
+
+def small_berts(
+  work: pathlib.Path, levels: Sequence[str], cores: Sequence[int]
+) -> Mapping[str, Contestant]:
+  """Returns the Garden's 24 exports, and our garden by level and cores."""
+  path = work / "garden"
+  program = "scripts.benchmark.programs.export_small_berts"
+  found = {
+    GARDEN: Contestant(
+      [sys.executable, "-m", program, str(work), str(path)], path
+    )
+  }
+  for level in levels:
+    for core in cores:
+      name = at_level(level, core)
+      command = [
+        *("taskset", "--cpu-list", f"0-{core - 1}"),
+        *(sys.executable, "-m", "scripts.garden"),
+        "--gin_file=configs/gardens/small_berts.gin",
+        f"--gin_bindings=CHECKPOINTS = '{work}'",
+        "--only=small_bert_*",
+        f"--release_dir={work / name}",
+        *("--draft", f"--checks={level}"),
+      ]
+      found[name] = Contestant(command, work / name)
+  return found
+
+
+def at_level(level: str, cores: int) -> str:
+  """Returns the name of a garden that is released so."""
+  return f"{level} on {cores}"

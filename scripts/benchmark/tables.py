@@ -73,14 +73,50 @@ def show_growth(
     _draw(points, path)
 
 
-def _draw(points: Sequence[Mapping[str, float]], path: str) -> None:
+def plot_garden(
+  measured: Mapping[str, Mapping[int, float]],
+  simulated: Mapping[str, Mapping[int, float]],
+  count: int,
+  path: str,
+) -> None:
+  """Plots how many models an hour a garden releases, against cores.
+
+  Args:
+    measured: Seconds of a whole garden, by level of checks and cores.
+    simulated: The same, by the times of single models on one core.
+    count: How many models there are.
+    path: The SVG file.
+  """
+  pyplot = _pyplot("garden")
+  figure, ax = pyplot.subplots(figsize=(5, 3), layout="constrained")
+  for level, seconds in measured.items():
+    rates = [3600 * count / s for s in seconds.values()]
+    (line,) = ax.plot([*seconds], rates, marker="o", label=f"checks: {level}")
+    rates = [3600 * count / s for s in simulated[level].values()]
+    ax.plot([*simulated[level]], rates, linestyle=":", color=line.get_color())
+  ax.set(
+    xlabel="cores (dots: measured; dotted: simulated)",
+    title=f"models an hour, a garden of {count}",
+    xlim=(0, None),
+    ylim=(0, None),
+  )
+  ax.legend(frameon=False)
+  figure.savefig(path, metadata={"Date": None})
+
+
+def _pyplot(salt: str):
   import matplotlib
 
   matplotlib.use("svg")
   # The same bytes for the same figures, and text as text.
-  matplotlib.rcParams |= {"svg.hashsalt": "growth", "svg.fonttype": "none"}
+  matplotlib.rcParams |= {"svg.hashsalt": salt, "svg.fonttype": "none"}
   from matplotlib import pyplot
 
+  return pyplot
+
+
+def _draw(points: Sequence[Mapping[str, float]], path: str) -> None:
+  pyplot = _pyplot("growth")
   figure, axes = pyplot.subplots(1, 2, figsize=(7, 2.6), layout="constrained")
   weights = [point["weights"] for point in points]
   for ax, unit, title in zip(
