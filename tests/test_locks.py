@@ -28,6 +28,7 @@ from exporters.release import page as page_lib
 
 _REFUSED, _PER_HOST = "refused", "per host"
 # Where a holder of the lock may be stopped or killed.
+_TAKES = "while it takes the lock"
 _COPIES, _WRITES = "while it copies", "while it writes"
 _SWAPS, _RENAMES = "before the swap", "between the renames"
 _PLACES = (_COPIES, _WRITES, _SWAPS, _RENAMES)
@@ -150,6 +151,8 @@ def _stop_at(place: str) -> None:
     original(*args)
 
   def rename(source, target, original=os.rename):
+    if ".lock-" in str(source):
+      stop(_TAKES)
     original(source, target)
     if str(target).endswith("/old"):
       stop(_RENAMES)
@@ -267,13 +270,17 @@ def test_a_killed_holder_on_another_host_is_taken_over(place, writer, folder):
   assert os.listdir(folder / "shared") == ["release"]
 
 
-def test_a_killed_holder_on_the_same_host_is_taken_over_at_once(writer, folder):
-  killed = writer(host="first", version=1, stops=_WRITES).start()
+@pytest.mark.parametrize("place", [_TAKES, *_PLACES])
+def test_a_killed_holder_on_the_same_host_is_taken_over_at_once(
+  place, writer, folder
+):
+  writer(host="first", version=1).run()
+  killed = writer(host="first", version=2, stops=place).start()
   _until(lambda: _is_stopped(killed))
   killed.kill()
   killed.join()
-  writer(host="first", version=2, stale=1e6).run()
-  _assert_holds(folder, 2)
+  writer(host="first", version=3, stale=1e6).run()
+  _assert_holds(folder, 1, 3)
   assert os.listdir(folder / "shared") == ["release"]
 
 
