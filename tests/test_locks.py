@@ -28,7 +28,10 @@ from exporters.release import page as page_lib
 
 _REFUSED, _PER_HOST = "refused", "per host"
 # Where a holder of the lock may be stopped or killed.
-_PLACES = ("while it writes", "before the swap", "between the renames")
+_TAKES = "while it takes the lock"
+_COPIES, _WRITES = "while it copies", "while it writes"
+_SWAPS, _RENAMES = "before the swap", "between the renames"
+_PLACES = (_COPIES, _WRITES, _SWAPS, _RENAMES)
 _SECONDS = 60  # For what takes far less.
 
 # Each process is a fork of one that has imported what it needs.
@@ -135,20 +138,27 @@ def _stop_at(place: str) -> None:
       left.clear()
       os.kill(os.getpid(), signal.SIGSTOP)
 
+  def link(*args, original=directory._link):
+    stop(_COPIES)
+    original(*args)
+
   def write(*args, original=directory._write):
-    stop("while it writes")
+    stop(_WRITES)
     original(*args)
 
   def swap(*args, original=staging._swap):
-    stop("before the swap")
+    stop(_SWAPS)
     original(*args)
 
   def rename(source, target, original=os.rename):
+    if ".lock-" in str(source):
+      stop(_TAKES)
     original(source, target)
     if str(target).endswith("/old"):
-      stop("between the renames")
+      stop(_RENAMES)
 
-  directory._write, staging._swap, os.rename = write, swap, rename
+  directory._link, directory._write = link, write
+  staging._swap, os.rename = swap, rename
 
 
 def _release_dir(folder: pathlib.Path) -> pathlib.Path:
@@ -260,13 +270,17 @@ def test_a_killed_holder_on_another_host_is_taken_over(place, writer, folder):
   assert os.listdir(folder / "shared") == ["release"]
 
 
-def test_a_killed_holder_on_the_same_host_is_taken_over_at_once(writer, folder):
-  killed = writer(host="first", version=1, stops=_PLACES[0]).start()
+@pytest.mark.parametrize("place", [_TAKES, *_PLACES])
+def test_a_killed_holder_on_the_same_host_is_taken_over_at_once(
+  place, writer, folder
+):
+  writer(host="first", version=1).run()
+  killed = writer(host="first", version=2, stops=place).start()
   _until(lambda: _is_stopped(killed))
   killed.kill()
   killed.join()
-  writer(host="first", version=2, stale=1e6).run()
-  _assert_holds(folder, 2)
+  writer(host="first", version=3, stale=1e6).run()
+  _assert_holds(folder, 1, 3)
   assert os.listdir(folder / "shared") == ["release"]
 
 
@@ -289,12 +303,15 @@ def test_a_stopped_holder_that_wakes_up_late_undoes_nothing(
 def test_a_stopped_holder_wakes_up_while_another_one_writes(writer, folder):
   """It has lost the lock, but nobody has replaced the directory yet."""
   writer(host="first", version=1).run()
-  stopped = writer(host="first", version=2, stops=_PLACES[0]).start()
+  stopped = writer(host="first", version=2, stops=_WRITES).start()
   _until(lambda: _is_stopped(stopped))
-  second = writer(host="second", version=3, stale=0.5, stops=_PLACES[1]).start()
+  second = writer(host="second", version=3, stale=0.5, stops=_SWAPS).start()
   _until(lambda: _is_stopped(second))
   os.kill(stopped.pid, signal.SIGCONT)
-  _until(lambda: not _is_stopped(stopped))
+  shared, its = folder / "shared", f".release.staging-*-{stopped.pid}-*"
+  _until(lambda: not list(shared.glob(its)))
+  # It gave up what it had, and waits for the lock.
+  _assert_holds(folder, 1)
   os.kill(second.pid, signal.SIGCONT)
   _finish(second)
   _finish(stopped)

@@ -13,16 +13,16 @@ A process takes the second by renaming a folder with its own file to
 dead process by deleting that process's file by its name. So it never breaks a
 lock that somebody else took in the meantime.
 
-A holder rewrites its file every second. Who is dead?
+A holder rewrites its file every second. It counts as dead if
 
-- The process that held both locks before, as the local file says: somebody else
-  has the first one now.
-- A process whose file stays the same for half a minute. Nobody's clock is
-  compared with another's; what counts is how often a waiter has looked, so a
-  file server that hangs for a minute makes nobody dead.
+- it was the last one to hold both locks, as the local file says, and the first
+  one is free; or
+- its file has stayed the same for half a minute. A waiter counts how often it
+  has looked, so the clocks of hosts need not agree, and a file server that
+  hangs for a minute makes nobody dead.
 
-A holder that was stopped for that long loses the lock, and learns of it from
-`Lock.check`. It must be ready for that until its last step.
+A holder that was stopped for that long has lost the lock. `Lock.check` tells
+it, right before its last step.
 """
 
 from collections.abc import Iterator
@@ -45,6 +45,8 @@ from exporters.errors import ExportError
 
 # NFS reports ESTALE for what another host has removed.
 _GONE = (errno.ENOENT, errno.ESTALE)
+# What `rename` reports while there is a holder; ENOENT too, if a successor of
+# this host has cleared up.
 _HELD = (errno.ENOTEMPTY, errno.EEXIST, errno.ENOENT)
 # `flock` on file systems that do not have it; NFS: EBADF.
 _WITHOUT_FLOCK = (
@@ -143,8 +145,9 @@ def exclusive(
         os.rmdir(folder)
   finally:
     if local is not None:
-      # Closing it would not do where a child process has it open too.
-      fcntl.flock(local, fcntl.LOCK_UN)
+      # Closing it would not do if a child process has it open too.
+      with contextlib.suppress(OSError):
+        fcntl.flock(local, fcntl.LOCK_UN)
       os.close(local)
 
 

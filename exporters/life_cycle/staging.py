@@ -103,11 +103,12 @@ def workspace(target: str, *, overwrite: bool = True) -> Iterator[str]:
 
 
 @contextlib.contextmanager
-def replacement(target: str) -> Iterator[str]:
+def replacement(target: str) -> Iterator[tuple[str, bool]]:
   """Yields an empty directory that takes the place of the directory `target`.
 
-  Unlike `stage`, it only replaces what was at `target` when the block began.
-  For holders of a lock on `target`, who may lose it: see `locks.Lock`.
+  And whether there is one to replace. Unlike `stage`, this replaces only what
+  was at `target` when the block began. It is for holders of a lock on `target`,
+  who may lose it; see `locks.Lock`.
 
   Raises:
     ChangedError: Something else is at `target` by now. It stays.
@@ -123,7 +124,7 @@ def replacement(target: str) -> Iterator[str]:
     except FileNotFoundError:
       replaced = None
     try:
-      yield new
+      yield new, replaced is not None
       _swap(directory, target, lambda old: _is_same(old, replaced))
     finally:
       if replaced is not None:

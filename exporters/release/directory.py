@@ -72,18 +72,23 @@ def add(tree: str, released: Sequence[Released], release_dir: str) -> None:
 def _add(tree: str, released: Sequence[Released], release_dir: str) -> None:
   # A link to it stays one, and all who come by it wait for each other.
   target = os.path.realpath(release_dir)
-  with locks.exclusive(target) as lock, staging.replacement(target) as new:
+  with (
+    locks.exclusive(target) as lock,
+    staging.replacement(target) as (new, replaces),
+  ):
     try:
-      for one in released:
-        _refuse_other_bytes(one, release_dir)
-        _refuse_left_out(one, release_dir)
-      if os.path.isdir(target):
+      if replaces:
         # Links will do: a file of a release is replaced, never changed.
         shutil.copytree(target, new, copy_function=_link, dirs_exist_ok=True)
+      for one in released:
+        _refuse_other_bytes(one, new, release_dir)
+        _refuse_left_out(one, new, release_dir)
       _write(tree, released, new)
-    finally:
-      # Also of an error: without the lock, the directory can vanish meanwhile.
+    except (OSError, ExportError):
+      # Once the lock is lost, the directory can vanish while it is read.
       lock.check()
+      raise
+    lock.check()
 
 
 def replace(texts: Mapping[str, str], release_dir: str) -> None:
@@ -128,12 +133,13 @@ def _link(source: str, target: str) -> None:
     shutil.copy2(source, target)
 
 
-def _refuse_other_bytes(one: Released, release_dir: str) -> None:
-  path = os.path.join(release_dir, one.page.handle)
+def _refuse_other_bytes(one: Released, copy: str, release_dir: str) -> None:
+  """Raises `ExportError` if the copy of `release_dir` has other bytes."""
+  path = os.path.join(copy, one.page.handle)
   if not os.path.exists(f"{path}.tar.gz") and not os.path.exists(path):
     return
   for file, digest in one.digests.items():
-    there = os.path.join(release_dir, file)
+    there = os.path.join(copy, file)
     missing = not os.path.exists(there)
     # A companion may join its SavedModel later.
     if missing and not file.startswith(
@@ -148,7 +154,7 @@ def _refuse_other_bytes(one: Released, release_dir: str) -> None:
       )
 
 
-def _refuse_left_out(one: Released, release_dir: str) -> None:
+def _refuse_left_out(one: Released, copy: str, release_dir: str) -> None:
   """Raises `ExportError` if a companion that is there would stay behind."""
   places = {
     name: Place(model=one.page.handle, kind=kind).path
@@ -158,7 +164,7 @@ def _refuse_left_out(one: Released, release_dir: str) -> None:
   there = {
     name
     for name, path in places.items()
-    if os.path.exists(os.path.join(release_dir, path))
+    if os.path.exists(os.path.join(copy, path))
   }
   left_out = [name for name in KINDS if name in there - here]
   if left_out:
