@@ -73,12 +73,12 @@ class SpineNetExporter(official_vision.VisionExporter):
       )
 
   def blocks(self) -> Iterator[tuple[int, tuple[int, int]]]:
-    """Yields the level of each further block, and which two come into it."""
+    """Yields each block after the stem: its level, and which two it adds."""
     for level, _, inputs, _ in spinenet.SPINENET_BLOCK_SPECS:
       yield level, inputs
 
   def _fits(self, height: int, width: int) -> bool:
-    """Tells whether the two that come into a block always get one size."""
+    """Tells whether the two that a block adds always get the same size."""
     widths = [math.ceil(width / 2**level) for level in self.stem_levels]
     sizes = [
       tuple(math.ceil(side / 2**level) for side in (height, width))
@@ -112,7 +112,10 @@ class SpineNetMobileExporter(SpineNetExporter):
 
 
 def _resampled(side: int, width: float, target: int) -> int:
-  """Returns what a side becomes when `width` is brought to `target`."""
+  """Returns a side's length once `width` is brought to `target`.
+
+  As Model Garden does it: by halving, or by a whole factor.
+  """
   while width > target:
     side, width = math.ceil(side / 2), width / 2
   return side * int(target // width)
