@@ -7,6 +7,7 @@ import dataclasses
 import glob
 import os
 import pathlib
+import re
 import string
 from typing import Any
 
@@ -48,11 +49,13 @@ class Garden:
   Attributes:
     leaves: What to bind in which gin files. A key is a path, relative to the
       working directory or to the repository's root; one `*` in it stands for
-      part of a file's name. A value has what to bind, by the name of a macro or
-      of a parameter. In texts, `$leaf` stands for the name of the gin file
-      without `.gin`, `$part` for what the `*` stood for, `$slug` for that as
-      Kaggle allows it, and `$folder` for the field of that name. If several
-      keys match a file, later ones override single values of earlier ones.
+      part of a file's name, and matches no file that another match includes. A
+      value has what to bind, by the name of a macro or of a parameter. In
+      texts, also those in dicts and tuples, `$leaf` stands for the name of the
+      gin file without `.gin`, `$part` for what the `*` stood for, `$slug` for
+      that as Kaggle allows it, and `$folder` for the field of that name. If
+      several keys match a file, later ones override single values of earlier
+      ones.
     folder: Where the checkpoints and vocabularies are; it may be remote.
     shared: Gin files that are read after each leaf.
   """
@@ -162,8 +165,20 @@ def _matching(pattern: str) -> Iterator[tuple[str, str]]:
       "the working directory nor below the root of the repository."
       f"{did_you_mean(name, names)}"
     )
+  included = _included(found) if star else set()
   for path in found:
-    yield path, path[len(before) : len(path) - len(after)] if star else ""
+    if path not in included:
+      yield path, path[len(before) : len(path) - len(after)] if star else ""
+
+
+def _included(paths: Sequence[str]) -> set[str]:
+  """Returns the paths that gin files include, as they name them."""
+  included: set[str] = set()
+  for path in paths:
+    place = pathlib.Path(path)
+    text = (place if place.exists() else _ROOT / place).read_text("utf-8-sig")
+    included |= {*re.findall(r"^include\s+['\"](.+?)['\"]", text, re.M)}
+  return included
 
 
 def _name(path: str) -> str:
@@ -171,6 +186,10 @@ def _name(path: str) -> str:
 
 
 def _filled(value: Any, names: Mapping[str, str], pattern: str) -> Any:
+  if isinstance(value, Mapping):
+    return {key: _filled(one, names, pattern) for key, one in value.items()}
+  if isinstance(value, (list, tuple)):
+    return type(value)(_filled(one, names, pattern) for one in value)
   if not isinstance(value, str):
     return value
   try:
