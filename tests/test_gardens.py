@@ -15,6 +15,7 @@ import pytest
 from exporters import recipe
 from exporters.errors import ExportError
 from exporters.gardens import estimates
+from exporters.gardens import progress
 from exporters.gardens import schedule
 from exporters.gardens import settings
 from exporters.gardens import whole
@@ -345,6 +346,10 @@ class TestGinFile:
     with pytest.raises(ExportError, match=message):
       self._expanded(tmp_path, f"gardens.Garden.leaves = {leaves}")
 
+  def test_leaf_is_not_a_garden(self):
+    with pytest.raises(ExportError, match="is not the gin file of a garden"):
+      settings.load([gardens.MULTIPLY], ())
+
   def test_two_leaves_of_one_name(self, tmp_path):
     (tmp_path / "multiply.gin").write_text("")
     with pytest.raises(ExportError, match="two leaves named 'multiply'"):
@@ -434,6 +439,19 @@ def test_imported_modules_are_listed_without_importing_them(tmp_path):
   broken.write_text("from exporters import bert\n= nothing\n")
   assert "exporters.bert" in imports.modules([str(broken)])
   assert not {m for m in set(sys.modules) - before if m.startswith("official")}
+
+
+def test_progress_names_all_that_a_leaf_makes():
+  begin = "example/digits"
+  models = [
+    {"handle": f"{begin}/{name}/1", "size": 10**6, "checks passed": 0}
+    | {"difference": None}
+    for name in ("classification", "feature_vector")
+  ]
+  several = Outcome(leaf="digits", state=MADE, seconds=2.0, models=models)
+  assert progress.told(_job("digits", 1), several) == (
+    "made    example/digits/{classification,feature_vector}/1  2.0 s, 2.0 MB"
+  )
 
 
 def _job(name, size, preprocessor=""):

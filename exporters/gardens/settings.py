@@ -16,11 +16,13 @@ import gin
 from exporters.errors import ExportError
 from exporters.errors import did_you_mean
 from exporters.fields import types
+from exporters.gin_files import imports
 from exporters.gin_files import macros
 from exporters.gin_files import reading
 from exporters.gin_files import wording
 from exporters.release import page
 
+_PACKAGE = "exporters.gardens"
 _ROOT = pathlib.Path(__file__).parents[2]
 
 
@@ -123,6 +125,14 @@ def load(gin_files: Sequence[str], gin_bindings: Sequence[str]) -> Garden:
     raise ExportError(
       "Say what to release: --gin_file=FILE, a file below configs/gardens/ or "
       "your own."
+    )
+  # What is missing or cannot be parsed is told by who reads it.
+  found = imports.modules(gin_files)
+  if found and _PACKAGE not in found:
+    raise ExportError(
+      f"'{gin_files[0]}' is not the gin file of a garden: it does not bind "
+      "gardens.Garden.leaves. One leaf is released by python -m "
+      "scripts.release."
     )
   try:
     reading.parse(gin_files, ())
