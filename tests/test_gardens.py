@@ -350,6 +350,10 @@ class TestGinFile:
     with pytest.raises(ExportError, match="is not the gin file of a garden"):
       settings.load([gardens.MULTIPLY], ())
 
+  def test_missing_garden(self):
+    with pytest.raises(ExportError, match=r"small_bert.gin' does not exist"):
+      settings.load(["configs/gardens/small_bert.gin"], ())
+
   def test_two_leaves_of_one_name(self, tmp_path):
     (tmp_path / "multiply.gin").write_text("")
     with pytest.raises(ExportError, match="two leaves named 'multiply'"):
