@@ -7,7 +7,8 @@ r"""Releases a family of models: every leaf that a garden's gin file names.
 Each model becomes a release, as by `scripts.release`, in processes of its own;
 as many are made at once as cores and memory allow. One that fails takes nothing
 with it: the others go on, the exit code is 1, and the same command makes only
-what is missing. --dry_run shows what is missing, and what it would take.
+what is missing. --dry_run shows what is missing, and what it would take; see
+docs/gardens.md.
 """
 
 from __future__ import annotations
@@ -33,8 +34,8 @@ from scripts import release_flags
 _DRY_RUN = flags.DEFINE_bool(
   "dry_run",
   False,
-  "Only show what would be released, what is there already, what is missing, "
-  "and estimates of time, memory and disk space.",
+  "Only show what would be made, what is there already, what cannot be made "
+  "and why, and estimates of time, memory and disk space.",
 )
 _ONLY = flags.DEFINE_list(
   "only",
@@ -45,7 +46,7 @@ _ONLY = flags.DEFINE_list(
 _TIME_LIMIT = flags.DEFINE_float(
   "time_limit",
   3600.0,
-  "How many seconds one model may take before it is stopped.",
+  "How many seconds one model may take; then it is stopped.",
   lower_bound=0.0,
 )
 _SCHEDULER = flags.DEFINE_string(
@@ -58,7 +59,8 @@ _SCHEDULER = flags.DEFINE_string(
 _WORKERS = flags.DEFINE_integer(
   "workers",
   None,
-  "Start a cluster of so many workers on this machine, to try out --scheduler.",
+  "Start a cluster of this many workers on this machine, to try out "
+  "--scheduler.",
   lower_bound=1,
 )
 

@@ -13,14 +13,15 @@ if TYPE_CHECKING:
 AT_ONCE = flags.DEFINE_integer(
   "at_once",
   None,
-  "How many models to make at the same time. By default one for each core.",
+  "How many models to make at the same time. By default, one for each core.",
   lower_bound=1,
 )
 MEMORY_LIMIT = flags.DEFINE_float(
   "memory_limit",
   None,
-  "How many gigabytes all processes may hold together, by estimate. By default "
-  "nine tenths of what is free. A model that needs more is made alone.",
+  "How many gigabytes all processes may hold together, by estimate. By "
+  "default, nine tenths of what is free. A model that needs more is made "
+  "alone.",
   lower_bound=0.0,
 )
 ABSENT = (

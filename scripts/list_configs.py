@@ -20,7 +20,17 @@ Each file listed here is a leaf: it publishes one model under one handle, and
 the comment at its top gives the command. Files without a command are included
 by others. `python -m scripts.list_configs > configs/README.md` writes this
 table from those comments.
+
+[Gardens](#gardens) release families of these models by one command.
 """
+_GARDENS = """
+## Gardens
+
+Each file releases many leaves by one command, `python -m scripts.garden`; the
+comment at its top says which, and where their checkpoints must lie. See
+[Gardens](../docs/gardens.md).
+"""
+_GARDEN_COLUMNS = ("file", "releases")
 _COLUMNS = (
   "file",
   "handles",
@@ -168,8 +178,24 @@ class Leaf:
 
 def leaves() -> list[pathlib.Path]:
   """Returns the gin files that have a command, in the order of their names."""
+  return [path for path in _commands() if path.parent.name != "gardens"]
+
+
+def gardens() -> list[pathlib.Path]:
+  """Returns the gin files of gardens, in the order of their names."""
+  return [path for path in _commands() if path.parent.name == "gardens"]
+
+
+def _commands() -> list[pathlib.Path]:
   paths = sorted((ROOT / "configs").rglob("*.gin"), key=_natural)
   return [path for path in paths if "--gin_file=" in path.read_text()]
+
+
+def _garden_row(path: pathlib.Path) -> str:
+  """Returns the row of a garden: what its header says above the command."""
+  lines = path.read_text().partition("\n#\n")[0].splitlines()
+  what = " ".join(line.lstrip("# ") for line in lines)
+  return _row((f"[`gardens/{path.stem}`](gardens/{path.name})", what))
 
 
 def table() -> Iterator[str]:
@@ -179,6 +205,11 @@ def table() -> Iterator[str]:
   yield _row(["---"] * len(_COLUMNS))
   for path in leaves():
     yield Leaf.read(path).row()
+  yield _GARDENS
+  yield _row(_GARDEN_COLUMNS)
+  yield _row(["---"] * len(_GARDEN_COLUMNS))
+  for path in gardens():
+    yield _garden_row(path)
   yield _OTHER_HANDLES
   yield _row(_OTHER_COLUMNS)
   yield _row(["---"] * len(_OTHER_COLUMNS))

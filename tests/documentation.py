@@ -7,6 +7,7 @@ A block of code that follows a line with a path and a colon is that file:
 
 from collections.abc import Iterator
 import dataclasses
+import importlib.util
 import os
 import pathlib
 import re
@@ -25,9 +26,13 @@ PAGES = [
   *(ROOT / f for f in ("README.md", "CONTRIBUTING.md", "SECURITY.md")),
   *sorted((ROOT / "docs").glob("*.md")),
 ]
-# Commands that set up an environment, or upload.
+# Commands that set up an environment, upload, need other machines, or need an
+# extra that is not installed.
 _NOT_RUN = re.compile(
-  r"scripts/(quickstart|test|install_onnx)\.sh|^kaggle ", re.M
+  r"scripts/(quickstart|test|install_extra)\.sh|^kaggle "
+  r"|^dask |tcp://"
+  + ("" if importlib.util.find_spec("distributed") else "|--workers="),
+  re.M,
 )
 _FILE = re.compile(r"^`(\S+)`:\n\n```\w*\n(.*?)^```$", re.M | re.S)
 

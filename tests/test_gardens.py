@@ -12,8 +12,10 @@ import gin
 import psutil
 import pytest
 
+from exporters import recipe
 from exporters.errors import ExportError
 from exporters.gardens import estimates
+from exporters.gardens import progress
 from exporters.gardens import schedule
 from exporters.gardens import settings
 from exporters.gardens import whole
@@ -22,6 +24,9 @@ from exporters.gardens.jobs import NEW
 from exporters.gardens.jobs import Job
 from exporters.gardens.jobs import Outcome
 from exporters.gin_files import imports
+from exporters.release import kaggle
+from exporters.release import validation
+from scripts import list_configs
 from tests import command
 from tests import gardens
 from tests import releases
@@ -296,6 +301,26 @@ class TestGinFile:
     ]
     assert leaf.files == {"CHECKPOINT": f"$folder/{leaf.name}/bert_en_uncased"}
 
+  def test_names_in_dicts_and_tuples(self, tmp_path):
+    (leaf,) = self._expanded(
+      tmp_path,
+      "gardens.Garden.leaves = {'configs/bert/small_*_L-2_H-128_A-2.gin': {\n"
+      "  'A': ('$part', 1), 'B': {'$part': ['$leaf']}}}",
+    )
+    assert [*leaf.bindings] == [
+      "A = ('bert_en_uncased', 1)",
+      f"B = {{'$part': ['{leaf.name}']}}",
+    ]
+
+  def test_star_leaves_out_what_leaves_include(self, tmp_path):
+    leaves = self._expanded(
+      tmp_path,
+      "gardens.Garden.leaves = {\n"
+      "  'configs/efficientnet/legacy_efficientnet_b*.gin': {'A': '$part'}}",
+    )
+    bindings = [*zip(*(leaf.bindings for leaf in leaves), strict=True)]
+    assert bindings == [tuple(f"A = '{size}'" for size in range(8))]
+
   def test_later_keys_override_single_values(self, tmp_path):
     leaves = self._expanded(
       tmp_path,
@@ -321,6 +346,14 @@ class TestGinFile:
     with pytest.raises(ExportError, match=message):
       self._expanded(tmp_path, f"gardens.Garden.leaves = {leaves}")
 
+  def test_leaf_is_not_a_garden(self):
+    with pytest.raises(ExportError, match="is not the gin file of a garden"):
+      settings.load([gardens.MULTIPLY], ())
+
+  def test_missing_garden(self):
+    with pytest.raises(ExportError, match=r"small_bert.gin' does not exist"):
+      settings.load(["configs/gardens/small_bert.gin"], ())
+
   def test_two_leaves_of_one_name(self, tmp_path):
     (tmp_path / "multiply.gin").write_text("")
     with pytest.raises(ExportError, match="two leaves named 'multiply'"):
@@ -335,13 +368,18 @@ class TestGinFile:
     assert not gin.config_str()
 
 
-@pytest.mark.parametrize(
-  "path", sorted(pathlib.Path("configs/gardens").glob("*.gin"))
-)
+# With checkpoints that are not there.
+_GARDENS = {
+  path: ["CHECKPOINTS = '/nonexistent'"] * ("CHECKPOINTS" in path.read_text())
+  for path in sorted(pathlib.Path("configs/gardens").glob("*.gin"))
+  if "gardens.Garden" in path.read_text()
+}
+_OF_PUBLISHED = [path for path, bindings in _GARDENS.items() if bindings]
+
+
+@pytest.mark.parametrize("path", _OF_PUBLISHED, ids=lambda path: path.stem)
 def test_each_garden_file_names_leaves_that_load(path):
   """With checkpoints that are not there, nothing else is wrong."""
-  if "Garden" not in path.read_text():
-    return
   done = command.run(
     "scripts.garden",
     f"--gin_file={path}",
@@ -357,6 +395,46 @@ def test_each_garden_file_names_leaves_that_load(path):
   assert told
 
 
+@pytest.mark.parametrize("path", _GARDENS, ids=lambda path: path.stem)
+def test_pages_of_each_garden_are_valid_distinct_and_named_as_published(path):
+  handles, on_kaggle = [], []
+  for leaf in settings.load([str(path)], _GARDENS[path]).expanded():
+    try:
+      loaded = recipe.load(leaf.gin_files, leaf.bindings)
+      page = validation.validated(loaded.page)
+    finally:
+      gin.clear_config()
+    artifacts = getattr(loaded.exporter, "artifacts", [""])
+    pages = [page.of(artifact) for artifact in artifacts]
+    handles += [page.handle for page in pages]
+    on_kaggle += [kaggle.address(page) for page in pages]
+    header = list_configs.Leaf.read(pathlib.Path(leaf.gin_files[0]).resolve())
+    published = [
+      handle.removeprefix("https://tfhub.dev/").split("/")[1:-1]
+      for handle in header.handles
+    ]
+    if published:
+      # The names of artifacts have no hyphens.
+      assert [
+        page.name.replace("feature_vector", "feature-vector") for page in pages
+      ] == ["/".join(name) for name in published]
+  for names in (handles, on_kaggle):
+    assert len({*names}) == len(names)
+
+
+def test_gardens_agree_on_what_they_share():
+  """So that both can be released to one directory."""
+  bindings: dict[str, str] = {}
+  for path, checkpoints in _GARDENS.items():
+    for leaf in settings.load([str(path)], checkpoints).expanded():
+      try:
+        recipe.load(leaf.gin_files, leaf.bindings)
+        text = gin.config_str()
+      finally:
+        gin.clear_config()
+      assert bindings.setdefault(leaf.name, text) == text
+
+
 def test_imported_modules_are_listed_without_importing_them(tmp_path):
   before = set(sys.modules)
   found = imports.modules(["configs/movinet/movinet_a0_base.gin"])
@@ -365,6 +443,19 @@ def test_imported_modules_are_listed_without_importing_them(tmp_path):
   broken.write_text("from exporters import bert\n= nothing\n")
   assert "exporters.bert" in imports.modules([str(broken)])
   assert not {m for m in set(sys.modules) - before if m.startswith("official")}
+
+
+def test_progress_names_all_that_a_leaf_makes():
+  begin = "example/digits"
+  models = [
+    {"handle": f"{begin}/{name}/1", "size": 10**6, "checks passed": 0}
+    | {"difference": None}
+    for name in ("classification", "feature_vector")
+  ]
+  several = Outcome(leaf="digits", state=MADE, seconds=2.0, models=models)
+  assert progress.told(_job("digits", 1), several) == (
+    "made    example/digits/{classification,feature_vector}/1  2.0 s, 2.0 MB"
+  )
 
 
 def _job(name, size, preprocessor=""):

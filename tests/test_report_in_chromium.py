@@ -13,6 +13,7 @@ import subprocess
 
 import pytest
 
+from tests import command
 from tests import releases
 
 pytestmark = pytest.mark.browser
@@ -82,9 +83,39 @@ def _chromium(address: str, profile: pathlib.Path) -> str:
 @pytest.mark.parametrize("width", [360, 1280])
 @pytest.mark.parametrize("name", _REPORTS)
 def test_a_report_fits_its_width(name, width, release_dir, tmp_path):
-  shutil.copy(release_dir / f"example/{name}/1.report.html", tmp_path)
+  report = release_dir / f"example/{name}/1.report.html"
+  _assert_it_fits(report, width, tmp_path)
+
+
+@pytest.fixture(scope="module")
+def garden_report(tmp_path_factory):
+  """A garden's report, with companions, and a model that can't have any."""
+  release_dir = tmp_path_factory.mktemp("garden") / "release"
+  command.run(
+    "scripts.garden",
+    "--gin_file=configs/gardens/digits.gin",
+    f"--release_dir={release_dir}",
+    *("--draft", "--checks=basic", "--companions=lite"),
+    check=False,
+    fresh=True,
+  )
+  return release_dir / "digits.garden.html"
+
+
+@pytest.mark.parametrize("width", [360, 1280])
+def test_a_report_of_a_garden_fits_its_width(width, garden_report, tmp_path):
+  text = garden_report.read_text()
+  assert "There is no companion" in text
+  assert "1.tflite" in text
+  _assert_it_fits(garden_report, width, tmp_path)
+
+
+def _assert_it_fits(
+  report: pathlib.Path, width: int, tmp_path: pathlib.Path
+) -> None:
+  shutil.copy(report, tmp_path)
   (tmp_path / "frame.html").write_text(
-    _FRAME.format(report="1.report.html", width=width)
+    _FRAME.format(report=report.name, width=width)
   )
   with releases.served(tmp_path) as address:
     page = _chromium(f"{address}/frame.html", tmp_path / "profile")

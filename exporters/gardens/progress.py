@@ -36,7 +36,7 @@ class Progress:
     self._live: rich_progress.Progress | None = None
 
   def __enter__(self) -> Progress:
-    if self._console.is_terminal:
+    if self._console.is_terminal and self._jobs:
       self._live = rich_progress.Progress(
         rich_progress.TextColumn("{task.description}", markup=False),
         rich_progress.BarColumn(bar_width=20),
@@ -118,7 +118,7 @@ def told(job: Job, outcome: Outcome) -> str:
   if outcome.state == FAILED:
     first = outcome.error.partition("\n")[0]
     return f"failed  {job.leaf.name}: {first}"
-  line = f"{outcome.state:6}  {job.handle}"
+  line = f"{outcome.state:6}  {_handles(job, outcome)}"
   if outcome.state != MADE:
     return line
   size = decimal(sum(model["size"] for model in outcome.models))
@@ -130,3 +130,15 @@ def told(job: Job, outcome: Outcome) -> str:
   if any(d is not None for d in differences):
     line += f", difference {max(d for d in differences if d is not None):.1g}"
   return line
+
+
+def _handles(job: Job, outcome: Outcome) -> str:
+  """Returns the handles of what a leaf made, such as a/b/{c,d}/1."""
+  begin, _, version = job.handle.rpartition("/")
+  names = [
+    model["handle"].removeprefix(f"{begin}/").removesuffix(f"/{version}")
+    for model in outcome.models
+  ]
+  if len(names) < 2:
+    return job.handle
+  return f"{begin}/{{{','.join(names)}}}/{version}"

@@ -92,14 +92,18 @@ def _without_private(text: str) -> str:
 def _rendered(record: Mapping[str, Any]) -> str:
   leaves = record["leaves"]
   models = [model for leaf in leaves for model in leaf["models"]]
-  differences = [m["difference"] for m in models if m.get("difference")]
+  differences = [
+    model["difference"]
+    for model in models
+    if model.get("difference") is not None
+  ]
   environment = texts.environment(autoescape=True)
   return environment.get_template("garden.html.jinja").render(
     name=record["name"],
     checks=record["checks"],
     failed=[leaf for leaf in leaves if leaf["state"] == FAILED],
     size=decimal(sum(model.get("size", 0) for model in models)),
-    difference=f"{max(differences):.1e}" if differences else _UNKNOWN,
+    difference=_share(max(differences, default=None)),
     models=[row for leaf in leaves for row in _rows(leaf)],
   )
 
@@ -108,16 +112,21 @@ def _rows(leaf: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
   """Yields what the table says of the models of a leaf."""
   for position, model in enumerate(leaf["models"]):
     first = position == 0 and leaf["state"] == MADE
-    difference = model.get("difference")
     yield {
       "handle": model["handle"],
       "report": model["archive"].removesuffix(".tar.gz") + ".report.html",
       "parameters": f"{model['parameters']:,}" if "size" in model else _UNKNOWN,
       "size": decimal(model["size"]) if "size" in model else _UNKNOWN,
       "checks": model.get("checks passed", _UNKNOWN),
-      "difference": _UNKNOWN if difference is None else f"{difference:.1e}",
+      "difference": _share(model.get("difference")),
       "companions": [c["file"] for c in model.get("companions", ())],
       "seconds": f"{leaf['seconds']:.1f} s" if first else _UNKNOWN,
       "memory": decimal(leaf["memory"]) if first else _UNKNOWN,
       "sha256": model["sha256"],
     }
+
+
+def _share(difference: float | None) -> str:
+  if difference is None:
+    return _UNKNOWN
+  return f"{difference:.1e}" if difference else "0"

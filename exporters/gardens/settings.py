@@ -7,6 +7,7 @@ import dataclasses
 import glob
 import os
 import pathlib
+import re
 import string
 from typing import Any
 
@@ -15,11 +16,13 @@ import gin
 from exporters.errors import ExportError
 from exporters.errors import did_you_mean
 from exporters.fields import types
+from exporters.gin_files import imports
 from exporters.gin_files import macros
 from exporters.gin_files import reading
 from exporters.gin_files import wording
 from exporters.release import page
 
+_PACKAGE = "exporters.gardens"
 _ROOT = pathlib.Path(__file__).parents[2]
 
 
@@ -48,11 +51,13 @@ class Garden:
   Attributes:
     leaves: What to bind in which gin files. A key is a path, relative to the
       working directory or to the repository's root; one `*` in it stands for
-      part of a file's name. A value has what to bind, by the name of a macro or
-      of a parameter. In texts, `$leaf` stands for the name of the gin file
-      without `.gin`, `$part` for what the `*` stood for, `$slug` for that as
-      Kaggle allows it, and `$folder` for the field of that name. If several
-      keys match a file, later ones override single values of earlier ones.
+      part of a file's name, and matches no file that another match includes. A
+      value has what to bind, by the name of a macro or of a parameter. In
+      texts, also those in dicts and tuples, `$leaf` stands for the name of the
+      gin file without `.gin`, `$part` for what the `*` stood for, `$slug` for
+      that as Kaggle allows it, and `$folder` for the field of that name. If
+      several keys match a file, later ones override single values of earlier
+      ones.
     folder: Where the checkpoints and vocabularies are; it may be remote.
     shared: Gin files that are read after each leaf.
   """
@@ -121,6 +126,14 @@ def load(gin_files: Sequence[str], gin_bindings: Sequence[str]) -> Garden:
       "Say what to release: --gin_file=FILE, a file below configs/gardens/ or "
       "your own."
     )
+  # What is missing or cannot be parsed is told by who reads it.
+  found = imports.modules(gin_files)
+  if found and _PACKAGE not in found:
+    raise ExportError(
+      f"'{gin_files[0]}' is not the gin file of a garden: it does not bind "
+      "gardens.Garden.leaves. One leaf is released by python -m "
+      "scripts.release."
+    )
   try:
     reading.parse(gin_files, ())
     used = macros.used()
@@ -162,8 +175,20 @@ def _matching(pattern: str) -> Iterator[tuple[str, str]]:
       "the working directory nor below the root of the repository."
       f"{did_you_mean(name, names)}"
     )
+  included = _included(found) if star else set()
   for path in found:
-    yield path, path[len(before) : len(path) - len(after)] if star else ""
+    if path not in included:
+      yield path, path[len(before) : len(path) - len(after)] if star else ""
+
+
+def _included(paths: Sequence[str]) -> set[str]:
+  """Returns the paths that gin files include, as they name them."""
+  included: set[str] = set()
+  for path in paths:
+    place = pathlib.Path(path)
+    text = (place if place.exists() else _ROOT / place).read_text("utf-8-sig")
+    included |= {*re.findall(r"^include\s+['\"](.+?)['\"]", text, re.M)}
+  return included
 
 
 def _name(path: str) -> str:
@@ -171,6 +196,10 @@ def _name(path: str) -> str:
 
 
 def _filled(value: Any, names: Mapping[str, str], pattern: str) -> Any:
+  if isinstance(value, Mapping):
+    return {key: _filled(one, names, pattern) for key, one in value.items()}
+  if isinstance(value, (list, tuple)):
+    return type(value)(_filled(one, names, pattern) for one in value)
   if not isinstance(value, str):
     return value
   try:
