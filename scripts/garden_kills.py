@@ -70,7 +70,7 @@ _ORPHANS = "orphans"
 _LEFT = "leftovers after the next run"
 _HUNG = "runs that hung"
 _UNEXPLAINED = "failures without a reason"
-_STAGES = ("start", "build", "check", "pack", "publish", "between")
+_STAGES = ("start", "build", "check", "pack", "publish", "between", "end")
 
 
 def main() -> None:
@@ -157,7 +157,7 @@ class _Rounds:
         sent = signal.SIGKILL
         if kind == _COMMAND and self._chance.random() < 0.4:
           sent = self._chance.choice((signal.SIGTERM, signal.SIGINT))
-        stage = self._directory.stage()
+        stage = self._stage(before)
         try:
           victim.send_signal(sent)
         except psutil.NoSuchProcess:
@@ -171,6 +171,16 @@ class _Rounds:
         latest = seconds / 2
       self._finish(run, what, survives=not ended)
     self._inspect(what, before)
+
+  def _stage(self, before: set[str]) -> str:
+    """Returns what a run does that found so many models."""
+    names = set(self._directory.names())
+    stage = self._directory.stage()
+    if stage:
+      return stage
+    if names == before:
+      return "start"
+    return "end" if len(names) == len(self._names) else "between"
 
   def _await_publication(self, run: _Run, seconds: float) -> None:
     """Waits until a model is being published; or so long, or for the end."""
@@ -357,7 +367,7 @@ class _Directory:
     return next(aside, self.path)
 
   def stage(self) -> str:
-    """Returns the latest stage that any model is in."""
+    """Returns the latest stage that any model is in; "" if none is made."""
     beside = self.path.parent
     patterns = {
       "publish": (".release.lock*", ".release.staging-*/new"),
@@ -368,7 +378,7 @@ class _Directory:
     for stage, names in patterns.items():
       if any(next(beside.glob(name), None) for name in names):
         return stage
-    return "between" if self.names() else "start"
+    return ""
 
   def leftovers(self) -> list[str]:
     """Returns what runs have left beside or in it."""
