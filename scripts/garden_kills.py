@@ -168,7 +168,7 @@ class _Rounds:
         if kind == _COMMAND:
           ended = True
           break
-        latest = seconds / 2
+        latest = seconds / 6
       self._finish(run, what, survives=not ended)
     self._inspect(what, before)
 
