@@ -75,6 +75,9 @@ _STAGES = ("start", "build", "check", "pack", "publish", "between", "end")
 
 def main() -> None:
   """Kills, and prints a table of what came of it."""
+  # In the background of a shell, it is ignored, and so it would be by all that
+  # is started here.
+  signal.signal(signal.SIGINT, signal.default_int_handler)
   with tempfile.TemporaryDirectory(prefix="garden_kills-") as folder:
     rounds = _Rounds(pathlib.Path(folder), random.Random(_SEED.value))
     try:
