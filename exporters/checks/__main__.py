@@ -26,6 +26,7 @@ import json
 import multiprocessing
 import os
 import pathlib
+import select
 import signal
 import socket
 import sys
@@ -112,6 +113,7 @@ def _serve(checks) -> None:
 
 def _do_jobs(checks) -> None:
   """Does the jobs on standard input until it is closed."""
+  threading.Thread(target=_end_with_reader, daemon=True).start()
   for line in sys.stdin:
     job = json.loads(line)
     if job["needs_text"]:
@@ -126,12 +128,19 @@ def _results(checks, job) -> list:
   candidate = _candidate(checks, job, lambda: None)
   made = checks.run(candidate, job["level"], checks.OPERATIONS, {})
   context = multiprocessing.get_context("fork")
-  answered = context.Event()
+  # Each who passes lets the next one in. Not an Event: `set` would wait for
+  # ever for a process that was killed while it waited.
+  answered = context.Semaphore(0)
+
+  def wait():
+    with answered:
+      pass
+
   with futures.ProcessPoolExecutor(
     _PROCESSES,
     mp_context=context,
     initializer=_begin,
-    initargs=(checks, job, made, answered.wait),
+    initargs=(checks, job, made, wait),
   ) as pool:
     pending = []
     # What is refused for its operations is not even loaded.
@@ -139,7 +148,7 @@ def _results(checks, job) -> list:
       pending = [pool.submit(_make, u) for u in checks.units(job["level"])]
     made = checks.run(candidate, job["level"], checks.FILES, made)
     sys.stdin.readline()
-    answered.set()
+    answered.release()
     for results in pending:
       made = results.result() | made
   return checks.complete(job["level"], made, candidate.stranger)
@@ -186,6 +195,17 @@ def _end_with_parent() -> None:
   parent = multiprocessing.parent_process()
   assert parent
   parent.join()
+  os._exit(1)
+
+
+def _end_with_reader() -> None:
+  """Ends this process, hence its children, when nobody waits for the results.
+
+  The process that exports may have been killed in the middle of a long check.
+  """
+  reader = select.poll()
+  reader.register(1, 0)  # Only for the error: nobody has the other end.
+  reader.poll()
   os._exit(1)
 
 

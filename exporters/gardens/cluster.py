@@ -51,17 +51,17 @@ async def serve(scheduler: str, limits: schedule.Limits) -> None:
     scheduler: Its address, such as tcp://10.0.0.1:8786.
     limits: What the releases may take of this machine.
   """
-  with tempfile.TemporaryDirectory() as scratch:
-    async with distributed.Worker(
-      scheduler,
-      nthreads=limits.releases,
-      resources={_MEMORY: limits.memory},
-      # The processes that hold memory are not the worker's own.
-      memory_limit=0,
-      local_directory=scratch,
-      death_timeout=60,
-    ) as worker:
-      await worker.finished()
+  async with distributed.Worker(
+    scheduler,
+    nthreads=limits.releases,
+    resources={_MEMORY: limits.memory},
+    # The processes that hold memory are not the worker's own.
+    memory_limit=0,
+    # There, workers remove what killed ones have left.
+    local_directory=tempfile.gettempdir(),
+    death_timeout=60,
+  ) as worker:
+    await worker.finished()
 
 
 def run(

@@ -4,7 +4,11 @@ Two servers wait for work: multiprocessing's fork server, which has imported
 what an export needs, and one of `exporters.checks`, which has imported what a
 consumer has. Each piece of work gets a fork of the first, and one of the second
 if a model is to be checked. If it fails, crashes, hangs or is killed, both end,
-and nothing else does. So do servers that are killed; then new ones are started.
+and nothing else does. If a server is killed, what was forked from it goes on,
+and a new one is started.
+
+Each fork has a folder for its temporary files, which goes with it. If the
+command is killed, the next one removes it.
 """
 
 from __future__ import annotations
@@ -28,7 +32,8 @@ from typing import Any, NoReturn
 
 import psutil
 
-from exporters.errors import ExportError
+from exporters.life_cycle import locks
+from exporters.life_cycle import staging
 
 _FORKS = multiprocessing.get_context("forkserver")
 _CHECKS = pathlib.Path(__file__).parents[1] / "checks"
@@ -36,10 +41,16 @@ _CHECKS = pathlib.Path(__file__).parents[1] / "checks"
 _SAMPLE = 2.0
 # How long a process that is told to stop may take to clean up.
 _CLEAN_UP = 10.0
+# How often to ask a server that is killed each time.
+_ATTEMPTS = 3
 
 
 class StoppedError(Exception):
   """The work was stopped because nobody wants it any more."""
+
+
+class _ServerDiedError(Exception):
+  """A server ended before it had forked."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -105,20 +116,48 @@ class Processes:
       StoppedError: `stop` was set.
     """
     started = time.monotonic()
+    for _ in range(_ATTEMPTS):
+      try:
+        return self._run(
+          function, arguments, seconds, listener, stop, checked=checked
+        )
+      except _ServerDiedError as e:
+        error = str(e)
+    return Done(error=error, seconds=time.monotonic() - started, memory=0)
+
+  def _run(
+    self,
+    function: Callable[..., Any],
+    arguments: Sequence[Any],
+    seconds: float,
+    listener: Callable[[str], None],
+    stop: threading.Event | None,
+    *,
+    checked: bool,
+  ) -> Done:
+    """Does what `run` does, once."""
+    started = time.monotonic()
     watch = _Memory()
     with contextlib.ExitStack() as stack:
-      log = stack.enter_context(tempfile.NamedTemporaryFile())
+      scratch = stack.enter_context(staging.workspace(_scratch()))
+      log = os.path.join(scratch, "log")
       consumer = None
       if checked and self._consumers:
-        consumer = stack.enter_context(self._consumers.forked())
+        consumer = stack.enter_context(self._consumers.forked(scratch))
         watch.pids.append(consumer.pid)
       ours, theirs = _FORKS.Pipe(duplex=False)
+      stack.enter_context(ours)
       process = _FORKS.Process(
         target=_child,
-        args=(function, arguments, checked, theirs, consumer, log.name),
+        args=(function, arguments, checked, theirs, consumer, scratch, log),
       )
-      process.start()
-      theirs.close()
+      with theirs:
+        try:
+          process.start()
+        except (EOFError, OSError) as e:
+          raise _ServerDiedError(
+            f"The process that makes models cannot be started: {e}"
+          ) from e
       if consumer:
         consumer.hand_over()
       stack.callback(_end, process)
@@ -136,27 +175,43 @@ class Processes:
             memory=watch.most,
           )
         watch.look()
-        connection.wait([ours, process.sentinel], timeout=0.2)
-        if ours.poll():
-          try:
-            kind, value = ours.recv()
-          except EOFError:
-            process.join()
-            return Done(
-              error=_of_death(process.exitcode, log.name),
-              seconds=time.monotonic() - started,
-              memory=watch.most,
-            )
-          if kind == "stage":
-            listener(value)
-            continue
-          watch.look(at_once=True)
-          return Done(
-            result=value if kind == "result" else None,
-            error=value if kind == "error" else None,
-            seconds=time.monotonic() - started,
-            memory=watch.most,
-          )
+        ready = connection.wait([ours, process.sentinel], timeout=0.2)
+        if not ours.poll():
+          if process.sentinel in ready:
+            # It has ended, and something that it started has not; or the
+            # server was killed, and it goes on.
+            if not psutil.pid_exists(process.pid):
+              return self._dead(process, log, started, watch)
+            time.sleep(0.2)
+          continue
+        try:
+          kind, value = ours.recv()
+        except (EOFError, OSError):
+          return self._dead(process, log, started, watch)
+        if kind == "stage":
+          listener(value)
+          continue
+        watch.look(at_once=True)
+        return Done(
+          result=value if kind == "result" else None,
+          error=value if kind == "error" else None,
+          seconds=time.monotonic() - started,
+          memory=watch.most,
+        )
+
+  def _dead(self, process, log: str, started: float, watch: _Memory) -> Done:
+    """Returns the end of a fork that said nothing."""
+    process.join()
+    return Done(
+      error=_of_death(process.exitcode, log),
+      seconds=time.monotonic() - started,
+      memory=watch.most,
+    )
+
+
+def _scratch() -> str:
+  """Returns what the folders for temporary files are named after."""
+  return os.path.join(tempfile.gettempdir(), f"exporters-{os.getuid()}-garden")
 
 
 class _Memory:
@@ -230,46 +285,51 @@ class _Consumers:
     self._process: subprocess.Popen[bytes] | None = None
 
   @contextlib.contextmanager
-  def forked(self) -> Iterator[_Fork]:
-    """Yields a new process; ends it, with its children, with the block."""
-    with tempfile.NamedTemporaryFile() as stderr:
-      their_jobs, jobs = os.pipe()
-      answers, their_answers = os.pipe()
-      fork = _Fork(
-        pid=self._request((their_jobs, their_answers, stderr.fileno())),
-        jobs=connection.Connection(jobs, readable=False),
-        answers=connection.Connection(answers, writable=False),
-        stderr=stderr.name,
-      )
-      os.close(their_jobs)
-      os.close(their_answers)
-      try:
-        yield fork
-      finally:
-        _kill_group(fork.pid)
+  def forked(self, scratch: str) -> Iterator[_Fork]:
+    """Yields a new process; ends it, with its children, with the block.
+
+    Raises:
+      _ServerDiedError: The server was killed meanwhile, or cannot start.
+    """
+    with contextlib.ExitStack() as stack:
+      name = os.path.join(scratch, "checker_log")
+      stderr = stack.enter_context(open(name, "wb"))
+      their_jobs, jobs = _FORKS.Pipe(duplex=False)
+      answers, their_answers = _FORKS.Pipe(duplex=False)
+      for end in (jobs, answers):
+        stack.enter_context(end)
+      with their_jobs, their_answers:
+        pid = self._request(
+          [end.fileno() for end in (their_jobs, their_answers, stderr)]
+        )
+      stack.callback(_kill_group, pid)
+      yield _Fork(pid=pid, jobs=jobs, answers=answers, stderr=name)
 
   def stop(self) -> None:
     """Ends the server."""
     with self._lock:
-      if self._process:
-        self._process.kill()
-        self._process.wait()
-        self._socket.close()
-        self._process = None
+      self._stop()
+
+  def _stop(self) -> None:
+    if self._process:
+      self._process.kill()
+      self._process.wait()
+      self._socket.close()
+      self._process = None
 
   def _request(self, streams: Sequence[int]) -> int:
     """Returns the id of a process that has the streams as its own."""
     with self._lock:
-      for _ in range(2):
-        if not self._process or self._process.poll() is not None:
-          self._start()
-        with contextlib.suppress(OSError):
-          socket.send_fds(self._socket, [b"f"], streams)
-          pid = self._socket.recv(8)
-          if pid:
-            return int.from_bytes(pid, "big")
-        self._process = None
-    raise ExportError(
+      if not self._process or self._process.poll() is not None:
+        self._stop()
+        self._start()
+      with contextlib.suppress(OSError):
+        socket.send_fds(self._socket, [b"f"], streams)
+        pid = self._socket.recv(8)
+        if pid:
+          return int.from_bytes(pid, "big")
+      self._stop()
+    raise _ServerDiedError(
       "The process that checks models cannot be started; `python -m "
       "scripts.check` on any SavedModel says why."
     )
@@ -294,10 +354,15 @@ def _child(
   checked: bool,
   channel: connection.Connection,
   consumer: _Fork | None,
+  scratch: str,
   log: str,
 ) -> None:
   """Does the work, in a fork."""
   os.setsid()
+  # Nobody tidies up after a fork that is killed; nor at the end of one that is
+  # not, where TensorFlow expects it.
+  os.environ.setdefault(locks.SHARED, tempfile.gettempdir())
+  os.environ["TMPDIR"] = tempfile.tempdir = scratch
   with open(log, "ab") as f:
     os.dup2(f.fileno(), 1)
     os.dup2(f.fileno(), 2)

@@ -22,6 +22,7 @@ import tensorflow as tf
 from exporters import checks
 from exporters.errors import ExportError
 from exporters.errors import first_line
+from exporters.life_cycle import locks
 from exporters.saved_model import reusable
 from exporters.saved_model.published import Published
 from exporters.saved_model.variables import variable_name
@@ -368,7 +369,7 @@ def tensors(nest: Any) -> Any:
 
 def private_strings() -> list[str]:
   """Returns strings that identify this machine: its paths, its name."""
-  folders = {os.path.expanduser("~"), os.getcwd(), tempfile.gettempdir()}
+  folders = {os.path.expanduser("~"), os.getcwd(), locks.shared_temporary()}
   host = socket.gethostname()
   # Device names in graphs contain /job:localhost.
   names = [] if host == "localhost" else [host]

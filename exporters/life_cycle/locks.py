@@ -56,6 +56,8 @@ _WITHOUT_FLOCK = (
   errno.EINVAL,
   errno.EBADF,
 )
+# Names the temporary directory of a process that has one of its own now.
+SHARED = "EXPORTERS_SHARED_TMPDIR"
 
 
 class LostError(Exception):
@@ -168,6 +170,11 @@ def flock(file: int) -> bool | None:
   return True
 
 
+def shared_temporary() -> str:
+  """Returns the temporary directory that all processes of this host share."""
+  return os.environ.get(SHARED) or tempfile.gettempdir()
+
+
 @functools.cache
 def host() -> str:
   """Returns `NAME-BOOT`, which tells where a process id means something.
@@ -197,7 +204,7 @@ def _open_local(path: str) -> int | None:
   name = f"exporters-{os.getuid()}-{key.hexdigest()[:16]}.lock"
   try:
     file = os.open(
-      os.path.join(tempfile.gettempdir(), name),
+      os.path.join(shared_temporary(), name),
       os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW,
       0o600,
     )

@@ -20,8 +20,6 @@ import re
 import shutil
 import tempfile
 
-import tensorflow as tf
-
 from exporters.errors import ExportError
 from exporters.life_cycle import locks
 
@@ -131,6 +129,15 @@ def replacement(target: str) -> Iterator[tuple[str, bool]]:
         os.close(replaced)
 
 
+def recover(target: str) -> None:
+  """Puts back what dead runs moved aside; removes what they left on this host.
+
+  For holders of a lock on `target`.
+  """
+  _put_back_any(target)
+  _clear_up(target)
+
+
 def _is_same(path: str, file: int | None) -> bool:
   """Returns whether an open file is at `path`, or None and nothing is there."""
   try:
@@ -201,12 +208,20 @@ def refuse_existing(target: str, *, overwrite: bool) -> None:
       f"'{target}' is a file, where a folder is to be written. Choose another "
       "path."
     )
-  exists = tf.io.gfile.exists if "://" in target else os.path.lexists
-  if exists(target) and not overwrite:
+  if not overwrite and _exists(target):
     raise ExportError(
       f"'{target}' exists already. Choose another export path, or pass "
       "--overwrite to replace it once the new model has passed its checks."
     )
+
+
+def _exists(target: str) -> bool:
+  if "://" not in target:
+    return os.path.lexists(target)
+  # Commands that have others do the work are without it.
+  import tensorflow as tf
+
+  return tf.io.gfile.exists(target)
 
 
 def _prefix(target: str) -> str:
@@ -293,8 +308,8 @@ def _clear_up(target: str) -> None:
       continue
     try:
       lock = os.open(directory, os.O_RDONLY)
-    except FileNotFoundError:  # Its owner has removed it.
-      continue
+    except (FileNotFoundError, PermissionError):
+      continue  # Its owner has removed it, or is somebody else.
     try:
       free = locks.flock(lock)
       if free is None:

@@ -93,13 +93,18 @@ def _add(tree: str, released: Sequence[Released], release_dir: str) -> None:
 
 def replace(texts: Mapping[str, str], release_dir: str) -> None:
   """Writes texts at paths below `release_dir`, each whole or not at all."""
-  os.makedirs(release_dir, exist_ok=True)
-  with locks.exclusive(os.path.realpath(release_dir)):
+  target = os.path.realpath(release_dir)
+  os.makedirs(os.path.dirname(target), exist_ok=True)
+  with locks.exclusive(target):
+    # Before there is a new one: a run that was killed may have moved the
+    # directory aside.
+    staging.recover(target)
+    os.makedirs(target, exist_ok=True)
     for path, text in texts.items():
       # No version's file has such a name.
       write_text(release_dir, f"{path}.new", text)
-      target = os.path.join(release_dir, path)
-      os.replace(f"{target}.new", target)
+      file = os.path.join(release_dir, path)
+      os.replace(f"{file}.new", file)
 
 
 def _write(tree: str, released: Sequence[Released], new: str) -> None:

@@ -1,0 +1,495 @@
+r"""Kills processes of gardens at random moments, and looks at what is left.
+
+  python -m scripts.garden_kills --kills=200 --seed=0
+
+It releases a garden of small models again and again, each third time on two
+workers if Dask is installed. Each time it kills one process or more: the
+command, a server, a process that exports, one that checks, or a worker.
+Then it compares what is in the release directory with a garden that nobody
+disturbed. When all models are there, a run that nobody disturbs must find
+them, and a new directory begins.
+
+The exit code is 1 if a version was damaged or lost, if a run hung or failed
+without saying why, if a process outlived its command, or if something was left
+beside the release directory after an undisturbed run.
+"""
+
+from __future__ import annotations
+
+import collections
+from collections.abc import Iterator
+import contextlib
+import dataclasses
+import importlib.util
+import json
+import os
+import pathlib
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import tarfile
+import tempfile
+import time
+import uuid
+
+from absl import flags
+import psutil
+
+from exporters.command_line import program
+from exporters.errors import ExportError
+
+_KILLS = flags.DEFINE_integer(
+  "kills", 200, "How many processes to kill.", lower_bound=1
+)
+_SEED = flags.DEFINE_integer("seed", 0, "Chooses the moments and processes.")
+_MODELS = flags.DEFINE_integer(
+  "models", 6, "How many models the garden has.", lower_bound=1
+)
+
+_ROOT = pathlib.Path(__file__).parents[1]
+_PUBLISHER = "example"
+# In the environment of each process of a run, however it was started.
+_MARK = "GARDEN_KILLS_RUN"
+# So long a run may take, at least, and its processes to end.
+_HANGS_AFTER = 180.0
+_ORPHAN_AFTER = 20.0
+
+_COMMAND = "the command"
+_FORK_SERVER = "the fork server"
+_EXPORT = "a process that exports"
+_CHECK_SERVER = "the server of checkers"
+_CHECKER = "a checker"
+_CHECKER_CHILD = "a checker's child"
+_WORKER = "a worker"
+
+_DAMAGED = "damaged versions"
+_LOST = "lost versions"
+_ORPHANS = "orphans"
+_LEFT = "leftovers after the next run"
+_HUNG = "runs that hung"
+_UNEXPLAINED = "failures without a reason"
+_STAGES = ("start", "build", "check", "pack", "publish", "between", "end")
+
+
+def main() -> None:
+  """Kills, and prints a table of what came of it."""
+  # In the background of a shell, it is ignored, and so it would be by all that
+  # is started here.
+  signal.signal(signal.SIGINT, signal.default_int_handler)
+  with tempfile.TemporaryDirectory(prefix="garden_kills-") as folder:
+    rounds = _Rounds(pathlib.Path(folder), random.Random(_SEED.value))
+    try:
+      rounds.run(_KILLS.value)
+    finally:
+      rounds.print_table()
+  if any(rounds.found.values()):
+    raise ExportError("See the lines above.")
+
+
+class _Rounds:
+  """Runs of one garden, most of them disturbed.
+
+  Args:
+    folder: An empty folder.
+    chance: Chooses when and what to kill.
+  """
+
+  def __init__(self, folder: pathlib.Path, chance: random.Random):
+    self.found: dict[str, list[str]] = {
+      what: []
+      for what in (_DAMAGED, _LOST, _ORPHANS, _LEFT, _HUNG, _UNEXPLAINED)
+    }
+    self._kills: collections.Counter[tuple[str, str]] = collections.Counter()
+    self._signals: collections.Counter[str] = collections.Counter()
+    self._rounds = 0
+    self._folder = folder
+    self._chance = chance
+    self._names = [f"model_{i}" for i in range(_MODELS.value)]
+    self._garden = _planted(folder, self._names)
+    self._directory = _Directory(folder / "reference/release")
+    self._temporary = folder / "tmp"
+    self._temporary.mkdir()
+
+  def run(self, kills: int) -> None:
+    """Kills so many processes."""
+    started = time.monotonic()
+    self._undisturbed("the reference run")
+    if any(self.found.values()):
+      raise ExportError("The run that nobody disturbed fails already.")
+    seconds = time.monotonic() - started
+    _say(f"a run takes {seconds:.0f} s")
+    self._reference = self._directory
+    self._begin()
+    while self._kills.total() < kills:
+      self._rounds += 1
+      self._disturbed(seconds, kills)
+      if len(self._directory.names()) == len(self._names):
+        self._undisturbed("the last run of a directory")
+        self._begin()
+    self._undisturbed("the last run")
+
+  def _begin(self) -> None:
+    """Goes on in a new directory."""
+    shutil.rmtree(self._folder / "disturbed", ignore_errors=True)
+    self._directory = _Directory(self._folder / "disturbed/release")
+    self._directory.path.parent.mkdir()
+
+  def _disturbed(self, seconds: float, kills: int) -> None:
+    """Runs the garden, and kills until it ends."""
+    before = set(self._directory.names())
+    workers = 2 * (self._rounds % 3 == 0 and _has_dask())
+    what = f"round {self._rounds}"
+    with self._started(workers) as run:
+      # Without any worker, the command waits for some.
+      spared = {_COMMAND: 0, _WORKER: 1}
+      latest = seconds * (1.5 if workers else 1)
+      ended = False
+      while self._kills.total() < kills:
+        if self._chance.random() < 0.25:
+          self._await_publication(run, latest)
+        else:
+          run.wait(self._chance.uniform(0, latest))
+        victims = run.by_kind()
+        kinds = [k for k in victims if len(victims[k]) > spared.get(k, 0)]
+        if run.process.poll() is not None or not kinds:
+          break
+        kind = self._chance.choice(sorted(kinds))
+        victim = self._chance.choice(sorted(victims[kind], key=lambda p: p.pid))
+        sent = signal.SIGKILL
+        if kind == _COMMAND and self._chance.random() < 0.4:
+          sent = self._chance.choice((signal.SIGTERM, signal.SIGINT))
+        stage = self._stage(before)
+        try:
+          victim.send_signal(sent)
+        except psutil.NoSuchProcess:
+          continue
+        self._kills[kind, stage] += 1
+        self._signals[sent.name] += 1
+        what += f", {sent.name} to {kind} during {stage}"
+        if kind == _COMMAND:
+          ended = True
+          break
+        latest = seconds / 6
+      self._finish(run, what, survives=not ended)
+    self._inspect(what, before)
+
+  def _stage(self, before: set[str]) -> str:
+    """Returns what a run does that found so many models."""
+    names = set(self._directory.names())
+    stage = self._directory.stage()
+    if stage:
+      return stage
+    if names == before:
+      return "start"
+    return "end" if len(names) == len(self._names) else "between"
+
+  def _await_publication(self, run: _Run, seconds: float) -> None:
+    """Waits until a model is being published; or so long, or for the end."""
+    latest = time.monotonic() + seconds
+    while time.monotonic() < latest and run.process.poll() is None:
+      if self._directory.stage() == "publish":
+        return
+      time.sleep(0.002)
+
+  def _undisturbed(self, what: str) -> None:
+    """Runs the garden; everything must be there then, and nothing else."""
+    before = set(self._directory.names())
+    self._directory.path.parent.mkdir(exist_ok=True)
+    with self._started(workers=0) as run:
+      self._finish(run, what, survives=True)
+      if run.process.returncode:
+        self._note(_LOST, f"{what}: exit code {run.process.returncode}")
+    self._inspect(what, before | set(self._names))
+    for name in self._directory.leftovers():
+      self._note(_LEFT, f"{what}: {name}")
+    # Python's multiprocessing leaves the folder of its socket.
+    expected = ("exporters-", "pymp-", "dask-scratch-space")
+    for path in self._temporary.iterdir():
+      if not path.name.startswith(expected):
+        self._note(_LEFT, f"{what}: {path.name} in the temporary folder")
+        path.unlink() if path.is_file() else shutil.rmtree(path)
+
+  @contextlib.contextmanager
+  def _started(self, workers: int) -> Iterator[_Run]:
+    mark = uuid.uuid4().hex
+    with open(self._folder / "stderr", "w+") as stderr:
+      process = subprocess.Popen(
+        [
+          *(sys.executable, "-m", "scripts.garden", "--draft"),
+          *(f"--gin_file={self._garden}", "--checks=basic"),
+          f"--release_dir={self._directory.path}",
+          *([f"--workers={workers}"] if workers else []),
+        ],
+        cwd=_ROOT,
+        env=os.environ | {_MARK: mark, "TMPDIR": str(self._temporary)},
+        stdout=subprocess.DEVNULL,
+        stderr=stderr,
+      )
+      run = _Run(process, mark, self._folder / "stderr")
+      try:
+        yield run
+      finally:
+        for one in run.family():
+          with contextlib.suppress(psutil.Error):
+            one.kill()
+        process.wait()
+
+  def _finish(self, run: _Run, what: str, *, survives: bool) -> None:
+    """Waits until the command and all its processes have ended."""
+    if not run.wait(_HANGS_AFTER):
+      alive = ", ".join(run.by_kind())
+      self._note(_HUNG, f"{what}: there are still {alive}; {run.said()}")
+      return
+    code = run.process.returncode
+    told = "error: " in run.said() and "Traceback" not in run.said()
+    if survives and code and not (code == 1 and told):
+      self._note(_UNEXPLAINED, f"{what}: exit code {code}: {run.said()}")
+    _, alive = psutil.wait_procs(run.family(), _ORPHAN_AFTER)
+    for one in alive:
+      with contextlib.suppress(psutil.Error):
+        line = " ".join(one.cmdline())
+        self._note(_ORPHANS, f"{what}: {one.pid}: {line[:200]}")
+
+  def _inspect(self, what: str, before: set[str]) -> None:
+    """Notes what is wrong with the versions that are there."""
+    names = self._directory.names()
+    for name in sorted(before - set(names)):
+      self._note(_LOST, f"{what}: {name}")
+    reference = getattr(self, "_reference", self._directory)
+    for name in names:
+      for fault in self._directory.faults(name, reference):
+        self._note(_DAMAGED, f"{what}: {name}: {fault}")
+    for fault in self._directory.faults_of_record():
+      self._note(_DAMAGED, f"{what}: {fault}")
+    _say(f"{self._kills.total()} killed; {what}; {len(names)} models")
+
+  def _note(self, what: str, line: str) -> None:
+    self.found[what].append(line)
+    _say(f"{what.upper()}: {line}")
+
+  def print_table(self) -> None:
+    """Prints what was killed when, and what was found, as Markdown."""
+    stages = [s for s in _STAGES if any(s == stage for _, stage in self._kills)]
+    print("| killed |", " | ".join((*stages, "all")), "|")
+    print("|---|", "---:|" * (len(stages) + 1), sep="")
+    for kind in sorted({kind for kind, _ in self._kills}):
+      counts = [self._kills[kind, stage] for stage in stages]
+      print(f"| {kind} |", " | ".join(map(str, (*counts, sum(counts)))), "|")
+    sums = [
+      sum(self._kills[k] for k in self._kills if k[1] == s) for s in stages
+    ]
+    print("| all |", " | ".join(map(str, (*sums, sum(sums)))), "|")
+    signals = ", ".join(f"{n} by {s}" for s, n in self._signals.most_common())
+    print(f"\n{self._rounds} runs were disturbed: {signals}.\n")
+    print("| found | |\n|---|---:|")
+    for what, lines in self.found.items():
+      print(f"| {what} | {len(lines)} |")
+
+
+@dataclasses.dataclass
+class _Run:
+  """A command that is running, with all processes that it started.
+
+  Attributes:
+    process: The command.
+    mark: In the environment of all of them.
+    stderr: What they complain of.
+  """
+
+  process: subprocess.Popen[bytes]
+  mark: str
+  stderr: pathlib.Path
+
+  def wait(self, seconds: float) -> bool:
+    """Waits so long for the end of the command; returns whether it came."""
+    with contextlib.suppress(subprocess.TimeoutExpired):
+      self.process.wait(seconds)
+    return self.process.returncode is not None
+
+  def said(self) -> str:
+    """Returns what the command complained of."""
+    return self.stderr.read_text()[-2000:]
+
+  def family(self) -> list[psutil.Process]:
+    """Returns all processes of this run, orphans as well."""
+    found = []
+    for process in psutil.process_iter():
+      with contextlib.suppress(psutil.Error):
+        if (
+          process.environ().get(_MARK) == self.mark
+          and process.status() != psutil.STATUS_ZOMBIE
+        ):
+          found.append(process)
+    return found
+
+  def by_kind(self) -> dict[str, list[psutil.Process]]:
+    """Returns the processes by what they are."""
+    found: dict[str, list[psutil.Process]] = {}
+    for process in self.family():
+      with contextlib.suppress(psutil.Error):
+        kind = self._kind(process)
+        if kind:
+          found.setdefault(kind, []).append(process)
+    return found
+
+  def _kind(self, process: psutil.Process) -> str | None:
+    if process.pid == self.process.pid:
+      return _COMMAND
+    line = process.cmdline()
+    # How many of its ancestors were forked from the same program.
+    depth = 0
+    for ancestor in process.parents():
+      if ancestor.cmdline() != line:
+        break
+      depth += 1
+    if any("multiprocessing.forkserver" in part for part in line):
+      return _EXPORT if depth else _FORK_SERVER
+    if line[-1:] == ["serve"]:
+      return (_CHECK_SERVER, _CHECKER, _CHECKER_CHILD)[min(depth, 2)]
+    return _WORKER if "scripts.garden_worker" in line else None
+
+
+@dataclasses.dataclass(frozen=True)
+class _Directory:
+  """A release directory, wherever a killed run left it.
+
+  Attributes:
+    path: Where it belongs.
+  """
+
+  path: pathlib.Path
+
+  @property
+  def _root(self) -> pathlib.Path:
+    """Where it is: a run may have died just after it moved it aside."""
+    if self.path.exists():
+      return self.path
+    aside = self.path.parent.glob(".release.staging-*/old")
+    return next(aside, self.path)
+
+  def stage(self) -> str:
+    """Returns the latest stage that any model is in; "" if none is made."""
+    beside = self.path.parent
+    patterns = {
+      "publish": (".release.lock*", ".release.staging-*/new"),
+      "pack": (".release.staging-*/tree",),
+      "check": (".release.staging-*/.saved_model.staging-*/new/*.pb",),
+      "build": (".release.staging-*",),
+    }
+    for stage, names in patterns.items():
+      if any(next(beside.glob(name), None) for name in names):
+        return stage
+    return ""
+
+  def leftovers(self) -> list[str]:
+    """Returns what runs have left beside or in it."""
+    return [
+      *(path.name for path in self.path.parent.glob(".*")),
+      *(path.name for path in self.path.glob("*.new")),
+    ]
+
+  def names(self) -> list[str]:
+    """Returns the models of which anything is there."""
+    return sorted(
+      {
+        path.name
+        for folder in (
+          self._root / _PUBLISHER,
+          self._root / f"assets/docs/{_PUBLISHER}/models",
+        )
+        for path in folder.glob("*")
+      }
+    )
+
+  def faults(self, name: str, reference: _Directory) -> Iterator[str]:
+    """Yields what is wrong with a version."""
+    from exporters.release import digests
+
+    files = self._files(name)
+    for file in sorted(files ^ reference._files(name)):
+      yield f"'{file}' is {'not expected' if file in files else 'missing'}"
+    for file in sorted(files & reference._files(name)):
+      # These have dates and times.
+      if file.endswith((".provenance.json", ".report.html")):
+        continue
+      expected = (reference.path / file).read_bytes()
+      if (self._root / file).read_bytes() != expected:
+        yield f"'{file}' has other bytes"
+    begin = self._root / _PUBLISHER / name / "1"
+    try:
+      provenance = json.loads(begin.with_name("1.provenance.json").read_text())
+      for subject in provenance["subject"]:
+        digest = digests.file_digest(str(self._root / subject["name"]))
+        if digest != subject["digest"]["sha256"]:
+          yield f"the provenance has another digest of '{subject['name']}'"
+      with tarfile.open(begin.with_name("1.tar.gz")) as archive:
+        for member in archive:
+          content = archive.extractfile(member)
+          if content and content.read() != (begin / member.name).read_bytes():
+            yield f"the archive has another '{member.name}'"
+      report = begin.with_name("1.report.html").read_text()
+      if not report.rstrip().endswith("</html>"):
+        yield "the report has no end"
+    except (OSError, ValueError, KeyError, tarfile.TarError) as e:
+      yield f"{type(e).__name__}: {e}"
+
+  def _files(self, name: str) -> set[str]:
+    root = self._root
+    docs = f"assets/docs/{_PUBLISHER}"
+    return {
+      str(path.relative_to(root))
+      for folder in (f"{_PUBLISHER}/{name}", f"{docs}/models/{name}")
+      for path in (root / folder).rglob("*")
+      if path.is_file()
+    } | {f"{docs}/{_PUBLISHER}.md"}
+
+  def faults_of_record(self) -> Iterator[str]:
+    """Yields what is wrong with the garden's record, if there is one."""
+    from exporters.gardens import whole
+
+    record = self._root / "plot.garden.json"
+    if not record.exists():
+      return
+    try:
+      leaves = json.loads(record.read_text())["leaves"]
+      if any(leaf["models"] for leaf in leaves):
+        for model in whole.models(str(record)):
+          if not os.path.exists(model.archive):
+            yield f"the record names '{model.handle}', which is not there"
+    except (ExportError, ValueError, KeyError) as e:
+      yield f"the record: {e}"
+
+
+def _planted(folder: pathlib.Path, names: list[str]) -> pathlib.Path:
+  """Writes a garden of models of one number; returns its gin file."""
+  leaves = {}
+  for position, name in enumerate(names):
+    leaf = folder / f"{name}.gin"
+    leaf.write_text(
+      "from __gin__ import dynamic_registration\n"
+      "include 'configs/low_level/multiply.gin'\n"
+      "from exporters import low_level\n"
+      f"low_level.LowLevelExporter.factor = {position + 2.0}\n"
+    )
+    leaves[str(leaf)] = {"page.Page.name": "$leaf"}
+  garden = folder / "plot.gin"
+  garden.write_text(
+    "from __gin__ import dynamic_registration\n"
+    "from exporters import gardens\n"
+    f"gardens.Garden.leaves = {leaves!r}\n"
+  )
+  return garden
+
+
+def _has_dask() -> bool:
+  return importlib.util.find_spec("distributed") is not None
+
+
+def _say(line: str) -> None:
+  print(line, file=sys.stderr, flush=True)
+
+
+if __name__ == "__main__":
+  program.run(main, modules=[__name__])
