@@ -68,11 +68,15 @@ def main() -> None:
   # Running a directory puts it first on the path, but `numbers` is Python's.
   sys.path.remove(str(pathlib.Path(__file__).parent))
   os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+  # TensorFlow's own allocator keeps what is freed: gradients, for example.
+  os.environ.setdefault("TF_ONEDNN_USE_SYSTEM_ALLOCATOR", "1")
   # Every job needs these. The export goes on meanwhile.
   import keras  # noqa: F401
   import tensorflow_hub  # noqa: F401
 
   checks = _load_checks()
+  # Whoever searches for circles need not look at what is shared with the forks.
+  gc.freeze()
   for line in sys.stdin:
     job = json.loads(line)
     if job["needs_text"]:
