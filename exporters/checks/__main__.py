@@ -26,9 +26,7 @@ import sys
 import types
 from typing import Any
 
-# At most two: each loads the model.
 _CORES = len(os.sched_getaffinity(0))
-_PROCESSES = min(2, _CORES)
 
 
 class _Refused:
@@ -93,7 +91,7 @@ def _results(checks, job) -> list:
   context = multiprocessing.get_context("fork")
   answered = context.Event()
   with futures.ProcessPoolExecutor(
-    _PROCESSES,
+    job["processes"],
     mp_context=context,
     initializer=_begin,
     initargs=(checks, job, made, answered.wait),
@@ -116,6 +114,7 @@ class _Worker:
 
   checks: types.ModuleType
   candidate: Any
+  keeps: bool
   made: dict
 
 
@@ -134,10 +133,11 @@ def _begin(checks, job, made, wait) -> None:
   )
   # Each process gets its share of the cores, since threads that wait for work
   # slow down the others.
-  share = _CORES // _PROCESSES
+  share = max(1, _CORES // job["processes"])
   tf.config.threading.set_intra_op_parallelism_threads(share)
   tf.config.threading.set_inter_op_parallelism_threads(share)
-  _worker = _Worker(checks, _candidate(checks, job, wait), made)
+  candidate = _candidate(checks, job, wait)
+  _worker = _Worker(checks, candidate, job["keeps"], made)
 
 
 def _make(unit: str) -> dict:
@@ -145,6 +145,8 @@ def _make(unit: str) -> dict:
   _worker.made = _worker.checks.run(
     _worker.candidate, _worker.candidate.level, unit, _worker.made
   )
+  if not _worker.keeps:
+    _worker.candidate.drop()
   return _worker.made
 
 

@@ -117,8 +117,7 @@ class Candidate:
         variable.assign(value)
 
   def drop(self) -> None:
-    """Frees the model. Checks that need it after this load it anew."""
-    # It does not depend on which checks are left: their cases stay.
+    """Frees the model. A later check that needs it loads it anew."""
     if self.__dict__.pop("_loaded", None):
       memory.collect()
 

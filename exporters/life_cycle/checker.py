@@ -8,6 +8,7 @@ import dataclasses
 import functools
 import json
 import os
+import pathlib
 import re
 import signal
 import socket
@@ -20,6 +21,7 @@ import numpy as np
 import tensorflow as tf
 
 from exporters import checks
+from exporters.checks import memory
 from exporters.errors import ExportError
 from exporters.errors import first_line
 from exporters.saved_model import reusable
@@ -46,6 +48,7 @@ class Checker:
         f"{', '.join(checks.LEVELS)}."
       )
     self._level = level
+    self._cores = len(os.sched_getaffinity(0))
     self._process: subprocess.Popen[bytes] | None = None
 
   def __enter__(self) -> Checker:
@@ -94,10 +97,11 @@ class Checker:
       keras: Whether it is of the form that `tf_keras.models.load_model` reads.
 
     Raises:
-      ExportError: A process died.
+      ExportError: A process died, or the checks would not fit into memory.
     """
     if not self._process:
       return []
+    plan = self._plan(path)
     job: dict[str, Any] = {
       "path": path,
       "scratch": scratch,
@@ -106,6 +110,8 @@ class Checker:
       "results": os.path.join(scratch, "results.json"),
       "private": [*private, *private_strings()],
       "level": self._level,
+      "processes": plan.processes,
+      "keeps": plan.keeps,
       "keras": keras,
       "stranger": published is None,
       "needs_text": not published or "tensorflow_text" in sys.modules,
@@ -125,6 +131,27 @@ class Checker:
       raise self._died()
     with open(job["results"]) as f:
       return [checks.Result(**result) for result in json.load(f)]
+
+  def _plan(self, path: str) -> memory.Plan:
+    """Returns how to run the checks with the memory that there is."""
+    variables = sum(
+      file.stat().st_size
+      for file in pathlib.Path(path, "variables").glob("variables.data-*")
+    )
+    free = memory.available()
+    plan = memory.choose(
+      variables, self._level, cores=self._cores, free=free
+    )
+    if plan:
+      return plan
+    assert free is not None
+    least = min(p.bytes for p in memory.plans(variables, self._level))
+    fewer = "--checks=basic or " if self._level == checks.ALL else ""
+    raise ExportError(
+      f"To check this model takes about {least / 1e9:.1f} GB of memory, and "
+      f"{free / 1e9:.1f} GB are available. Free some, or use {fewer}"
+      "--checks=none."
+    )
 
   def _send(self, line: str) -> None:
     try:
