@@ -8,7 +8,6 @@ import dataclasses
 import functools
 import json
 import os
-import pathlib
 import re
 import signal
 import socket
@@ -134,22 +133,17 @@ class Checker:
 
   def _plan(self, path: str) -> memory.Plan:
     """Returns how to run the checks with the memory that there is."""
-    variables = sum(
-      file.stat().st_size
-      for file in pathlib.Path(path, "variables").glob("variables.data-*")
-    )
+    known = memory.plans(*memory.sizes(path), self._level)
     free = memory.available()
-    plan = memory.choose(
-      variables, self._level, cores=self._cores, free=free
-    )
+    plan = memory.choose(known, cores=self._cores, free=free)
     if plan:
       return plan
     assert free is not None
-    least = min(p.bytes for p in memory.plans(variables, self._level))
+    least = min(p.bytes for p in known)
     fewer = "--checks=basic or " if self._level == checks.ALL else ""
     raise ExportError(
-      f"To check this model takes about {least / 1e9:.1f} GB of memory, and "
-      f"{free / 1e9:.1f} GB are available. Free some, or use {fewer}"
+      f"The checks of this model need about {least / 1e9:.1f} GB of memory, "
+      f"but {free / 1e9:.1f} GB are available. Free some, or use {fewer}"
       "--checks=none."
     )
 
