@@ -11,7 +11,6 @@ import ctypes
 import dataclasses
 import gc
 import pathlib
-import re
 
 from .results import ALL
 from .results import BASIC
@@ -127,12 +126,14 @@ def _left_by_cgroups() -> Iterator[int]:
       # Without a limit, it is "max", or larger than any machine.
       most = int((folder / limit).read_text())
       used = int((folder / usage).read_text())
-      statistics = (folder / "memory.stat").read_text()
+      lines = (folder / "memory.stat").read_text().splitlines()
     except (OSError, ValueError):
       continue
-    # Files that were read, which the kernel forgets first.
-    cached = re.search(r"^(?:total_)?inactive_file (\d+)", statistics, re.M)
-    yield max(0, most - used + (int(cached[1]) if cached else 0))
+    # Files that were read, which the kernel forgets first. In the first kind of
+    # cgroups, only the total counts those of the cgroups inside.
+    known = dict(line.split() for line in lines)
+    cached = known.get("total_inactive_file", known.get("inactive_file", 0))
+    yield max(0, most - used + int(cached))
 
 
 def _cgroups() -> Iterator[tuple[pathlib.Path, str, str]]:
