@@ -88,7 +88,10 @@ def main() -> None:
   )
   modules = imports.modules([f for leaf in leaves for f in leaf.gin_files])
   checked = level != "none" and not _DRY_RUN.value
-  with processes_lib.Processes(modules, checked=checked) as processes:
+  limits = garden_flags.limits()
+  with processes_lib.Processes(
+    modules, checked=checked, cores=limits.cores
+  ) as processes:
     jobs = _result(
       processes.run(work.survey, [leaves, terms], seconds=_TIME_LIMIT.value)
     )

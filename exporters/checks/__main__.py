@@ -34,10 +34,6 @@ import threading
 import types
 from typing import Any
 
-# At most two: each loads the model.
-_CORES = len(os.sched_getaffinity(0))
-_PROCESSES = min(2, _CORES)
-
 
 class _Refused:
   """Refuses to import what a consumer does not have."""
@@ -76,11 +72,15 @@ def main() -> None:
   # Running a directory puts it first on the path, but `numbers` is Python's.
   sys.path.remove(str(pathlib.Path(__file__).parent))
   os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+  # TensorFlow's own allocator keeps what is freed: gradients, for example.
+  os.environ.setdefault("TF_ONEDNN_USE_SYSTEM_ALLOCATOR", "1")
   # Every job needs these. The export goes on meanwhile.
   import keras  # noqa: F401
   import tensorflow_hub  # noqa: F401
 
   checks = _load_checks()
+  # Whoever searches for circles need not look at what is shared with the forks.
+  gc.freeze()
   if sys.argv[1:] == ["serve"]:
     _serve(checks)
   else:
@@ -92,7 +92,6 @@ def _serve(checks) -> None:
   requests = socket.socket(fileno=0)
   # Nobody waits for the forks here.
   signal.signal(signal.SIGCHLD, signal.SIG_IGN)
-  gc.freeze()
   while True:
     message, streams, *_ = socket.recv_fds(requests, 1, 3)
     if not message:
@@ -137,7 +136,7 @@ def _results(checks, job) -> list:
       pass
 
   with futures.ProcessPoolExecutor(
-    _PROCESSES,
+    job["processes"],
     mp_context=context,
     initializer=_begin,
     initargs=(checks, job, made, wait),
@@ -160,6 +159,7 @@ class _Worker:
 
   checks: types.ModuleType
   candidate: Any
+  keeps: bool
   made: dict
 
 
@@ -180,10 +180,11 @@ def _begin(checks, job, made, wait) -> None:
   )
   # Each process gets its share of the cores, since threads that wait for work
   # slow down the others.
-  share = _CORES // _PROCESSES
+  share = max(1, job["cores"] // job["processes"])
   tf.config.threading.set_intra_op_parallelism_threads(share)
   tf.config.threading.set_inter_op_parallelism_threads(share)
-  _worker = _Worker(checks, _candidate(checks, job, wait), made)
+  candidate = _candidate(checks, job, wait)
+  _worker = _Worker(checks, candidate, job["keeps"], made)
 
 
 def _end_with_parent() -> None:
@@ -214,6 +215,8 @@ def _make(unit: str) -> dict:
   _worker.made = _worker.checks.run(
     _worker.candidate, _worker.candidate.level, unit, _worker.made
   )
+  if not _worker.keeps:
+    _worker.candidate.drop()
   return _worker.made
 
 

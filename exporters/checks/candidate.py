@@ -7,13 +7,15 @@ import contextlib
 import dataclasses
 import functools
 import os
+import shutil
+import tempfile
 from typing import Any
 
 import tensorflow as tf
 
+from . import memory
 from . import self_description
 from .nests import decode
-from .results import BASIC
 from .results import NotApplicableError
 
 
@@ -114,16 +116,31 @@ class Candidate:
       for variable, value in self._loaded[1]:
         variable.assign(value)
 
-  def load_again(self) -> None:
-    """Has later checks load the model anew, where one may have spoilt it."""
-    self.__dict__.pop("_loaded", None)
+  def drop(self) -> None:
+    """Frees the model. A later check that needs it loads it anew."""
+    if self.__dict__.pop("_loaded", None):
+      memory.collect()
+
+  def delete_copy(self) -> None:
+    """Frees the model, and deletes the files that it was loaded from."""
+    self.drop()
+    shutil.rmtree(self._copy)
+    del self.__dict__["_copy"]
+
+  @functools.cached_property
+  def _copy(self) -> str:
+    """The directory to load from: a copy of links, which may be deleted."""
+    folder = tempfile.mkdtemp(prefix="copy_", dir=self.scratch)
+    return shutil.copytree(
+      self.path, folder, copy_function=_link, dirs_exist_ok=True
+    )
 
   @functools.cached_property
   def _loaded(self) -> tuple[Any, list[tuple[Any, Any]]]:
     """The model, and the values of variables that a training call may move."""
     import tensorflow_hub as hub
 
-    model = hub.load(self.path)
+    model = hub.load(self._copy)
     variables = getattr(model, "variables", [])
     return model, [(v, tf.identity(v)) for v in variables if not v.trainable]
 
@@ -180,14 +197,11 @@ class Candidate:
 
   @contextlib.contextmanager
   def without_graph_optimization(self) -> Iterator[None]:
-    """Switches off graph optimization at the basic level, where it never pays.
+    """Switches off graph optimization, which never pays for a call or two.
 
-    Only for calls whose numbers are not compared with others. If all checks are
-    run, later ones call the same graphs, and would have to start anew.
+    Only for calls whose numbers are not compared with others, and for graphs
+    that are not called with optimization too: they would have to start anew.
     """
-    if self.level != BASIC:
-      yield
-      return
     key = "disable_meta_optimizer"
     before = tf.config.optimizer.get_experimental_options().get(key, False)
     tf.config.optimizer.set_experimental_options({key: True})
@@ -237,3 +251,13 @@ class Candidate:
     if not names:
       raise NotApplicableError("no callable has variables to train")
     return names
+
+
+def _link(source: str, target: str) -> str:
+  """Links a file into a copy, on another disk too."""
+  source = os.path.realpath(source)
+  try:
+    os.link(source, target)
+  except OSError:
+    os.symlink(source, target)
+  return target

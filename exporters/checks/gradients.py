@@ -11,11 +11,13 @@ import tensorflow as tf
 from .candidate import Candidate
 from .harness import check
 from .numbers import flatten
+from .results import ALL
 from .results import BASIC
 from .results import Finding
 from .results import NotApplicableError
 
-# Later ones reuse the gradients of the first, or its traces.
+# Later ones reuse the gradients of the first, or the functions that TensorFlow
+# has built for them, which is what takes long.
 _UNIT = "gradients"
 
 
@@ -79,13 +81,16 @@ def _gradients(candidate: Candidate) -> Finding:
     with candidate.without_graph_optimization(), tf.GradientTape() as tape:
       loss = _loss(layer(*arguments, training=True))
       gradients = tape.gradient(loss, weights)
-    candidate.memo["gradients"], candidate.memo["case"] = gradients, case
+    candidate.memo["case"] = case
     if any(
       g is None or bool(tf.reduce_any(tf.convert_to_tensor(g) != 0))
       for g in gradients
     ):
       break
-  return _finding(weights, gradients)
+  finding = _finding(weights, gradients)
+  if candidate.level == ALL:
+    candidate.memo["gradients"] = gradients
+  return finding
 
 
 @check("a training step", needs="gradients", unit=_UNIT)
@@ -97,16 +102,21 @@ def _training_step(candidate: Candidate) -> Finding:
   loaded, arguments, _ = _trained(candidate, candidate.memo.get("case", 0))
   weights = list(loaded.trainable_variables)
   before = [tf.identity(weight) for weight in weights]
-  gradients = candidate.memo["gradients"]
+  # Taken out, and freed one by one, because they are as large as the model.
+  gradients = candidate.memo.pop("gradients")
   size = tf.linalg.global_norm(gradients)
   if not size:
     return Finding(1, 0, "all gradients of the samples are zero")
-  outputs = [loaded(*arguments)]
-  for weight, gradient in zip(weights, gradients, strict=True):
-    weight.assign_sub(0.01 * tf.convert_to_tensor(gradient) / size)
-  outputs.append(loaded(*arguments))
-  for weight, value in zip(weights, before, strict=True):
-    weight.assign(value)
+  try:
+    with candidate.without_graph_optimization():
+      outputs = [loaded(*arguments)]
+      for weight in reversed(weights):
+        gradient = tf.convert_to_tensor(gradients.pop())
+        weight.assign_sub(0.01 * gradient / size)
+      outputs.append(loaded(*arguments))
+  finally:
+    for weight, value in zip(weights, before, strict=True):
+      weight.assign(value)
   losses = [float(_loss(o)) for o in outputs]
   old, new = (flatten(o).values() for o in outputs)
   moved = math.isfinite(losses[1]) and any(
@@ -120,19 +130,25 @@ def _training_step(candidate: Candidate) -> Finding:
 def _persistent_gradients(candidate: Candidate) -> Finding:
   loaded, arguments, keywords = _trained(candidate)
   weights = list(loaded.trainable_variables)
-  with tf.GradientTape(persistent=True) as tape:
-    try:
-      loss = _loss(loaded(*arguments, **keywords))
-    except ValueError as e:
-      if "without handle data" in str(e) and _has_loop(candidate):
-        # The function that failed is kept, and would fail other tapes too.
-        candidate.load_again()
-        raise NotApplicableError(
-          "TensorFlow cannot record a loop of a loaded model on such a tape"
-        ) from e
-      raise
-  tape.gradient(loss, weights[-1:])
-  return _finding(weights, tape.gradient(loss, weights))
+  try:
+    with candidate.without_graph_optimization():
+      with tf.GradientTape(persistent=True) as tape:
+        loss = _loss(loaded(*arguments, **keywords))
+      tape.gradient(loss, weights[-1:])
+      gradients = tape.gradient(loss, weights)
+  except Exception as e:
+    # The function that failed is kept, and would fail other tapes too.
+    candidate.drop()
+    if (
+      isinstance(e, ValueError)
+      and "without handle data" in str(e)
+      and _has_loop(candidate)
+    ):
+      raise NotApplicableError(
+        "TensorFlow cannot record a loop of a loaded model on such a tape"
+      ) from e
+    raise
+  return _finding(weights, gradients)
 
 
 def _has_loop(candidate: Candidate) -> bool:
@@ -145,11 +161,7 @@ def _has_loop(candidate: Candidate) -> bool:
   )
 
 
-@check(
-  "gradients in a tf.function",
-  needs="gradients",
-  unit="gradients in a tf.function",
-)
+@check("gradients in a tf.function", needs="gradients", unit=_UNIT)
 def _graph_gradients(candidate: Candidate) -> Finding:
   """For the callable with the most variables, which has the heads too."""
   name = max(
@@ -166,4 +178,6 @@ def _graph_gradients(candidate: Candidate) -> Finding:
       loss = _loss(loaded(*arguments, **candidate.training(name)))
     return tape.gradient(loss, weights)
 
-  return _finding(weights, step())
+  with candidate.without_graph_optimization():
+    gradients = step()
+  return _finding(weights, gradients)

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 import dataclasses
 import time
 
+from . import memory
 from .candidate import Candidate
 from .results import ALL
 from .results import BLOCKED
@@ -21,6 +22,9 @@ from .results import Result
 # The first check. Nothing is loaded before it has passed.
 OPERATIONS = "operations"
 LOADS = "loads"
+
+# After how many seconds a check has left something to free.
+_LONG = 0.5
 
 # The checks of one unit run in one process, because they share what they load
 # or compute. `OPERATIONS` is a unit of its own; `FILES` needs no loaded model.
@@ -150,6 +154,8 @@ def _run_one(entry: Check, candidate: Candidate) -> Result:
     measured = {"detail": f"{type(e).__name__}: {message[:500]}"}
   finally:
     candidate.reset()
+    if time.monotonic() - started > _LONG:
+      memory.trim()
   return Result(
     check=entry.name,
     status=status,

@@ -213,7 +213,7 @@ def _dataset_map(candidate: Candidate) -> Finding:
 def _dropout(candidate: Candidate) -> Finding:
   """Two training calls differ if, and only if, the reference has dropout.
 
-  The last check of this load, because graphs that are called again after
+  After the checks that compare numbers: graphs that are called again after
   `without_graph_optimization` have to start anew.
   """
   names = [

@@ -1,4 +1,4 @@
-"""Checks that load the model anew, each in its own way."""
+"""Checks that load the model in ways of their own."""
 
 from __future__ import annotations
 
@@ -15,21 +15,22 @@ from .numbers import worst
 from .results import Finding
 from .results import NotApplicableError
 
+# Each drops the model that others share, and loads it in its own way.
+_UNIT = "other loads"
+
 
 @check("saved again", unit="saved again")
 def _saved_again(candidate: Candidate) -> Finding:
   """Loaded, saved, the first deleted, loaded: same numbers, same assets."""
   import tensorflow_hub as hub
 
-  copy = os.path.join(candidate.scratch, "copy")
   again = os.path.join(candidate.scratch, "again")
-  # Links will do, because the copy is only deleted.
-  shutil.copytree(candidate.path, copy, copy_function=os.link)
+  callables = candidate.callables
   try:
-    loaded = hub.load(copy)
-    tf.saved_model.save(loaded, again, signatures=loaded.signatures)
-    del loaded
-    shutil.rmtree(copy)
+    tf.saved_model.save(
+      candidate.model, again, signatures=candidate.model.signatures
+    )
+    candidate.delete_copy()
     lost = [
       asset.filename
       for asset in candidate.proto.meta_graphs[0].asset_file_def
@@ -40,15 +41,14 @@ def _saved_again(candidate: Candidate) -> Finding:
     loaded = hub.load(again)
     return worst(
       (name, difference(candidate.find(name, loaded)(*arguments), want))
-      for name in candidate.callables
+      for name in callables
       for arguments, want in candidate.cases(name)[:1]
     )
   finally:
-    shutil.rmtree(copy, ignore_errors=True)
     shutil.rmtree(again, ignore_errors=True)
 
 
-@check("keras.layers.TFSMLayer", unit="keras.layers.TFSMLayer")
+@check("keras.layers.TFSMLayer", unit=_UNIT)
 def _tfsm_layer(candidate: Candidate) -> Finding:
   import keras
 
@@ -59,14 +59,16 @@ def _tfsm_layer(candidate: Candidate) -> Finding:
     raise NotApplicableError("the model takes no input")
   if takes_strings(cases):
     raise NotApplicableError("Keras 3 has no tensors of strings")
+  cases = candidate.cases_of_signature()
+  # The layer loads the model itself.
+  candidate.drop()
   layer = keras.layers.TFSMLayer(candidate.path)
   return worst(
-    ("serve", difference(layer(*arguments), want))
-    for arguments, want in candidate.cases_of_signature()
+    ("serve", difference(layer(*arguments), want)) for arguments, want in cases
   )
 
 
-@check("two replicas", unit="two replicas")
+@check("two replicas", unit=_UNIT)
 def _two_replicas(candidate: Candidate) -> Finding:
   """Loaded under a `MirroredStrategy`, each replica gives the same numbers."""
   import tensorflow_hub as hub
@@ -76,6 +78,8 @@ def _two_replicas(candidate: Candidate) -> Finding:
   cases = candidate.cases("")
   if not cases:
     raise NotApplicableError("no call of it is known")
+  # Mirrored, it takes twice the memory.
+  candidate.drop()
   strategy = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
   with strategy.scope():
     loaded = hub.load(candidate.path)

@@ -260,7 +260,7 @@ def _make(job: Job, terms: Terms, preprocessor: Outcome | None) -> Outcome:
   announce("")
   modules = tuple(imports.modules(job.leaf.gin_files))
   with _LOCK:
-    processes = _processes(modules)
+    processes = _processes(modules, worker.state.nthreads)
   return schedule.make(job, terms, processes, announce)
 
 
@@ -268,9 +268,12 @@ _LOCK = threading.Lock()
 
 
 @functools.cache
-def _processes(modules: tuple[str, ...]) -> processes_lib.Processes:
+def _processes(
+  modules: tuple[str, ...], releases: int
+) -> processes_lib.Processes:
   """Returns the servers of this worker.
 
   What is imported beforehand is what the first job needs.
   """
-  return processes_lib.Processes(modules, checked=True)
+  limits = schedule.Limits(releases=releases, memory=0)
+  return processes_lib.Processes(modules, checked=True, cores=limits.cores)

@@ -76,13 +76,14 @@ class Processes:
   Args:
     modules: What the first server imports beside `preload`.
     checked: Whether consumers will be needed.
+    cores: How many cores each piece of work has.
   """
 
-  def __init__(self, modules: Sequence[str], *, checked: bool):
+  def __init__(self, modules: Sequence[str], *, checked: bool, cores: int = 1):
     # Only what is known not to start TensorFlow's threads.
     known = [m for m in modules if m.startswith(("exporters.", "official."))]
     _FORKS.set_forkserver_preload(["exporters.gardens.preload", *known])
-    self._consumers = _Consumers() if checked else None
+    self._consumers = _Consumers(cores) if checked else None
 
   def __enter__(self) -> Processes:
     return self
@@ -253,12 +254,14 @@ class _Fork:
     jobs: The end of a pipe.
     answers: The end of another.
     stderr: The path of a file.
+    cores: How many cores it may use.
   """
 
   pid: int
   jobs: connection.Connection
   answers: connection.Connection
   stderr: str
+  cores: int
 
   def hand_over(self) -> None:
     """Closes this process's ends of the pipes."""
@@ -274,13 +277,15 @@ class _Fork:
       jobs=os.fdopen(os.dup(self.jobs.fileno()), "wb"),
       answers=os.fdopen(os.dup(self.answers.fileno()), "rb"),
       stderr=open(self.stderr, "rb"),
+      cores=self.cores,
     )
 
 
 class _Consumers:
   """The server that forks consumers' processes."""
 
-  def __init__(self):
+  def __init__(self, cores: int):
+    self._cores = cores
     self._lock = threading.Lock()
     self._process: subprocess.Popen[bytes] | None = None
 
@@ -303,7 +308,13 @@ class _Consumers:
           [end.fileno() for end in (their_jobs, their_answers, stderr)]
         )
       stack.callback(_kill_group, pid)
-      yield _Fork(pid=pid, jobs=jobs, answers=answers, stderr=name)
+      yield _Fork(
+        pid=pid,
+        jobs=jobs,
+        answers=answers,
+        stderr=name,
+        cores=self._cores,
+      )
 
   def stop(self) -> None:
     """Ends the server."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from concurrent import futures
 import dataclasses
+import os
 import threading
 from typing import Protocol
 
@@ -41,6 +42,11 @@ class Limits:
 
   releases: int
   memory: int
+
+  @property
+  def cores(self) -> int:
+    """How many cores each of them has."""
+    return max(1, len(os.sched_getaffinity(0)) // self.releases)
 
 
 def run(

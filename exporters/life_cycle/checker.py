@@ -20,6 +20,7 @@ import numpy as np
 import tensorflow as tf
 
 from exporters import checks
+from exporters.checks import memory
 from exporters.errors import ExportError
 from exporters.errors import first_line
 from exporters.life_cycle import locks
@@ -40,12 +41,14 @@ class Consumer:
     jobs: Takes the jobs, a line for each.
     answers: Gives a line when a job is done, and ends with the process.
     stderr: A file with what it complains of.
+    cores: How many cores it may use.
   """
 
   pid: int
   jobs: IO[bytes]
   answers: IO[bytes]
   stderr: IO[bytes]
+  cores: int
 
 
 @contextlib.contextmanager
@@ -72,6 +75,7 @@ def started() -> Iterator[Consumer]:
         jobs=process.stdin,
         answers=process.stdout,
         stderr=stderr,
+        cores=len(os.sched_getaffinity(0)),
       )
     finally:
       with contextlib.suppress(ProcessLookupError):
@@ -138,11 +142,12 @@ class Checker:
       keras: Whether it is of the form that `tf_keras.models.load_model` reads.
 
     Raises:
-      ExportError: A process died.
+      ExportError: A process died, or the checks would not fit into memory.
     """
     if self._level == checks.NONE or not self._consumer:
       return []
     consumer = self._consumer
+    plan = _plan(path, self._level, consumer.cores)
     job: dict[str, Any] = {
       "path": path,
       "scratch": scratch,
@@ -151,6 +156,9 @@ class Checker:
       "results": os.path.join(scratch, "results.json"),
       "private": [*private, *private_strings()],
       "level": self._level,
+      "processes": plan.processes,
+      "keeps": plan.keeps,
+      "cores": consumer.cores,
       "keras": keras,
       "stranger": published is None,
       "needs_text": not published or "tensorflow_text" in sys.modules,
@@ -170,6 +178,23 @@ class Checker:
       raise _died(consumer)
     with open(job["results"]) as f:
       return [checks.Result(**result) for result in json.load(f)]
+
+
+def _plan(path: str, level: str, cores: int) -> memory.Plan:
+  """Returns how to run the checks of a model with the memory that there is."""
+  known = memory.plans(*memory.sizes(path), level)
+  free = memory.available()
+  plan = memory.choose(known, cores=cores, free=free)
+  if plan:
+    return plan
+  assert free is not None
+  least = min(p.bytes for p in known)
+  fewer = "--checks=basic or " if level == checks.ALL else ""
+  raise ExportError(
+    f"The checks of this model need about {least / 1e9:.1f} GB of memory, but "
+    f"{free / 1e9:.1f} GB are available. Free some, or use {fewer}"
+    "--checks=none."
+  )
 
 
 def _send(consumer: Consumer, line: str) -> None:

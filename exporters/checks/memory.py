@@ -1,0 +1,173 @@
+"""The memory that checks take, and the memory that there is.
+
+A scheduler of many exports asks `plans` what the checks of one could take.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+import contextlib
+import ctypes
+import dataclasses
+import gc
+import pathlib
+
+from .results import ALL
+from .results import BASIC
+
+_PROC = pathlib.Path("/proc")
+_CGROUPS = pathlib.Path("/sys/fs/cgroup")
+
+
+@dataclasses.dataclass(frozen=True)
+class Plan:
+  """A way to run the checks of a model.
+
+  Attributes:
+    processes: How many run checks side by side, each with the model loaded.
+    keeps: Whether a process keeps the model between units of checks, with all
+      that TensorFlow has built for it.
+    bytes: How much all processes take at their peak, without the exporter.
+  """
+
+  processes: int
+  keeps: bool
+  bytes: int
+
+
+# For each level, the fastest first: processes, whether they keep the model, and
+# what they take at their peak: megabytes, and bytes for each byte of the graph
+# and of the variables.
+#
+# Measured with BERT of 2 and 12 layers, as wide as the small BERTs and as
+# BERT-base (graphs of 0.35 and 1.47 MB, variables of 18, 27 and 442 MB): the
+# sums of the processes' PSS, sampled twelve times a second. These are lines
+# through them, with a tenth on top. A graph counts for so much because
+# TensorFlow holds it, and its gradients, as objects of Python.
+_COSTS = {
+  ALL: (
+    (2, True, 580, 820, 4.9),
+    (1, True, 560, 770, 2.6),
+    (1, False, 550, 670, 2.6),
+  ),
+  BASIC: (
+    (2, True, 590, 400, 4.0),
+    (1, True, 500, 370, 2.7),
+  ),
+}
+
+
+def plans(variables: int, graph: int, level: str) -> list[Plan]:
+  """Returns the ways to run the checks of a model, the fastest first.
+
+  Args:
+    variables: The bytes of its variables.
+    graph: The bytes of its saved_model.pb: 0.1 MB for each layer of a BERT.
+    level: The level of checks, `ALL` or `BASIC`.
+  """
+  return [
+    Plan(
+      processes=processes,
+      keeps=keeps,
+      bytes=int(base * 1e6 + of_graph * graph + of_variables * variables),
+    )
+    for processes, keeps, base, of_graph, of_variables in _COSTS[level]
+  ]
+
+
+def sizes(path: str) -> tuple[int, int]:
+  """Returns the bytes of a SavedModel's variables, and of its graph."""
+  folder = pathlib.Path(path)
+  variables = folder.glob("variables/variables.data-*")
+  return (
+    sum(file.stat().st_size for file in variables),
+    (folder / "saved_model.pb").stat().st_size,
+  )
+
+
+def choose(
+  known: Sequence[Plan], *, cores: int, free: int | None
+) -> Plan | None:
+  """Returns the first plan that fits. None: none does.
+
+  Args:
+    known: Of `plans`.
+    cores: How many there are. More processes than cores are of no use.
+    free: The bytes that are available. None: nobody knows.
+  """
+  for plan in known:
+    if plan.processes <= cores and (free is None or plan.bytes <= free):
+      return plan
+  return None
+
+
+def available() -> int | None:
+  """Returns how many bytes this process and its children may still take.
+
+  That is what the machine has left, swap included, or less, where a cgroup of
+  this process has a limit. None: it is not Linux that this runs on.
+  """
+  try:
+    lines = (_PROC / "meminfo").read_text().splitlines()
+  except OSError:
+    return None
+  kilobytes = {
+    name: int(rest.split()[0])
+    for name, _, rest in (line.partition(":") for line in lines)
+  }
+  machine = 1024 * (kilobytes["MemAvailable"] + kilobytes.get("SwapFree", 0))
+  return min([machine, *_left_by_cgroups()])
+
+
+def _left_by_cgroups() -> Iterator[int]:
+  """Yields what each cgroup around this process leaves to it."""
+  for folder, limit, usage in _cgroups():
+    try:
+      # Without a limit, it is "max", or larger than any machine.
+      most = int((folder / limit).read_text())
+      used = int((folder / usage).read_text())
+      lines = (folder / "memory.stat").read_text().splitlines()
+    except (OSError, ValueError):
+      continue
+    # Files that were read, which the kernel forgets first. In the first kind of
+    # cgroups, only the total counts those of the cgroups inside.
+    known = dict(line.split() for line in lines)
+    cached = known.get("total_inactive_file", known.get("inactive_file", 0))
+    yield max(0, most - used + int(cached))
+
+
+def _cgroups() -> Iterator[tuple[pathlib.Path, str, str]]:
+  """Yields the folders of cgroups that count memory, and their files' names."""
+  try:
+    lines = (_PROC / "self/cgroup").read_text().splitlines()
+  except OSError:
+    return
+  for line in lines:
+    _, controllers, path = line.split(":", 2)
+    if not controllers:
+      root, names = _CGROUPS, ("memory.max", "memory.current")
+    elif "memory" in controllers.split(","):
+      root = _CGROUPS / "memory"
+      names = ("memory.limit_in_bytes", "memory.usage_in_bytes")
+    else:
+      continue
+    # In a container, the path may be the host's: then the root is its own.
+    folder = root / path.lstrip("/")
+    for parent in (folder, *folder.parents):
+      if parent == root or root in parent.parents:
+        yield (parent, *names)
+
+
+def collect() -> None:
+  """Frees what nobody refers to any more."""
+  # TensorFlow's objects refer to each other in circles, and the processes that
+  # check don't search for these on their own.
+  gc.collect()
+  trim()
+
+
+def trim() -> None:
+  """Gives memory that is free back to the system."""
+  # Only glibc has it, and only glibc needs it.
+  with contextlib.suppress(AttributeError, OSError):
+    ctypes.CDLL(None).malloc_trim(0)

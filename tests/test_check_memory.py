@@ -1,0 +1,139 @@
+"""How checks are run follows from the memory that there is."""
+
+import contextlib
+import pathlib
+
+import pytest
+
+from exporters import checks
+from exporters import low_level
+from exporters.checks import memory
+from exporters.errors import ExportError
+from exporters.life_cycle import checker
+from exporters.saved_model import reusable
+from tests import command
+
+_BERT_BASE = (442_000_000, 1_470_000)
+
+
+@pytest.mark.parametrize("level", [checks.BASIC, checks.ALL])
+def test_a_slower_plan_takes_less(level):
+  known = memory.plans(*_BERT_BASE, level)
+  taken = [plan.bytes for plan in known]
+  assert taken == sorted(taken, reverse=True)
+  for plan in known:
+    assert memory.choose(known, cores=2, free=plan.bytes) == plan
+  assert memory.choose(known, cores=2, free=taken[-1] - 1) is None
+  assert memory.choose(known, cores=2, free=None) == known[0]
+  assert memory.choose(known, cores=1, free=None) == known[1]
+
+
+def test_estimates_are_above_what_was_measured_and_not_far():
+  """BERT-base, one process after another: 2306 MiB."""
+  measured = 2306 * 2**20
+  least = memory.plans(*_BERT_BASE, checks.ALL)[-1].bytes
+  assert measured < least < 1.2 * measured
+
+
+@pytest.fixture
+def machine(tmp_path, monkeypatch):
+  """Returns a function that writes files of the machine and of cgroups."""
+  monkeypatch.setattr(memory, "_PROC", tmp_path / "proc")
+  monkeypatch.setattr(memory, "_CGROUPS", tmp_path / "cgroup")
+
+  def write(files):
+    for name, text in files.items():
+      path = pathlib.Path(tmp_path / name)
+      path.parent.mkdir(parents=True, exist_ok=True)
+      path.write_text(text)
+
+  return write
+
+
+_MEMINFO = "MemTotal: 9 kB\nMemAvailable: 5000 kB\nSwapFree: 1000 kB\n"
+
+
+def test_what_the_machine_has_left(machine):
+  machine({"proc/meminfo": _MEMINFO})
+  assert memory.available() == 6000 * 1024
+
+
+def test_nobody_knows_elsewhere(machine):
+  assert memory.available() is None
+
+
+def test_the_limit_of_a_cgroup_around(machine):
+  """Its own cgroup has none, but the one around has."""
+  machine(
+    {
+      "proc/meminfo": _MEMINFO,
+      "proc/self/cgroup": "0::/user/job\n",
+      "cgroup/user/memory.max": "3000000\n",
+      "cgroup/user/memory.current": "2000000\n",
+      "cgroup/user/memory.stat": "anon 1\ninactive_file 500000\n",
+      "cgroup/user/job/memory.max": "max\n",
+      "cgroup/user/job/memory.current": "1000000\n",
+      "cgroup/user/job/memory.stat": "inactive_file 0\n",
+    }
+  )
+  assert memory.available() == 1_500_000
+
+
+def test_the_limit_of_a_cgroup_of_the_first_kind(machine):
+  """In a container, the path is the host's."""
+  machine(
+    {
+      "proc/meminfo": _MEMINFO,
+      "proc/self/cgroup": "5:cpu,cpuacct:/a\n4:memory:/docker/1\n0::/\n",
+      "cgroup/memory/memory.limit_in_bytes": "4000000\n",
+      "cgroup/memory/memory.usage_in_bytes": "1000000\n",
+      "cgroup/memory/memory.stat": (
+        "inactive_file 1\ntotal_inactive_file 200000\n"
+      ),
+    }
+  )
+  assert memory.available() == 3_200_000
+
+
+@pytest.fixture
+def multiply(tmp_path):
+  published = (
+    low_level.LowLevelExporter(factor=2.0, l2=0.001).build().published[""]
+  )
+  path = str(tmp_path / "model")
+  reusable.write(published, path)
+  return published, path
+
+
+def test_what_does_not_fit_is_said_before_it_is_tried(
+  multiply, tmp_path, monkeypatch
+):
+  published, path = multiply
+  monkeypatch.setattr(memory, "available", lambda: 100_000_000)
+  with (
+    checker.Checker(checks.ALL) as processes,
+    pytest.raises(ExportError, match=r"need about 0\.6 GB .* 0\.1 GB are"),
+  ):
+    processes.check(published, path, scratch=str(tmp_path), private=[])
+  assert not (tmp_path / "results.json").exists()
+
+
+def test_one_process_that_keeps_nothing_finds_the_same(
+  multiply, tmp_path, monkeypatch
+):
+  published, path = multiply
+  found = []
+  with contextlib.ExitStack() as stack:
+    with command.all_cores():
+      processes = stack.enter_context(checker.Checker(checks.ALL))
+    for plan in memory.plans(0, 0, checks.ALL):
+      monkeypatch.setattr(
+        memory, "choose", lambda *_, plan=plan, **unused: plan
+      )
+      results = processes.check(
+        published, path, scratch=str(tmp_path), private=[]
+      )
+      found.append([(r.check, r.status) for r in results])
+  assert len(found) == 3
+  assert found[0] == found[1] == found[2]
+  assert checks.FAILED not in dict(found[0]).values()
