@@ -32,10 +32,11 @@ ABSENT = (
 
 def limits() -> schedule.Limits:
   """Returns what a garden may take of this machine."""
-  from exporters.gardens import estimates
   from exporters.gardens import schedule
+  from exporters.life_cycle import free_memory
 
-  memory = int(0.9 * estimates.available_memory())
+  available = free_memory.available()
+  memory = 2**62 if available is None else int(0.9 * available)
   if MEMORY_LIMIT.value:
     memory = int(MEMORY_LIMIT.value * 1e9)
   at_once = AT_ONCE.value or len(os.sched_getaffinity(0))

@@ -10,6 +10,7 @@ from exporters import low_level
 from exporters.checks import memory
 from exporters.errors import ExportError
 from exporters.life_cycle import checker
+from exporters.life_cycle import free_memory
 from exporters.saved_model import reusable
 from tests import command
 
@@ -38,8 +39,8 @@ def test_estimates_are_above_what_was_measured_and_not_far():
 @pytest.fixture
 def machine(tmp_path, monkeypatch):
   """Returns a function that writes files of the machine and of cgroups."""
-  monkeypatch.setattr(memory, "_PROC", tmp_path / "proc")
-  monkeypatch.setattr(memory, "_CGROUPS", tmp_path / "cgroup")
+  monkeypatch.setattr(free_memory, "_PROC", tmp_path / "proc")
+  monkeypatch.setattr(free_memory, "_CGROUPS", tmp_path / "cgroup")
 
   def write(files):
     for name, text in files.items():
@@ -55,11 +56,11 @@ _MEMINFO = "MemTotal: 9 kB\nMemAvailable: 5000 kB\nSwapFree: 1000 kB\n"
 
 def test_what_the_machine_has_left(machine):
   machine({"proc/meminfo": _MEMINFO})
-  assert memory.available() == 6000 * 1024
+  assert free_memory.available() == 6000 * 1024
 
 
 def test_nobody_knows_elsewhere(machine):
-  assert memory.available() is None
+  assert free_memory.available() is None
 
 
 def test_the_limit_of_a_cgroup_around(machine):
@@ -76,7 +77,7 @@ def test_the_limit_of_a_cgroup_around(machine):
       "cgroup/user/job/memory.stat": "inactive_file 0\n",
     }
   )
-  assert memory.available() == 1_500_000
+  assert free_memory.available() == 1_500_000
 
 
 def test_the_limit_of_a_cgroup_of_the_first_kind(machine):
@@ -92,7 +93,7 @@ def test_the_limit_of_a_cgroup_of_the_first_kind(machine):
       ),
     }
   )
-  assert memory.available() == 3_200_000
+  assert free_memory.available() == 3_200_000
 
 
 @pytest.fixture
@@ -109,7 +110,7 @@ def test_what_does_not_fit_is_said_before_it_is_tried(
   multiply, tmp_path, monkeypatch
 ):
   published, path = multiply
-  monkeypatch.setattr(memory, "available", lambda: 100_000_000)
+  monkeypatch.setattr(free_memory, "available", lambda: 100_000_000)
   with (
     checker.Checker(checks.ALL) as processes,
     pytest.raises(ExportError, match=r"need about 0\.6 GB .* 0\.1 GB are"),

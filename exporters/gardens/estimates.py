@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-import os
 import statistics
-
-import psutil
 
 from exporters.gardens.jobs import Job
 from exporters.gardens.jobs import Outcome
@@ -33,9 +30,9 @@ class Estimate:
 # of checks: seconds, seconds for each gigabyte, bytes, bytes for each byte.
 # Measured with small BERTs and BERT-base on two cores.
 _COSTS = {
-  "none": (3.0, 12.0, 250 * _MB, 3.0),
-  "basic": (6.0, 25.0, 500 * _MB, 6.0),
-  "all": (14.0, 60.0, 900 * _MB, 9.0),
+  "none": (2.0, 12.0, 200 * _MB, 1.5),
+  "basic": (5.0, 25.0, 600 * _MB, 2.5),
+  "all": (12.0, 60.0, 800 * _MB, 3.0),
 }
 # The SavedModel, and its archive.
 _COPIES = 1.93
@@ -74,24 +71,3 @@ class Estimates:
       memory=int(memory + memory_per_byte * job.size),
       disk=int(_COPIES * job.size),
     )
-
-
-def available_memory() -> int:
-  """Returns how many bytes new processes may take, by machine and container."""
-  return min(psutil.virtual_memory().available, *_of_container())
-
-
-def _of_container() -> list[int]:
-  """Returns what is left of the limit of the cgroup, if there is one.
-
-  https://docs.kernel.org/admin-guide/cgroup-v2.html
-  """
-  try:
-    folder = "/sys/fs/cgroup"
-    with open(os.path.join(folder, "memory.max")) as f:
-      limit = f.read().strip()
-    with open(os.path.join(folder, "memory.current")) as f:
-      current = int(f.read())
-  except OSError:
-    return [2**63]
-  return [2**63 if limit == "max" else max(int(limit) - current, 0)]

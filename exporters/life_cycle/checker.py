@@ -23,6 +23,7 @@ from exporters import checks
 from exporters.checks import memory
 from exporters.errors import ExportError
 from exporters.errors import first_line
+from exporters.life_cycle import free_memory
 from exporters.life_cycle import locks
 from exporters.saved_model import reusable
 from exporters.saved_model.published import Published
@@ -183,7 +184,7 @@ class Checker:
 def _plan(path: str, level: str, cores: int) -> memory.Plan:
   """Returns how to run the checks of a model with the memory that there is."""
   known = memory.plans(*memory.sizes(path), level)
-  free = memory.available()
+  free = free_memory.available()
   plan = memory.choose(known, cores=cores, free=free)
   if plan:
     return plan
