@@ -155,7 +155,10 @@ class _Rounds:
         kinds = [k for k in victims if len(victims[k]) > spared.get(k, 0)]
         if run.process.poll() is not None or not kinds:
           break
-        kind = self._chance.choice(sorted(kinds))
+        kinds.sort()
+        # With the command, a run ends.
+        weights = [1 if kind == _COMMAND else 2 for kind in kinds]
+        (kind,) = self._chance.choices(kinds, weights)
         victim = self._chance.choice(sorted(victims[kind], key=lambda p: p.pid))
         sent = signal.SIGKILL
         if kind == _COMMAND and self._chance.random() < 0.4:
