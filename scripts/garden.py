@@ -230,10 +230,13 @@ def _local_workers(address: str, count: int):
     *(sys.executable, "-m", "scripts.garden_worker", address),
     f"--at_once={max(limits.releases // count, 1)}",
     f"--memory_limit={limits.memory / count / 1e9}",
+    # A worker that finds no scheduler would look for it for a minute.
+    "--end_with_input",
   ]
   # Who presses Ctrl-C means the garden, which ends them.
   workers = [
-    subprocess.Popen(command, start_new_session=True) for _ in range(count)
+    subprocess.Popen(command, stdin=subprocess.PIPE, start_new_session=True)
+    for _ in range(count)
   ]
   try:
     yield

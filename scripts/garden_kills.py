@@ -104,6 +104,7 @@ class _Rounds:
     self._kills: collections.Counter[tuple[str, str]] = collections.Counter()
     self._signals: collections.Counter[str] = collections.Counter()
     self._rounds = 0
+    self._of_dead: set[pathlib.Path] = set()
     self._folder = folder
     self._chance = chance
     self._names = [f"model_{i}" for i in range(_MODELS.value)]
@@ -139,6 +140,7 @@ class _Rounds:
   def _disturbed(self, seconds: float, kills: int) -> None:
     """Runs the garden, and kills until it ends."""
     before = set(self._directory.names())
+    self._of_dead = self._directory.of_runs()
     workers = 2 * (self._rounds % 3 == 0 and _has_dask())
     what = f"round {self._rounds}"
     with self._started(workers) as run:
@@ -155,7 +157,10 @@ class _Rounds:
         kinds = [k for k in victims if len(victims[k]) > spared.get(k, 0)]
         if run.process.poll() is not None or not kinds:
           break
-        kind = self._chance.choice(sorted(kinds))
+        kinds.sort()
+        # With the command, a run ends.
+        weights = [1 if kind == _COMMAND else 2 for kind in kinds]
+        (kind,) = self._chance.choices(kinds, weights)
         victim = self._chance.choice(sorted(victims[kind], key=lambda p: p.pid))
         sent = signal.SIGKILL
         if kind == _COMMAND and self._chance.random() < 0.4:
@@ -178,7 +183,7 @@ class _Rounds:
   def _stage(self, before: set[str]) -> str:
     """Returns what a run does that found so many models."""
     names = set(self._directory.names())
-    stage = self._directory.stage()
+    stage = self._directory.stage(self._of_dead)
     if stage:
       return stage
     if names == before:
@@ -189,7 +194,7 @@ class _Rounds:
     """Waits until a model is being published; or so long, or for the end."""
     latest = time.monotonic() + seconds
     while time.monotonic() < latest and run.process.poll() is None:
-      if self._directory.stage() == "publish":
+      if self._directory.stage(self._of_dead) == "publish":
         return
       time.sleep(0.002)
 
@@ -369,17 +374,27 @@ class _Directory:
     aside = self.path.parent.glob(".release.staging-*/old")
     return next(aside, self.path)
 
-  def stage(self) -> str:
-    """Returns the latest stage that any model is in; "" if none is made."""
+  def of_runs(self) -> set[pathlib.Path]:
+    """Returns what runs have beside it while they make models."""
+    beside = self.path.parent
+    return {*beside.glob(".release.lock/*"), *beside.glob(".release.staging-*")}
+
+  def stage(self, of_dead: set[pathlib.Path]) -> str:
+    """Returns the latest stage that any model is in; "" if none is made.
+
+    Args:
+      of_dead: What `of_runs` returned when the run began.
+    """
     beside = self.path.parent
     patterns = {
-      "publish": (".release.lock*", ".release.staging-*/new"),
+      "publish": (".release.lock/*", ".release.staging-*/new"),
       "pack": (".release.staging-*/tree",),
       "check": (".release.staging-*/.saved_model.staging-*/new/*.pb",),
       "build": (".release.staging-*",),
     }
     for stage, names in patterns.items():
-      if any(next(beside.glob(name), None) for name in names):
+      found = {path for name in names for path in beside.glob(name)}
+      if any(of_dead.isdisjoint((p, *p.parents)) for p in found):
         return stage
     return ""
 

@@ -11,14 +11,28 @@ https://distributed.dask.org/en/stable/tls.html.
 """
 
 import asyncio
+import os
+import sys
+import threading
+
+from absl import flags
 
 from exporters.command_line import program
 from exporters.errors import ExportError
 from scripts import garden_flags
 
+_END_WITH_INPUT = flags.DEFINE_bool(
+  "end_with_input",
+  False,
+  "Also end when standard input is closed, as it is when what has started this "
+  "worker is killed.",
+)
+
 
 def main(scheduler: str) -> None:
   """Works for a scheduler."""
+  if _END_WITH_INPUT.value:
+    threading.Thread(target=_end_with_input, daemon=True).start()
   try:
     from exporters.gardens import cluster
   except ModuleNotFoundError as e:
@@ -29,5 +43,13 @@ def main(scheduler: str) -> None:
     raise ExportError(f"No scheduler at '{scheduler}' answers: {e}") from e
 
 
+def _end_with_input() -> None:
+  """Ends this process, hence what it has started."""
+  sys.stdin.buffer.read()
+  os._exit(1)
+
+
 if __name__ == "__main__":
-  program.run(main, modules=[garden_flags.__name__], arguments=["SCHEDULER"])
+  program.run(
+    main, modules=[garden_flags.__name__, __name__], arguments=["SCHEDULER"]
+  )

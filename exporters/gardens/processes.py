@@ -142,6 +142,7 @@ class Processes:
     with contextlib.ExitStack() as stack:
       scratch = stack.enter_context(staging.workspace(_scratch()))
       log = os.path.join(scratch, "log")
+      open(log, "wb").close()
       consumer = None
       if checked and self._consumers:
         consumer = stack.enter_context(self._consumers.forked(scratch))
