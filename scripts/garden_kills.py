@@ -159,7 +159,7 @@ class _Rounds:
           break
         kinds.sort()
         # With the command, a run ends.
-        weights = [1 if kind == _COMMAND else 2 for kind in kinds]
+        weights = [1 if kind == _COMMAND else 4 for kind in kinds]
         (kind,) = self._chance.choices(kinds, weights)
         victim = self._chance.choice(sorted(victims[kind], key=lambda p: p.pid))
         sent = signal.SIGKILL
@@ -176,7 +176,7 @@ class _Rounds:
         if kind == _COMMAND:
           ended = True
           break
-        latest = seconds / 6
+        latest = seconds / 12
       self._finish(run, what, survives=not ended)
     self._inspect(what, before)
 
