@@ -161,31 +161,51 @@ def test_no_scheduler_answers(reference, tmp_path):
   assert not (tmp_path / "release").exists()
 
 
-def test_worker_that_sees_another_disk_is_refused(tmp_path):
+class _Client:
+  """Answers as a cluster of one worker, which is not as this process is."""
+
+  def __init__(self, change):
+    self._change = change
+
+  def wait_for_workers(self, count, timeout):
+    pass
+
+  def scheduler_info(self, n_workers):
+    return {"workers": {"tcp://a": {"resources": {"memory": 1}}}}
+
+  def run(self, function, path):
+    host, code, there = function(path)
+    assert there
+    return {"tcp://a": self._change(host, code)}
+
+
+@pytest.mark.parametrize(
+  ("change", "message"),
+  [
+    (lambda host, code: (host, code, False), "does not see"),
+    (lambda host, code: (host, "version 0.1", True), "runs version 0.1"),
+  ],
+)
+def test_worker_with_another_disk_or_other_code_is_refused(
+  tmp_path, change, message
+):
   from exporters.errors import ExportError
   from exporters.gardens import cluster
   from exporters.gardens.jobs import Terms
+  from exporters.release import git_commit
 
-  class Client:
-    """Answers as a cluster whose worker sees nothing of this disk."""
-
-    def wait_for_workers(self, count, timeout):
-      pass
-
-    def scheduler_info(self, n_workers):
-      return {"workers": {"tcp://a": {"resources": {"memory": 1}}}}
-
-    def run(self, function, path):
-      host, version, there = function(path)
-      assert there
-      return {"tcp://a": (host, version, False)}
-
+  commit = git_commit.read_commit()
   terms = Terms(
-    release_dir=str(tmp_path / "release"), level="none", commit=None
+    release_dir=str(tmp_path / "release"),
+    level="none",
+    commit=commit.commit,
+    changed=commit.changed,
   )
-  with pytest.raises(ExportError, match="does not see"):
-    cluster.refuse_unsuitable(Client(), terms, 1)
+  with pytest.raises(ExportError, match=message):
+    cluster.refuse_unsuitable(_Client(change), terms, 1)
   assert not [*tmp_path.iterdir()]
+  same = _Client(lambda host, code: (host, code, True))
+  assert cluster.refuse_unsuitable(same, terms, 1) == 1
 
 
 def test_worker_without_scheduler_says_so():

@@ -34,6 +34,7 @@ from exporters.gardens.jobs import Outcome
 from exporters.gardens.jobs import Terms
 from exporters.gin_files import imports
 from exporters.life_cycle import version
+from exporters.release import git_commit
 
 # What it says of connections is not for the person who waits for models.
 logging.getLogger("distributed").setLevel(logging.ERROR)
@@ -225,10 +226,11 @@ def refuse_unsuitable(
   with tempfile.NamedTemporaryFile(dir=parent, prefix=".garden-") as token:
     found = client.run(_seen, token.name)
   for address, (host, running, there) in found.items():
-    if running != version.version():
+    if running != _code(terms.commit, terms.changed):
       raise ExportError(
-        f"The worker {address} on {host} runs version {running}, this command "
-        f"{version.version()}. Have both run the same checkout."
+        f"The worker {address} on {host} runs {running}, this command "
+        f"{_code(terms.commit, terms.changed)}. Have both run the same "
+        "checkout, and start the worker again."
       )
     if not there:
       raise ExportError(
@@ -239,8 +241,23 @@ def refuse_unsuitable(
 
 
 def _seen(path: str) -> tuple[str, str, bool]:
-  """Returns a worker's host and version, and whether it sees a file."""
-  return socket.gethostname(), version.version(), os.path.exists(path)
+  """Returns a worker's host and code, and whether it sees a file."""
+  return socket.gethostname(), _own_code(), os.path.exists(path)
+
+
+@functools.cache
+def _own_code() -> str:
+  """Returns what this process runs, as it was when somebody first asked."""
+  commit = git_commit.read_commit()
+  return _code(commit.commit, commit.changed)
+
+
+def _code(commit: str | None, changed: Sequence[str]) -> str:
+  """Returns in words what code a process runs."""
+  running = f"version {version.version()}"
+  if commit:
+    running += f", commit {commit[:12]}"
+  return f"{running} with changes" if changed else running
 
 
 def _make(job: Job, terms: Terms, preprocessor: Outcome | None) -> Outcome:
@@ -257,6 +274,10 @@ def _make(job: Job, terms: Terms, preprocessor: Outcome | None) -> Outcome:
   def announce(stage: str) -> None:
     worker.log_event(_TOPIC, {"leaf": job.leaf.name, "stage": stage})
 
+  wanted = _code(terms.commit, terms.changed)
+  if _own_code() != wanted:  # It has joined since the others were asked.
+    error = f"{socket.gethostname()} runs {_own_code()}, not {wanted}."
+    return Outcome(leaf=job.leaf.name, state=FAILED, error=error)
   announce("")
   modules = tuple(imports.modules(job.leaf.gin_files))
   with _LOCK:
