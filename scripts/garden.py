@@ -77,13 +77,15 @@ def main() -> None:
   files, bindings = recipe_flags.given()
   leaves = _chosen(settings.load(files, bindings).expanded())
   level = recipe_flags.CHECKS.value
+  key = release_flags.SIGN_KEY.value
   terms = Terms(
-    release_dir=release_flags.RELEASE_DIR.value,
+    # A worker elsewhere may run in another folder.
+    release_dir=os.path.abspath(release_flags.RELEASE_DIR.value),
     level=level,
     commit=commit.commit,
     changed=commit.changed,
     companions=release_flags.COMPANIONS.value,
-    sign_key=release_flags.SIGN_KEY.value,
+    sign_key=key and os.path.abspath(key),
     seconds=_TIME_LIMIT.value,
   )
   modules = imports.modules([f for leaf in leaves for f in leaf.gin_files])

@@ -69,6 +69,7 @@ def _verify_garden(path: str) -> None:
   """Verifies each archive of a garden; raises `ExportError` for all at once."""
   from exporters.gardens import whole
   from exporters.release import verify
+  from exporters.release import verify_companion
 
   models, failed = whole.models(path), 0
   for model in models:
@@ -81,6 +82,15 @@ def _verify_garden(path: str) -> None:
       )
       if done.digest != model.sha256:
         raise ExportError(f"sha256 {done.digest}, the record has another")
+      for companion, sha256 in model.companions.items():
+        found = verify_companion.verify(
+          companion,
+          provenance=model.provenance,
+          public_key=_PUBLIC_KEY.value,
+          runs=_CHECKS.value != "none",
+        )
+        if found.digest != sha256:
+          raise ExportError(f"'{companion}' differs from the record")
       print(f"ok      {model.handle}  {done.digest}", flush=True)
     except (ExportError, OSError) as e:
       failed += 1

@@ -174,9 +174,12 @@ class _Client:
     return {"workers": {"tcp://a": {"resources": {"memory": 1}}}}
 
   def run(self, function, path):
-    host, code, there = function(path)
+    host, code, there, place = function(path)
     assert there
-    return {"tcp://a": self._change(host, code)}
+    return {"tcp://a": (*self._change(host, code), place)}
+
+  def run_on_scheduler(self, function):
+    return function()
 
 
 @pytest.mark.parametrize(

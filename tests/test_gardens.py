@@ -4,6 +4,7 @@ import hashlib
 import json
 import os
 import pathlib
+import shutil
 import signal
 import subprocess
 import sys
@@ -16,6 +17,7 @@ from exporters import recipe
 from exporters.errors import ExportError
 from exporters.gardens import estimates
 from exporters.gardens import progress
+from exporters.gardens import record
 from exporters.gardens import schedule
 from exporters.gardens import settings
 from exporters.gardens import whole
@@ -263,7 +265,12 @@ def test_record_that_names_a_file_elsewhere_is_refused(tmp_path):
   (tmp_path / "release").mkdir()
   (tmp_path / "other.tar.gz").write_bytes(b"")
   record = tmp_path / "release/x.garden.json"
-  model = {"handle": "a/b/1", "archive": "../other.tar.gz", "sha256": ""}
+  model = {
+    "handle": "a/b/1",
+    "archive": "../other.tar.gz",
+    "sha256": "",
+    "companions": [],
+  }
   for archive in ("../other.tar.gz", str(tmp_path / "other.tar.gz")):
     leaf = {"models": [model | {"archive": archive}], "files": {}}
     record.write_text(json.dumps({"leaves": [leaf]}))
@@ -273,6 +280,105 @@ def test_record_that_names_a_file_elsewhere_is_refused(tmp_path):
     record.write_text(text)
     with pytest.raises(ExportError, match="not the record of a garden"):
       whole.models(str(record))
+
+
+def test_draft_is_not_taken_for_a_checked_release(tmp_path):
+  garden = gardens.plant(tmp_path, _NAMES[:2])
+  release_dir = tmp_path / "release"
+  _garden(garden, release_dir, "--draft", "--checks=none")
+  assert "(draft: none)" in (release_dir / "plot.garden.html").read_text()
+  done = _garden(garden, release_dir)
+  assert "2 made, 0 there already" in done.stdout
+  # A release that went through all checks stays one.
+  done = _garden(garden, release_dir, "--draft", "--checks=none")
+  assert "0 made, 2 there already" in done.stdout
+  (first, _) = _record(release_dir)["leaves"]
+  assert first["models"][0]["checks"] == "all"
+  assert first["models"][0]["checks passed"] > 10
+  assert "draft" not in (release_dir / "plot.garden.html").read_text()
+
+
+def test_damaged_or_absent_files_are_not_there(tmp_path):
+  garden = gardens.plant(tmp_path, _NAMES[:2])
+  release_dir = tmp_path / "release"
+  draft = ("--draft", "--checks=none")
+  _garden(garden, release_dir, *draft)
+  archive = release_dir / "example/apple/1.tar.gz"
+  whole_ = archive.read_bytes()
+  archive.unlink()  # It may be linked elsewhere.
+  archive.write_bytes(whole_[:-1])
+  done = _garden(garden, release_dir, *draft, check=False)
+  assert done.returncode == 1
+  assert "'example/apple/1.tar.gz' is not as it was released" in done.stderr
+  shutil.rmtree(release_dir / "example/apple")
+  done = _garden(garden, release_dir, *draft)
+  assert "1 made, 1 there already" in done.stdout
+  assert archive.read_bytes() == whole_
+
+
+def test_record_keeps_what_is_there_when_a_leaf_fails(tmp_path):
+  garden = gardens.plant(tmp_path, _NAMES[:2])
+  release_dir = tmp_path / "release"
+  draft = ("--draft", "--checks=none")
+  _garden(garden, release_dir, *draft)
+  leaf = tmp_path / "apple.gin"
+  leaf.write_text(leaf.read_text().replace("= 2.0", "= 7.0"))
+  done = _garden(garden, release_dir, *draft, check=False)
+  assert "A published version never changes" in done.stderr
+  (apple, _) = _record(release_dir)["leaves"]
+  assert apple["state"] == "failed"
+  assert "<path>/" in apple["error"] or str(tmp_path) not in apple["error"]
+  assert [m["handle"] for m in apple["models"]] == ["example/apple/1"]
+  leaf.write_text(leaf.read_text() + "page.Page.version = 2\n")
+  leaf.write_text(
+    leaf.read_text() + "page.Page.changelog = {1: 'First.', 2: 'Other.'}\n"
+  )
+  _garden(garden, release_dir, *draft)
+  (apple, _) = _record(release_dir)["leaves"]
+  handles = [m["handle"] for m in apple["models"]]
+  assert handles == ["example/apple/1", "example/apple/2"]
+  record = release_dir / "plot.garden.json"
+  done = command.run("scripts.verify", str(record), "--checks=none", fresh=True)
+  assert "All 3 models" in done.stdout
+
+
+def test_release_that_is_not_signed_yet_is_signed(tmp_path):
+  garden = gardens.plant(tmp_path, _NAMES[:1])
+  release_dir = tmp_path / "release"
+  key, public = tmp_path / "key.pem", tmp_path / "key.pub"
+  releases.make_key(tmp_path, "key")
+  draft = ("--draft", "--checks=none")
+  _garden(garden, release_dir, *draft)
+  done = _garden(garden, release_dir, *draft, f"--sign_key={key}")
+  assert "1 made, 0 there already" in done.stdout
+  record = release_dir / "plot.garden.json"
+  command.run(
+    *("scripts.verify", str(record), "--checks=none"),
+    f"--public_key={public}",
+    fresh=True,
+  )
+  done = _garden(garden, release_dir, *draft, f"--sign_key={key}")
+  assert "0 made, 1 there already" in done.stdout
+
+
+def test_record_does_not_identify_this_machine(tmp_path, monkeypatch):
+  from exporters.life_cycle import checker
+
+  private = [f"{tmp_path}/", "bert"]
+  monkeypatch.setattr(checker, "private_strings", lambda: private)
+  error = f"'{tmp_path}/x' on bert is no bertha."
+  (tmp_path / "release").mkdir()
+  record.write(
+    "berts",
+    "all",
+    [Outcome(leaf="bert_base", state="failed", error=error)],
+    str(tmp_path / "release"),
+  )
+  found = json.loads((tmp_path / "release/berts.garden.json").read_text())
+  assert found["name"] == "berts"
+  (leaf,) = found["leaves"]
+  assert leaf["leaf"] == "bert_base"
+  assert leaf["error"] == "'<path>/x' on <host> is no bertha."
 
 
 class TestGinFile:

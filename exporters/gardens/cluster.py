@@ -225,7 +225,8 @@ def refuse_unsuitable(
   os.makedirs(parent, exist_ok=True)
   with tempfile.NamedTemporaryFile(dir=parent, prefix=".garden-") as token:
     found = client.run(_seen, token.name)
-  for address, (host, running, there) in found.items():
+  here = _place()
+  for address, (host, running, there, place) in found.items():
     if running != _code(terms.commit, terms.changed):
       raise ExportError(
         f"The worker {address} on {host} runs {running}, this command "
@@ -237,12 +238,30 @@ def refuse_unsuitable(
         f"The worker {address} on {host} does not see '{parent}'. Release to a "
         "directory that all machines have at the same path."
       )
+    if place != here:
+      raise ExportError(
+        f"The worker {address} on {host} was started in the folder '{place}' "
+        f"of the checkout, this command in '{here}'. Start both in the same, "
+        "so that relative paths mean the same."
+      )
+  try:
+    client.run_on_scheduler(_own_code)
+  except Exception as e:
+    raise ExportError(
+      "The scheduler cannot import this repository. Start it in the checkout: "
+      "python -m distributed.cli.dask_scheduler."
+    ) from e
   return int(max(memories))
 
 
-def _seen(path: str) -> tuple[str, str, bool]:
-  """Returns a worker's host and code, and whether it sees a file."""
-  return socket.gethostname(), _own_code(), os.path.exists(path)
+def _seen(path: str) -> tuple[str, str, bool, str]:
+  """Returns a worker's host, code and folder, and whether it sees a file."""
+  return socket.gethostname(), _own_code(), os.path.exists(path), _place()
+
+
+def _place() -> str:
+  """Returns the working directory, as seen from the checkout's root."""
+  return os.path.relpath(os.getcwd(), git_commit.ROOT)
 
 
 @functools.cache

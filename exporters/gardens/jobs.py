@@ -10,6 +10,8 @@ from exporters.gardens.settings import Leaf
 
 # What is known of a leaf before anything is made.
 NEW, THERE, UNUSABLE = "new", "there", "unusable"
+# Levels of checks, from the fewest to the most.
+LEVELS = ("none", "basic", "all")
 # What became of it; `THERE` too.
 MADE, FAILED = "made", "failed"
 

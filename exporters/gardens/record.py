@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 import dataclasses
 import json
 import os
+import re
 from typing import Any
 
 from rich.filesize import decimal
@@ -46,19 +47,19 @@ def write(
   }
   leaves = {leaf["leaf"]: leaf for leaf in before["leaves"]}
   for outcome in outcomes:
-    leaves[outcome.leaf] = _merged(
-      dataclasses.asdict(outcome), leaves.get(outcome.leaf)
-    )
+    now = dataclasses.asdict(outcome)
+    now["error"] = _without_private(outcome.error)
+    leaves[outcome.leaf] = _merged(now, leaves.get(outcome.leaf), release_dir)
   record = {
     "name": name,
     "checks": level,
     "leaves": [leaves[leaf] for leaf in sorted(leaves)],
   }
-  text = _without_private(json.dumps(record, indent=2, ensure_ascii=False))
   directory.replace(
     {
-      name + recorded.SUFFIX: text + "\n",
-      name + _HTML: _rendered(json.loads(text)),
+      name + recorded.SUFFIX: json.dumps(record, indent=2, ensure_ascii=False)
+      + "\n",
+      name + _HTML: _rendered(record),
     },
     release_dir,
   )
@@ -69,24 +70,49 @@ def write(
 
 
 def _merged(
-  now: dict[str, Any], before: Mapping[str, Any] | None
+  now: dict[str, Any], before: Mapping[str, Any] | None, release_dir: str
 ) -> Mapping[str, Any]:
-  """Returns what to record of a leaf, given what was recorded before."""
-  if now["state"] != THERE or not before or before["state"] == FAILED:
+  """Returns what to record of a leaf, given what was recorded before.
+
+  What is still there stays: other versions, and models of a leaf that failed.
+  """
+  if not before:
     return now
-  digests = [model["sha256"] for model in now["models"]]
-  same = digests == [model["sha256"] for model in before["models"]]
-  return before if same else now
+  handles = {model["handle"]: model["sha256"] for model in now["models"]}
+  known = {model["handle"]: model for model in before["models"]}
+  made = now["state"] == MADE
+  if now["state"] == THERE and before["state"] != FAILED:
+    now |= {
+      key: before[key] for key in ("state", "seconds", "memory", "stages")
+    }
+  models = [
+    known[model["handle"]]
+    if not made
+    and known.get(model["handle"], {}).get("sha256") == model["sha256"]
+    and known[model["handle"]]["checks"] == model["checks"]
+    else model
+    for model in now["models"]
+  ]
+  kept = [
+    model
+    for handle, model in known.items()
+    if handle not in handles
+    and os.path.exists(os.path.join(release_dir, model["archive"]))
+  ]
+  return now | {"models": [*kept, *models]}
 
 
-def _without_private(text: str) -> str:
-  """Returns a text without what identifies this machine.
+def _without_private(error: str) -> str:
+  """Returns an error without what identifies this machine.
 
-  Errors name the paths that they are about.
+  Errors name the paths that they are about, and may name the host.
   """
   for private in checker.private_strings():
-    text = text.replace(json.dumps(private)[1:-1], "")
-  return text
+    if private.endswith(os.sep):
+      error = error.replace(private, "<path>/")
+    else:
+      error = re.sub(rf"\b{re.escape(private)}\b", "<host>", error)
+  return error
 
 
 def _rendered(record: Mapping[str, Any]) -> str:
@@ -100,7 +126,7 @@ def _rendered(record: Mapping[str, Any]) -> str:
   environment = texts.environment(autoescape=True)
   return environment.get_template("garden.html.jinja").render(
     name=record["name"],
-    checks=record["checks"],
+    checks=", ".join(sorted({model["checks"] for model in models})),
     failed=[leaf for leaf in leaves if leaf["state"] == FAILED],
     size=decimal(sum(model.get("size", 0) for model in models)),
     difference=_share(max(differences, default=None)),
@@ -117,13 +143,21 @@ def _rows(leaf: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
       "report": model["archive"].removesuffix(".tar.gz") + ".report.html",
       "parameters": f"{model['parameters']:,}" if "size" in model else _UNKNOWN,
       "size": decimal(model["size"]) if "size" in model else _UNKNOWN,
-      "checks": model.get("checks passed", _UNKNOWN),
+      "checks": _checks(model),
       "difference": _share(model.get("difference")),
       "companions": [c["file"] for c in model.get("companions", ())],
       "seconds": f"{leaf['seconds']:.1f} s" if first else _UNKNOWN,
       "memory": decimal(leaf["memory"]) if first else _UNKNOWN,
       "sha256": model["sha256"],
     }
+
+
+def _checks(model: Mapping[str, Any]) -> str:
+  """Returns how many checks a model has passed, if it is known, and which."""
+  level = model.get("checks", "")
+  passed = model.get("checks passed")
+  told = level if passed is None else f"{passed}"
+  return told if level == "all" else f"{told} (draft: {level})"
 
 
 def _share(difference: float | None) -> str:

@@ -22,6 +22,7 @@ class Model:
     handle: Its handle.
     archive: The archive's path.
     sha256: The archive's digest, as the record has it.
+    companions: The paths of its companions, with their digests.
     files: Where the leaf's files were, by the macro that names them; `$folder`
       stands for the garden's folder.
   """
@@ -29,6 +30,7 @@ class Model:
   handle: str
   archive: str
   sha256: str
+  companions: Mapping[str, str]
   files: Mapping[str, str]
 
   @property
@@ -54,20 +56,26 @@ def models(path: str) -> list[Model]:
   if found is None:
     raise ExportError(f"There is no garden's record at '{path}'.")
   root = os.path.realpath(os.path.dirname(os.path.abspath(path)))
+
+  def inside(name: str) -> str:
+    found = os.path.join(root, name)
+    if not os.path.realpath(found).startswith(root + os.sep):
+      raise ExportError(f"'{path}' names '{name}', which lies elsewhere.")
+    return found
+
   listed = []
   try:
     for leaf in found["leaves"]:
       for model in leaf["models"]:
-        archive = os.path.join(root, model["archive"])
-        if not os.path.realpath(archive).startswith(root + os.sep):
-          raise ExportError(
-            f"'{path}' names '{model['archive']}', which lies elsewhere."
-          )
         listed.append(
           Model(
             handle=model["handle"],
-            archive=archive,
+            archive=inside(model["archive"]),
             sha256=model["sha256"],
+            companions={
+              inside(companion["file"]): companion["sha256"]
+              for companion in model["companions"]
+            },
             files=leaf["files"],
           )
         )

@@ -15,6 +15,7 @@ import os
 from typing import TYPE_CHECKING, Any
 
 from exporters.errors import ExportError
+from exporters.gardens.jobs import LEVELS
 from exporters.gardens.jobs import MADE
 from exporters.gardens.jobs import NEW
 from exporters.gardens.jobs import THERE
@@ -57,7 +58,7 @@ def release(
   from exporters.release import git_commit
 
   recipe = _recipe(leaf, terms)
-  there = _there(recipe, terms.release_dir)
+  there = _there(recipe, terms)
   if there:
     return Outcome(leaf=leaf.name, state=THERE, models=there, files=leaf.files)
   stages = exporting.Stages(announce)
@@ -73,7 +74,7 @@ def release(
   return Outcome(
     leaf=leaf.name,
     state=MADE,
-    models=[model(one, terms.release_dir) for one in released],
+    models=[model(one, terms) for one in released],
     stages=stages.seconds,
     files=leaf.files,
   )
@@ -96,7 +97,7 @@ def reproduce(provenance: str, bindings: Sequence[str]) -> Any:
   return reproduce_lib.reproduce(provenance, bindings, exporting.Stages())
 
 
-def model(one: Released, release_dir: str) -> dict[str, Any]:
+def model(one: Released, terms: Terms) -> dict[str, Any]:
   """Returns what a garden's report says of an artifact, as JSON has it."""
   from exporters import checks
 
@@ -108,15 +109,17 @@ def model(one: Released, release_dir: str) -> dict[str, Any]:
   ]
   return {
     "handle": one.page.handle,
-    "archive": os.path.relpath(one.archive, release_dir),
+    "archive": os.path.relpath(one.archive, terms.release_dir),
     "sha256": one.digests[f"{one.page.handle}.tar.gz"],
     "size": one.artifact.size,
     "parameters": one.artifact.parameters,
+    "checks": terms.level,
     "checks passed": statuses.count(checks.PASSED),
     "difference": max(same, default=None),
     "companions": [
       {
         "file": one.place(companion).path,
+        "sha256": one.digests[one.place(companion).path],
         "difference": companion.parity and companion.parity.largest[1],
       }
       for companion in one.companions
@@ -132,7 +135,7 @@ def _surveyed(leaf: Leaf, terms: Terms) -> Job:
     page: Any = recipe.page
     return Job(
       leaf=leaf,
-      state=THERE if (models := _there(recipe, terms.release_dir)) else NEW,
+      state=THERE if (models := _there(recipe, terms)) else NEW,
       handle=page.handle,
       size=_size(recipe),
       preprocessor=page.preprocessor or "",
@@ -173,32 +176,49 @@ def _size(recipe: Recipe) -> int:
   return sum(tf.io.gfile.stat(file).length for file in files)
 
 
-def _there(recipe: Recipe, release_dir: str) -> list[dict[str, Any]]:
+def _there(recipe: Recipe, terms: Terms) -> list[dict[str, Any]]:
   """Returns the models that were released from just this recipe and its files.
 
-  Several artifacts of a recipe appear at the same time.
+  None, if they have been through fewer checks than they are to go through, if
+  one of them is absent, or if they are to be signed and are not.
+
+  Raises:
+    ExportError: A file of theirs is not as it was released.
   """
   from exporters.release import provenance
 
   page: Any = recipe.page
-  begin = os.path.join(glob.escape(release_dir), page.publisher, page.name)
+  root = terms.release_dir
+  begin = os.path.join(glob.escape(root), page.publisher, page.name)
   found = [
     *glob.glob(f"{begin}/{page.version}.provenance.json"),
     *glob.glob(f"{begin}/**/{page.version}.provenance.json", recursive=True),
   ]
-  statements = {path: _read(path) for path in dict.fromkeys(found)}
-  if not any(statements.values()):
+  records = {
+    _handle(path, root): _Version(root, _handle(path, root), _read(path))
+    for path in dict.fromkeys(found)
+  }
+  if not any(record.recipe for record in records.values()):
     return []
   text = provenance.recipe_text(recipe, provenance.materials(recipe))
-  return [
-    _described(path, statement, release_dir)
-    for path, statement in statements.items()
-    if _recorded_recipe(statement) == text
-    and all(
-      os.path.exists(os.path.join(release_dir, subject["name"]))
-      for subject in statement["subject"]
-    )
-  ]
+  same = {h: r for h, r in records.items() if r.recipe == text}
+  wanted = {handle for record in same.values() for handle in record.together}
+  if not same or wanted != same.keys():
+    return []
+  for record in same.values():
+    record.refuse_damaged()
+  if any(
+    LEVELS.index(record.level) < LEVELS.index(terms.level)
+    or (terms.sign_key and not record.signed)
+    for record in same.values()
+  ):
+    return []
+  return [record.described() for record in same.values()]
+
+
+def _handle(provenance: str, release_dir: str) -> str:
+  path = os.path.relpath(provenance, release_dir)
+  return path.removesuffix(".provenance.json")
 
 
 def _read(path: str) -> Mapping[str, Any]:
@@ -208,26 +228,83 @@ def _read(path: str) -> Mapping[str, Any]:
   return {}
 
 
-def _recorded_recipe(statement: Mapping[str, Any]) -> str | None:
-  try:
-    build = statement["predicate"]["buildDefinition"]
-    return build["externalParameters"]["recipe"]
-  except (KeyError, TypeError):
-    return None
+@dataclasses.dataclass(frozen=True)
+class _Version:
+  """A version that is there, as its provenance has it.
 
+  Attributes:
+    root: The release directory.
+    handle: `publisher/name/version`.
+    statement: The provenance.
+  """
 
-def _described(
-  provenance: str, statement: Mapping[str, Any], release_dir: str
-) -> dict[str, Any]:
-  """Returns what `model` does, as far as a release says it by itself."""
-  archive = provenance.removesuffix(".provenance.json") + ".tar.gz"
-  path = os.path.relpath(archive, release_dir)
-  return {
-    "handle": path.removesuffix(".tar.gz"),
-    "archive": path,
-    "sha256": next(
-      subject["digest"]["sha256"]
-      for subject in statement["subject"]
-      if subject["name"] == path
-    ),
-  }
+  root: str
+  handle: str
+  statement: Mapping[str, Any]
+
+  @property
+  def _build(self) -> Mapping[str, Any]:
+    return self.statement.get("predicate", {}).get("buildDefinition", {})
+
+  @property
+  def recipe(self) -> str | None:
+    """The recipe that it was made from."""
+    return self._build.get("externalParameters", {}).get("recipe")
+
+  @property
+  def level(self) -> str:
+    """Which checks it went through."""
+    return self._build.get("internalParameters", {}).get("checks", "none")
+
+  @property
+  def together(self) -> Sequence[str]:
+    """What was released with it."""
+    parameters = self._build.get("internalParameters", {})
+    return parameters.get("released together", [self.handle])
+
+  @property
+  def signed(self) -> bool:
+    """Whether a signature lies beside the archive."""
+    return os.path.exists(os.path.join(self.root, self._archive + ".sig"))
+
+  @property
+  def _archive(self) -> str:
+    return f"{self.handle}.tar.gz"
+
+  @property
+  def _digests(self) -> Mapping[str, str]:
+    return {
+      subject["name"]: subject["digest"]["sha256"]
+      for subject in self.statement["subject"]
+    }
+
+  def refuse_damaged(self) -> None:
+    """Raises `ExportError` unless its files are as they were released."""
+    from exporters.release import digests
+
+    for name, digest in self._digests.items():
+      path = os.path.join(self.root, name)
+      if os.path.exists(path) and digests.file_digest(path) == digest:
+        continue
+      what = "is not as it was released" if os.path.exists(path) else "is gone"
+      raise ExportError(
+        f"{self.handle} is in '{self.root}', but its file '{name}' {what}. "
+        f"Delete '{os.path.join(self.root, self.handle)}*' to make it again."
+      )
+
+  def described(self) -> dict[str, Any]:
+    """Returns what `model` does, as far as a release says it by itself."""
+    from exporters.companions import kinds
+
+    digests = self._digests
+    return {
+      "handle": self.handle,
+      "archive": self._archive,
+      "sha256": digests[self._archive],
+      "checks": self.level,
+      "companions": [
+        {"file": name, "sha256": digest, "difference": None}
+        for name, digest in digests.items()
+        if name.endswith(kinds.SUFFIXES)
+      ],
+    }

@@ -43,7 +43,7 @@ def release(
     ExportError: The page breaks a rule, the export fails, or the directory
       holds this version with other bytes.
   """
-  record = provenance.Recorder(recipe, commit)
+  record = provenance.Recorder(recipe, commit, level)
 
   def prove(one: Released) -> None:
     report.write(one, record(one), stages.seconds)

@@ -104,11 +104,12 @@ def _literal(value: str) -> re.Pattern:
 class Recorder:
   """Writes the provenance of what is released from one recipe."""
 
-  def __init__(self, recipe: Recipe, commit: Commit):
+  def __init__(self, recipe: Recipe, commit: Commit, level: str):
     for part in filter(None, (recipe.exporter, recipe.companions)):
       paths.refuse_missing(part)
     self._started = _now()
     self._commit = commit
+    self._level = level
     self._materials = materials(recipe)
     self._recipe = recipe_text(recipe, self._materials)
 
@@ -128,7 +129,11 @@ class Recorder:
               "clean": not self._commit.changed,
             },
           },
-          "internalParameters": {"machine": platform.machine()},
+          "internalParameters": {
+            "machine": platform.machine(),
+            "checks": self._level,
+            "released together": list(one.together),
+          },
           "resolvedDependencies": [*self._dependencies()],
         },
         "runDetails": {

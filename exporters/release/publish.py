@@ -83,9 +83,11 @@ def release(
     )
     tree = os.path.join(work, "tree")
     released: list[Released] = []
-    for artifact in done.artifacts:
-      name = os.path.relpath(artifact.path, exported)
-      page = whole.of("" if name == os.curdir else name)
+    pages = [
+      whole.of("" if name == os.curdir else name)
+      for name in (os.path.relpath(a.path, exported) for a in done.artifacts)
+    ]
+    for page, artifact in zip(pages, done.artifacts, strict=True):
       described = description.read(artifact.path)
       refuse_other_vocabulary(page, artifact.path, release_dir)
       refuse_other_handle(page, release_dir)
@@ -112,8 +114,9 @@ def release(
             page, described, artifact, companion, texts
           )
       with stages("pack", page.handle):
-        one = _packed(
-          page, artifact, described, texts, made, of_companions, tree
+        one = dataclasses.replace(
+          _packed(page, artifact, described, texts, made, of_companions, tree),
+          together=[p.handle for p in pages],
         )
       with stages("prove", page.handle):
         prove(one)

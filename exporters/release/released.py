@@ -28,6 +28,8 @@ class Released:
       before compression, and the texts that belong to this version.
     companions: The files for other runtimes that lie beside it.
     missing: Why an optional companion does not.
+    together: The handles of all artifacts that are released with it, its own
+      too.
   """
 
   page: page_lib.Page
@@ -39,6 +41,7 @@ class Released:
   byproducts: Mapping[str, str]
   companions: Sequence[Companion] = ()
   missing: Sequence[str] = ()
+  together: Sequence[str] = ()
 
   @property
   def folder(self) -> str:
