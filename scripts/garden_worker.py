@@ -4,9 +4,10 @@ r"""Makes releases on this machine for gardens of another.
 
 It connects to a scheduler of Dask distributed, which `python -m
 distributed.cli.dask_scheduler` starts, and takes as many releases at the same
-time as cores and memory allow, until the scheduler ends. Start one on each machine, from the same checkout, where the
-release directory and the checkpoints have the same paths. Whoever can reach the
-scheduler can run any code here: keep it on a network of your own, or use TLS,
+time as cores and memory allow, until the scheduler ends. Start one on each
+machine, from the same checkout, where the release directory and the checkpoints
+have the same paths. Whoever can reach the scheduler can run any code here: keep
+it on a network of your own, or use TLS,
 https://distributed.dask.org/en/stable/tls.html.
 """
 

@@ -329,9 +329,11 @@ def test_record_keeps_what_is_there_when_a_leaf_fails(tmp_path):
   assert apple["state"] == "failed"
   assert "<path>/" in apple["error"] or str(tmp_path) not in apple["error"]
   assert [m["handle"] for m in apple["models"]] == ["example/apple/1"]
-  leaf.write_text(leaf.read_text() + "page.Page.version = 2\n")
   leaf.write_text(
-    leaf.read_text() + "page.Page.changelog = {1: 'First.', 2: 'Other.'}\n"
+    f"{leaf.read_text()}"
+    "from exporters.release import page\n"
+    "page.Page.version = 2\n"
+    "page.Page.changelog = {1: 'First.', 2: 'Other.'}\n"
   )
   _garden(garden, release_dir, *draft)
   (apple, _) = _record(release_dir)["leaves"]
