@@ -72,7 +72,8 @@ _OWN_LIMIT = 3600.0
 
 def main() -> None:
   """Makes a garden."""
-  signal.signal(signal.SIGINT, _interrupt)
+  if signal.getsignal(signal.SIGINT) != signal.SIG_IGN:
+    signal.signal(signal.SIGINT, _interrupt)
   from exporters.gardens import processes as processes_lib
   from exporters.gardens import settings
   from exporters.gardens import work
