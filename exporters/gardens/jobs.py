@@ -95,7 +95,7 @@ def without_doubles(jobs: Sequence[Job]) -> list[Job]:
       by_handle.setdefault(job.handle, []).append(f"'{job.leaf.name}'")
   errors = {
     handle: f"{' and '.join(names)} would {('both', 'all')[len(names) > 2]} be "
-    f"{handle}. Give each page.Page.name of its own."
+    f"{handle}. Give each a page.Page.name of its own."
     for handle, names in by_handle.items()
     if len(names) > 1
   }
