@@ -190,8 +190,8 @@ def test_mistakes_are_told_before_anything_is_made(tmp_path):
   assert "1 made, 0 there already, 3 could not be tried" in done.stdout
   for name in _NAMES[:2]:
     assert (
-      f"  {name}: 'apple' and 'birch' would both be example/same/1. Give each a "
-      "page.Page.name of its own."
+      f"  {name}: 'apple' and 'birch' would both be example/same/1. Give each "
+      "a page.Page.name of its own."
     ) in done.stderr
   assert "Did you mean 'name'?" in done.stderr
   assert f"gardens.Garden.leaves['{tmp_path / 'cedar.gin'}']" in done.stderr
