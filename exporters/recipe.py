@@ -42,6 +42,7 @@ def load(
   gin_files: Sequence[str],
   gin_bindings: Sequence[str],
   companions: Sequence[str] | None = None,
+  source: str = wording.BINDINGS,
 ) -> Recipe:
   """Returns the recipe that the files and bindings describe.
 
@@ -51,6 +52,7 @@ def load(
     gin_bindings: Further lines of gin, which override those of the files.
     companions: Kinds of companions, in place of those of the files; [] for
       none. None: those of the files.
+    source: Where the bindings come from, for errors.
 
   Raises:
     ExportError: A file is missing, or there is a mistake in what it binds.
@@ -63,8 +65,8 @@ def load(
   used = macros.used()
   if companions is not None:
     reading.parse((), _of_companions(companions))
-  reading.parse((), gin_bindings)
-  macros.refuse_unset_and_unused(used)
+  reading.parse((), gin_bindings, source)
+  macros.refuse_unset_and_unused(used, source)
   try:
     return gin.get_configurable(Recipe)()
   except ExportError as e:

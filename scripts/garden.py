@@ -5,10 +5,10 @@ r"""Releases a family of models: every leaf that a garden's gin file names.
     --release_dir=/tmp/release
 
 Each model becomes a release, as by `scripts.release`, in processes of its own;
-as many are made at once as cores and memory allow. One that fails takes nothing
-with it: the others go on, the exit code is 1, and the same command makes only
-what is missing. --dry_run shows what is missing, and what it would take; see
-docs/gardens.md.
+as many are made at once as cores and memory allow. One that fails does not
+affect the others: they go on, the exit code is 1, and the same command makes
+only what is missing. --dry_run shows what is missing, and what it would take;
+see docs/gardens.md.
 """
 
 from __future__ import annotations
@@ -17,8 +17,11 @@ import contextlib
 import fnmatch
 import functools
 import os
+import signal
 import subprocess
 import sys
+import textwrap
+from typing import NoReturn
 
 from absl import flags
 from rich.console import Console
@@ -63,14 +66,19 @@ _WORKERS = flags.DEFINE_integer(
   "--scheduler.",
   lower_bound=1,
 )
+# How many seconds it may take to look at all leaves, and to write the record.
+_OWN_LIMIT = 3600.0
 
 
 def main() -> None:
   """Makes a garden."""
+  if signal.getsignal(signal.SIGINT) != signal.SIG_IGN:
+    signal.signal(signal.SIGINT, _interrupt)
   from exporters.gardens import processes as processes_lib
   from exporters.gardens import settings
   from exporters.gardens import work
   from exporters.gardens.jobs import Terms
+  from exporters.gardens.jobs import without_doubles
   from exporters.gin_files import imports
 
   commit = release_flags.commit()
@@ -94,9 +102,8 @@ def main() -> None:
   with processes_lib.Processes(
     modules, checked=checked, cores=limits.cores
   ) as processes:
-    jobs = _result(
-      processes.run(work.survey, [leaves, terms], seconds=_TIME_LIMIT.value)
-    )
+    done = processes.run(work.survey, [leaves, terms], seconds=_OWN_LIMIT)
+    jobs = without_doubles(_result(done, "look at the leaves and their files"))
     if _DRY_RUN.value:
       _show_plan(jobs, level)
     else:
@@ -120,7 +127,25 @@ def _chosen(leaves):
   ]
 
 
-def _result(done):
+def _interrupt(*unused) -> NoReturn:
+  """Stops the garden gently; at the second Ctrl-C, at once."""
+  signal.signal(signal.SIGINT, _end_at_once)
+  # Not by `sys.stderr`, which may be in the middle of something.
+  os.write(2, b"\nstopping ... (Ctrl-C again ends it at once)\n")
+  raise KeyboardInterrupt
+
+
+def _end_at_once(*unused) -> NoReturn:
+  if os.isatty(2):
+    os.write(2, b"\x1b[?25h")  # The bars have hidden the cursor.
+  # All processes of the garden end with this one.
+  os._exit(1)
+
+
+def _result(done, what: str):
+  """Returns the result of what the command does for itself."""
+  if done.late:
+    raise ExportError(f"Cannot {what}: {done.error}")
   if done.error is not None:
     raise ExportError(done.error)
   return done.result
@@ -143,14 +168,21 @@ def _grow(jobs, terms, processes) -> None:
   estimates = estimates_lib.Estimates(terms.level)
   limits = garden_flags.limits()
   seconds = schedule.seconds_left(new, [], limits, estimates)
-  with (
-    _cluster() as run_on_cluster,
-    progress.Progress(new, estimates, seconds) as shown,
-  ):
-    if run_on_cluster:
-      outcomes = run_on_cluster(new, terms, estimates=estimates, listener=shown)
-    else:
-      outcomes = schedule.run(new, terms, processes, limits, estimates, shown)
+  shown = progress.Progress(new, estimates, seconds)
+  try:
+    with _cluster() as run_on_cluster, shown:
+      if run_on_cluster:
+        outcomes = run_on_cluster(
+          new, terms, estimates=estimates, listener=shown
+        )
+      else:
+        outcomes = schedule.run(new, terms, processes, limits, estimates, shown)
+  except KeyboardInterrupt:
+    released = shown.released + sum(job.state == THERE for job in jobs)
+    sys.exit(
+      f"error: interrupted: {released} of {len(jobs)} were released; the same "
+      "command makes the rest."
+    )
   for job in jobs:
     name = job.leaf.name
     if job.state == THERE:
@@ -165,26 +197,42 @@ def _grow(jobs, terms, processes) -> None:
     processes.run(
       work.conclude,
       [name, terms.level, outcomes, terms.release_dir],
-      seconds=terms.seconds,
-    )
+      seconds=_OWN_LIMIT,
+    ),
+    "write the record and the report",
   )
   console = Console(highlight=False)
   console.print()
+  failed = [outcome for outcome in outcomes if outcome.state == FAILED]
+  untried = sum(job.state == UNUSABLE for job in jobs)
   counts = [
     f"{sum(outcome.state == state for outcome in outcomes)} {word}"
     for state, word in ((MADE, "made"), (THERE, "there already"))
   ]
+  if len(failed) > untried:
+    counts.append(f"{len(failed) - untried} failed")
+  if untried:
+    counts.append(f"{untried} could not be tried")
   rows = {"models": ", ".join(counts), **written}
   for what, text in rows.items():
     console.print(f"[bold]{what:7}[/]  ", end="")
     console.print(text, markup=False, soft_wrap=True)
-  failed = [outcome for outcome in outcomes if outcome.state == FAILED]
-  if failed:
-    lines = "".join(f"\n  {o.leaf}: {o.error}" for o in failed)
-    raise ExportError(
-      f"{len(failed)} of {len(outcomes)} models failed; the same command tries "
-      f"these again:{lines}"
-    )
+  if not failed:
+    return
+  for outcome in failed:
+    print(_with_reason(outcome.leaf, outcome.error), file=sys.stderr)
+  of_all = f"{len(failed) - untried} of {len(jobs) - untried} models failed"
+  told = [of_all] * (len(failed) > untried)
+  told += [f"{untried} could not be tried"] * bool(untried)
+  raise ExportError(
+    f"{', '.join(told)}. When the causes are fixed, the same command makes "
+    "only what is missing."
+  )
+
+
+def _with_reason(leaf: str, error: str) -> str:
+  """Returns lines about a leaf that is not made."""
+  return textwrap.indent(f"{leaf}: {error}", "    ").removeprefix("  ")
 
 
 @contextlib.contextmanager
@@ -275,8 +323,10 @@ def _show_plan(jobs, level: str) -> None:
   console.print()
   for job in jobs:
     if job.state == UNUSABLE:
-      line = f"{job.leaf.name}: {job.error}"
+      line = _with_reason(job.leaf.name, job.error)
       console.print(line, markup=False, soft_wrap=True)
+  if not _writable(release_flags.RELEASE_DIR.value):
+    console.print("note: --release_dir cannot be written to.")
   new = [job for job in jobs if job.state == NEW]
   unusable = sum(job.state == UNUSABLE for job in jobs)
   console.print(
@@ -288,16 +338,27 @@ def _show_plan(jobs, level: str) -> None:
   seconds = schedule.seconds_left(new, [], limits, estimates)
   largest = max(estimates.of(job).memory for job in new)
   disk = sum(estimates.of(job).disk for job in new)
+  minutes = f"about {seconds / 60:.0f} min"
+  if seconds < 60:
+    minutes = "less than a minute"
   console.print(
-    f"about {max(seconds / 60, 1):.0f} min, {min(limits.releases, len(new))} "
+    f"{minutes}, {min(limits.releases, len(new))} "
     f"at once, in {decimal(limits.memory)} of memory; {decimal(disk)} of disk "
     "space"
   )
   if largest > limits.memory:
     console.print(
       f"note: the largest may need {decimal(largest)} of memory. It is made "
-      "alone, and may be ended for lack of memory."
+      "alone, and may be killed for lack of memory."
     )
+
+
+def _writable(folder: str) -> bool:
+  """Returns whether a folder, or what it would be made in, can be written."""
+  folder = os.path.abspath(folder)
+  while not os.path.lexists(folder):
+    folder = os.path.dirname(folder)
+  return os.path.isdir(folder) and os.access(folder, os.W_OK | os.X_OK)
 
 
 if __name__ == "__main__":

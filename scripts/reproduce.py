@@ -85,7 +85,10 @@ def _reproduce_garden(path: str) -> None:
   whole.reproduce(models, _FOLDER.value, told, at_once=cores)
   if failed:
     raise ExportError(f"{len(failed)} of {len(models)} models differ.")
-  print(f"All {len(models)} models are the same, byte for byte.")
+  which = f"All {len(models)} models are"
+  if len(models) == 1:
+    which = "The model is"
+  print(f"{which} the same, byte for byte.")
 
 
 if __name__ == "__main__":

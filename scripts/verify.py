@@ -97,7 +97,10 @@ def _verify_garden(path: str) -> None:
       print(f"failed  {model.handle}: {program.message(e)}", flush=True)
   if failed:
     raise ExportError(f"{failed} of {len(models)} models are not in order.")
-  print(f"All {len(models)} models of '{path}' are in order.")
+  if len(models) == 1:
+    print(f"The model of '{path}' is in order.")
+  else:
+    print(f"All {len(models)} models of '{path}' are in order.")
 
 
 if __name__ == "__main__":

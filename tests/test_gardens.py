@@ -16,15 +16,18 @@ import pytest
 from exporters import recipe
 from exporters.errors import ExportError
 from exporters.gardens import estimates
+from exporters.gardens import processes
 from exporters.gardens import progress
 from exporters.gardens import record
 from exporters.gardens import schedule
 from exporters.gardens import settings
 from exporters.gardens import whole
+from exporters.gardens.jobs import FAILED
 from exporters.gardens.jobs import MADE
 from exporters.gardens.jobs import NEW
 from exporters.gardens.jobs import Job
 from exporters.gardens.jobs import Outcome
+from exporters.gardens.jobs import Terms
 from exporters.gin_files import imports
 from exporters.release import kaggle
 from exporters.release import validation
@@ -149,7 +152,7 @@ def test_models_that_fail_take_nothing_with_them(tmp_path):
   done = _garden(garden, release_dir, *flags, "--time_limit=25", check=False)
   assert done.returncode == 1
   assert sorted(os.listdir(release_dir / "example")) == ["apple", "elder"]
-  assert "2 made, 0 there already" in done.stdout
+  assert "2 made, 0 there already, 3 failed" in done.stdout
   assert "3 of 5 models failed" in done.stderr
   assert "birch: It took more than 25 s and was stopped" in done.stderr
   assert "cedar: Its process was ended by SIGKILL" in done.stderr
@@ -166,6 +169,37 @@ def test_models_that_fail_take_nothing_with_them(tmp_path):
   assert not [
     leaf for leaf in _record(release_dir)["leaves"] if leaf["state"] == "failed"
   ]
+
+
+def test_mistakes_are_told_before_anything_is_made(tmp_path):
+  garden = gardens.plant(tmp_path, _NAMES)
+  text = garden.read_text()
+  for name in _NAMES[:2]:
+    path = tmp_path / f"{name}.gin"
+    text = text.replace(
+      f"'{path}': {{'page.Page.name': '$leaf'",
+      f"'{path}': {{'page.Page.name': 'same'",
+    )
+  garden.write_text(
+    text.replace(
+      "cedar.gin': {'page.Page.name'", "cedar.gin': {'page.Page.nmae'"
+    )
+  )
+  release_dir = tmp_path / "release"
+  done = _garden(garden, release_dir, "--draft", "--checks=none", check=False)
+  assert done.returncode == 1
+  assert os.listdir(release_dir / "example") == ["dogwood"]
+  assert "1 made, 0 there already, 3 could not be tried" in done.stdout
+  for name in _NAMES[:2]:
+    assert (
+      f"  {name}: 'apple' and 'birch' would both be example/same/1. Give each "
+      "a page.Page.name of its own."
+    ) in done.stderr
+  assert "Did you mean 'name'?" in done.stderr
+  assert f"gardens.Garden.leaves['{tmp_path / 'cedar.gin'}']" in done.stderr
+  assert "page.Page.nmae = 'cedar'" in done.stderr
+  assert "--gin_bindings" not in done.stderr
+  assert "error: 3 could not be tried." in done.stderr
 
 
 def test_missing_files_are_all_told_at_once(tmp_path):
@@ -207,7 +241,9 @@ def test_interrupted_garden_leaves_no_process_and_no_half_version(tmp_path):
   process.send_signal(signal.SIGINT)
   _, complaint = process.communicate(timeout=60)
   assert process.returncode == 1
-  assert "interrupted" in complaint
+  assert "stopping ..." in complaint
+  assert "interrupted: 2 of 4 were released" in complaint
+  assert "Traceback" not in complaint
   _, alive = psutil.wait_procs(family, timeout=20)
   assert not alive
   assert sorted(os.listdir(release_dir / "example")) == ["apple", "dogwood"]
@@ -593,7 +629,7 @@ class TestSchedule:
     assert self._next(small, [_job("x", 10**8)] * 2) == ["a"]
 
   def test_small_ones_fill_what_large_ones_leave(self):
-    waiting = [_job("large", 2 * 10**9), _job("large_2", 2 * 10**9)]
+    waiting = [_job("large", 3 * 10**9), _job("large_2", 3 * 10**9)]
     waiting.append(_job("small", 10**7))
     assert self._next(waiting) == ["large", "small"]
 
@@ -607,6 +643,52 @@ class TestSchedule:
     assert self._next([encoder, _job("words", 0)]) == ["words"]
     assert self._next([encoder], [_job("words", 0)]) == []
     assert self._next([encoder]) == ["encoder"]
+
+  def test_what_names_a_failed_preprocessor_is_not_tried(self):
+    tried, told = [], []
+
+    class Fails:
+      def run(self, function, arguments, **unused):
+        tried.append(arguments[0].name)
+        return processes.Done(error="no", seconds=1.0, memory=1)
+
+    class Listener:
+      def begins(self, job):
+        told.append(job.leaf.name)
+
+      def stage(self, job, stage):
+        pass
+
+      def ends(self, job, outcome, seconds_left):
+        told.append(outcome.error)
+
+    outcomes = schedule.run(
+      [_job("encoder", 10**8, "example/words/1"), _job("words", 0)],
+      Terms(release_dir="", level="none", commit=None),
+      Fails(),
+      self.LIMITS,
+      estimates.Estimates("none"),
+      Listener(),
+    )
+    assert tried == ["words"]
+    failed = "its preprocessor example/words/1 failed"
+    assert told == ["words", "no", "encoder", failed]
+    assert [outcome.state for outcome in outcomes] == [FAILED, FAILED]
+
+  def test_one_that_takes_much_for_its_size(self):
+    guesses = estimates.Estimates("none")
+    small, large = _job("small", 0), _job("large", 10**9)
+    first = guesses.of(small).memory / 1.25
+    taken = int(4 * first)
+    guesses.learn(
+      small, Outcome(leaf="small", state=MADE, seconds=1.0, memory=taken)
+    )
+    assert guesses.of(small).memory == pytest.approx(taken)
+    # As much more, and the margin of what nothing has confirmed.
+    unlearned = estimates.Estimates("none").of(large).memory
+    assert guesses.of(large).memory == pytest.approx(
+      unlearned + 3 * first - 0.25 * first
+    )
 
   def test_estimates_learn(self):
     guesses = estimates.Estimates("all")

@@ -36,7 +36,7 @@ from exporters.gin_files import imports
 from exporters.life_cycle import version
 from exporters.release import git_commit
 
-# What it says of connections is not for the person who waits for models.
+# A person who waits for models does not need its messages on connections.
 logging.getLogger("distributed").setLevel(logging.ERROR)
 
 _MEMORY = "memory"
@@ -84,7 +84,7 @@ def run(
     terms: What the releases have in common.
     client: It is connected to the cluster.
     estimates: They say how many fit into a worker's memory.
-    listener: Is told how the garden gets on.
+    listener: Is told of progress.
     no_workers: How many seconds the cluster may be without any worker.
 
   Raises:

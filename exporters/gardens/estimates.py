@@ -36,7 +36,9 @@ _COSTS = {
 }
 # The SavedModel, and its archive.
 _COPIES = 1.93
-# An estimate that nothing has confirmed.
+# Graphs, pages and reports.
+_DISK = _MB
+# Of an estimate that nothing has confirmed, or of the part of it.
 _MARGIN = 1.25
 
 
@@ -46,28 +48,40 @@ class Estimates:
   def __init__(self, level: str):
     self._costs = _COSTS[level]
     self._slower: list[float] = []
-    self._larger: list[float] = []
+    # What was estimated at first, and how much more it was.
+    self._larger: list[tuple[int, int]] = []
 
   def of(self, job: Job) -> Estimate:
     """Returns what a release will probably take."""
     first = self._first(job)
     slower = statistics.median(self._slower) if self._slower else 1.0
-    # Memory that is not there ends a process, so this is on the safe side.
-    larger = max(self._larger) if self._larger else _MARGIN
     return dataclasses.replace(
-      first, seconds=first.seconds * slower, memory=int(first.memory * larger)
+      first, seconds=first.seconds * slower, memory=self._memory(first.memory)
     )
+
+  def _memory(self, first: int) -> int:
+    """Returns an estimate of memory, from the first one.
+
+    Memory that is not there ends a process, so this is on the safe side. What
+    one took beyond its estimate, others may take; smaller ones in proportion.
+    """
+    confirmed = max((other for other, _ in self._larger), default=0)
+    more = max(
+      (more * min(1, first / other) for other, more in self._larger), default=0
+    )
+    margin = (_MARGIN - 1) * max(first - confirmed, 0)
+    return int(first + more + margin)
 
   def learn(self, job: Job, outcome: Outcome) -> None:
     """Takes in what a release that was made has taken."""
     first = self._first(job)
     self._slower.append(outcome.seconds / first.seconds)
-    self._larger.append(outcome.memory / first.memory)
+    self._larger.append((first.memory, outcome.memory - first.memory))
 
   def _first(self, job: Job) -> Estimate:
     seconds, seconds_per_gb, memory, memory_per_byte = self._costs
     return Estimate(
       seconds=seconds + seconds_per_gb * job.size / _GB,
       memory=int(memory + memory_per_byte * job.size),
-      disk=int(_COPIES * job.size),
+      disk=int(_COPIES * job.size) + _DISK,
     )

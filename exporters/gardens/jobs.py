@@ -87,3 +87,26 @@ class Outcome:
   memory: int = 0
   stages: Mapping[str, float] = dataclasses.field(default_factory=dict)
   files: Mapping[str, str] = dataclasses.field(default_factory=dict)
+
+
+def without_doubles(jobs: Sequence[Job]) -> list[Job]:
+  """Returns jobs; those of one handle, and what waits for them, as UNUSABLE."""
+  by_handle: dict[str, list[str]] = {}
+  for job in jobs:
+    if job.handle:
+      by_handle.setdefault(job.handle, []).append(f"'{job.leaf.name}'")
+  errors = {
+    handle: f"{' and '.join(names)} would {('both', 'all')[len(names) > 2]} be "
+    f"{handle}. Give each a page.Page.name of its own."
+    for handle, names in by_handle.items()
+    if len(names) > 1
+  }
+  checked = []
+  for job in jobs:
+    error = errors.get(job.handle)
+    if not error and job.state == NEW and job.preprocessor in errors:
+      error = f"Two leaves would be its preprocessor {job.preprocessor}."
+    if error:
+      job = dataclasses.replace(job, state=UNUSABLE, error=error)
+    checked.append(job)
+  return checked

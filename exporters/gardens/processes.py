@@ -60,12 +60,14 @@ class Done:
   Attributes:
     result: What the function returned.
     error: Why it did not. None: it did.
+    late: Whether it was stopped because it took too long.
     seconds: How long it took.
     memory: Bytes that its processes held together at most.
   """
 
   result: Any = None
   error: str | None = None
+  late: bool = False
   seconds: float
   memory: int
 
@@ -171,8 +173,8 @@ class Processes:
         passed = time.monotonic() - started
         if passed > seconds:
           return Done(
-            error=f"It took more than {seconds:g} s and was stopped. Allow it "
-            "more with --time_limit.",
+            error=f"It took more than {seconds:g} s and was stopped.",
+            late=True,
             seconds=passed,
             memory=watch.most,
           )

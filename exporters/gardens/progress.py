@@ -1,4 +1,4 @@
-"""Shows a person how a garden gets on."""
+"""Shows a person the progress of a garden."""
 
 from __future__ import annotations
 
@@ -16,12 +16,18 @@ from exporters.gardens.jobs import MADE
 from exporters.gardens.jobs import Job
 from exporters.gardens.jobs import Outcome
 
+# Until the first stage.
+_STARTING = "starting"
+
 
 class Progress:
   """Progress on standard error.
 
-  On a terminal, a bar for the garden and one for each release that is being
-  made, with its stage. Elsewhere, a line for each release that is done.
+  A line for each release that is done. On a terminal also a bar for the garden,
+  and one for each release that is being made, with its stage.
+
+  Attributes:
+    released: How many are there.
   """
 
   def __init__(self, jobs: Sequence[Job], estimates: Estimates, seconds: float):
@@ -30,6 +36,7 @@ class Progress:
     self._jobs = {job.leaf.name: job for job in jobs}
     self._waiting = [*self._jobs]
     self._done = 0
+    self.released = 0
     self._ends = time.monotonic() + seconds
     self._lock = threading.Lock()
     self._bars: dict[str, rich_progress.TaskID] = {}
@@ -64,7 +71,7 @@ class Progress:
         self._bars[job.leaf.name] = self._live.add_task(
           job.leaf.name,
           total=self._estimates.of(job).seconds,
-          stage="",
+          stage=_STARTING,
         )
 
   def stage(self, job: Job, stage: str) -> None:
@@ -72,13 +79,15 @@ class Progress:
     if self._live:
       # A path would not fit.
       self._live.update(
-        self._bars[job.leaf.name], stage=stage.partition(" ")[0]
+        self._bars[job.leaf.name],
+        stage=stage.partition(" ")[0] or _STARTING,
       )
 
   def ends(self, job: Job, outcome: Outcome, seconds_left: float) -> None:
     """Shows what became of a release."""
     with self._lock:
       self._done += 1
+      self.released += outcome.state != FAILED
       self._ends = time.monotonic() + seconds_left
       line = f"{self._counted()}  {told(job, outcome)}"
       if self._live:
@@ -86,10 +95,7 @@ class Progress:
         self._live.update(
           self._total, completed=self._done, description=self._counted()
         )
-        if outcome.state == FAILED:
-          self._live.print(line, markup=False, soft_wrap=True)
-      else:
-        self._console.print(line, markup=False, soft_wrap=True)
+      self._console.print(line, markup=False, soft_wrap=True)
 
   def _tick(self) -> None:
     """Moves the bars, once a second."""

@@ -19,7 +19,7 @@ from exporters.gardens.jobs import Terms
 
 
 class Listener(Protocol):
-  """Is told how a garden gets on, from several threads."""
+  """Is told of progress, from several threads."""
 
   def begins(self, job: Job) -> None:
     """A release begins."""
@@ -60,8 +60,8 @@ def run(
   """Makes releases; returns what became of each, in the order they ended.
 
   Those that take most memory come first, so that small ones fill the gaps; but
-  a preprocessor is there before the encoders that name it. One that is larger
-  than the limit is made alone.
+  a preprocessor is there before the encoders that name it, which fail if it
+  does. One that is larger than the limit is made alone.
   """
   stop = threading.Event()
   waiting = sorted(jobs, key=lambda job: -job.size)
@@ -78,6 +78,18 @@ def run(
       stop,
     )
 
+  def ended(job: Job, outcome: Outcome) -> None:
+    outcomes.append(outcome)
+    left = seconds_left(waiting, running.values(), limits, estimates)
+    listener.ends(job, outcome, left)
+    if outcome.state != FAILED:
+      return
+    for other in [j for j in waiting if j.preprocessor == job.handle]:
+      if other in waiting:
+        waiting.remove(other)
+        listener.begins(other)
+        ended(other, of_failed_preprocessor(other))
+
   with futures.ThreadPoolExecutor(limits.releases) as pool:
     try:
       while waiting or running:
@@ -91,13 +103,20 @@ def run(
           job, outcome = running.pop(future), future.result()
           if outcome.state != FAILED:
             estimates.learn(job, outcome)
-          outcomes.append(outcome)
-          left = seconds_left(waiting, running.values(), limits, estimates)
-          listener.ends(job, outcome, left)
+          ended(job, outcome)
     finally:
       # What is still running ends; nobody waits for what it makes.
       stop.set()
   return outcomes
+
+
+def of_failed_preprocessor(job: Job) -> Outcome:
+  """Returns the outcome of a release that is not tried."""
+  return Outcome(
+    leaf=job.leaf.name,
+    state=FAILED,
+    error=f"its preprocessor {job.preprocessor} failed",
+  )
 
 
 def make(
@@ -116,8 +135,11 @@ def make(
     stop=stop,
     checked=True,
   )
+  error = done.error or ""
+  if done.late:
+    error += " Allow it more with --time_limit."
   outcome = done.result or Outcome(
-    leaf=job.leaf.name, state=FAILED, error=done.error or ""
+    leaf=job.leaf.name, state=FAILED, error=error
   )
   return dataclasses.replace(outcome, seconds=done.seconds, memory=done.memory)
 

@@ -152,7 +152,12 @@ def _recipe(leaf: Leaf, terms: Terms) -> Recipe:
   from exporters.fields import paths
   from exporters.release import validation
 
-  recipe = recipe_lib.load(leaf.gin_files, leaf.bindings, terms.companions)
+  recipe = recipe_lib.load(
+    leaf.gin_files,
+    leaf.bindings,
+    terms.companions,
+    source=f"gardens.Garden.leaves['{leaf.gin_files[0]}']",
+  )
   for part in filter(None, (recipe.exporter, recipe.companions)):
     paths.refuse_missing(part)
   return dataclasses.replace(recipe, page=validation.validated(recipe.page))

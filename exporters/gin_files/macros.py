@@ -8,6 +8,7 @@ import gin
 
 from exporters.errors import ExportError
 from exporters.errors import did_you_mean
+from exporters.gin_files import wording
 
 _STRING = re.compile(r"'(?:[^'\\]|\\.)*'|\"(?:[^\"\\]|\\.)*\"")
 
@@ -17,7 +18,9 @@ def used() -> set[str]:
   return set(re.findall(r"%(\w+)(?![\w.])", _bindings()))
 
 
-def refuse_unset_and_unused(used_before: set[str]) -> None:
+def refuse_unset_and_unused(
+  used_before: set[str], source: str = wording.BINDINGS
+) -> None:
   """Raises `ExportError` for macros that are not as the gin file needs them.
 
   One that nothing uses is probably misspelt.
@@ -25,6 +28,7 @@ def refuse_unset_and_unused(used_before: set[str]) -> None:
   Args:
     used_before: Those that the gin file itself uses. A line of --gin_bindings
       may replace that use, which leaves the macro as it is.
+    source: Where the bindings beside the gin file's own come from.
   """
   used_now = used()
   values = dict(re.findall(r"^(\w+) = \\?\s*(\S+)", _bindings(), re.M))
@@ -41,10 +45,11 @@ def refuse_unset_and_unused(used_before: set[str]) -> None:
     for name in unused
   ]
   if unset:
-    flags = " ".join(f"--gin_bindings=\"{name} = '...'\"" for name in unset)
-    lines.append(
-      f"The gin file leaves {' and '.join(unset)} to you. Pass {flags}"
-    )
+    how = f"Set {('it', 'them')[len(unset) > 1]} in {source}."
+    if source == wording.BINDINGS:
+      flags = [f"{source}=\"{name} = '...'\"" for name in unset]
+      how = f"Pass {' '.join(flags)}"
+    lines.append(f"The gin file leaves {' and '.join(unset)} to you. {how}")
   if lines:
     raise ExportError("\n".join(lines))
 

@@ -17,12 +17,17 @@ from exporters.errors import unexpanded
 from exporters.gin_files import wording
 
 
-def parse(files: Sequence[str], bindings: Sequence[str]) -> None:
+def parse(
+  files: Sequence[str],
+  bindings: Sequence[str],
+  source: str = wording.BINDINGS,
+) -> None:
   """Has gin parse files, and then bindings.
 
   Args:
     files: Paths, relative to the working directory or the repository's root.
     bindings: Further lines of gin.
+    source: Where these come from, for errors.
 
   Raises:
     ExportError: A file cannot be read, or a line is not right.
@@ -32,13 +37,13 @@ def parse(files: Sequence[str], bindings: Sequence[str]) -> None:
     with _readers():
       for file in files:
         gin.parse_config_file(file)
-      with _text(lines, wording.BINDINGS) as text:
+      with _text(lines, source) as text:
         gin.parse_config(text)
   except ExportError as e:
     # Without what gin appends to the message.
     raise ExportError(e.message) from e
   except Exception as e:
-    raise wording.of_parsing(e, lines.splitlines()) from e
+    raise wording.of_parsing(e, lines.splitlines(), source) from e
 
 
 @contextlib.contextmanager

@@ -21,17 +21,22 @@ BINDINGS = "--gin_bindings"
 NOT_CLOSED = "A bracket or a quote is opened and not closed"
 
 
-def of_parsing(error: Exception, bindings: Sequence[str]) -> ExportError:
+def of_parsing(
+  error: Exception, bindings: Sequence[str], source: str = BINDINGS
+) -> ExportError:
   """Returns the error for what gin raised while it read files or bindings.
 
   Args:
     error: What it raised.
     bindings: The lines of the bindings.
+    source: Where these come from.
   """
   file, line, text = _place(error)
-  if file == BINDINGS:
+  if file == source:
     text = bindings[line - 1] if 0 < line <= len(bindings) else text
-    where = f' ({BINDINGS}="{text}")'
+    where = f" ({source}: {text})"
+    if source == BINDINGS:
+      where = f' ({BINDINGS}="{text}")'
   else:
     where = f" ({file}, line {line})" if file else ""
   return ExportError(f"{_of_line(text, error) or _known(error)}{where}")
