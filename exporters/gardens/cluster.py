@@ -287,7 +287,8 @@ def _make(job: Job, terms: Terms, preprocessor: Outcome | None) -> Outcome:
     terms: What releases have in common.
     preprocessor: What became of what has to be there before.
   """
-  del preprocessor
+  if preprocessor and preprocessor.state == FAILED:
+    return schedule.of_failed_preprocessor(job)
   worker = distributed.get_worker()
 
   def announce(stage: str) -> None:
