@@ -232,6 +232,8 @@ def test_interrupted_garden_leaves_no_process_and_no_half_version(tmp_path):
     stdout=subprocess.DEVNULL,
     stderr=subprocess.PIPE,
     text=True,
+    # As in a terminal, also where the tests run in the background.
+    preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
   )
   # Two are made, two hang.
   for _ in range(2):

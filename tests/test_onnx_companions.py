@@ -27,7 +27,9 @@ def test_without_the_packages_an_error_names_the_command(monkeypatch, tmp_path):
     lambda: making.make("absent", Companions(kinds=["onnx"]), str(tmp_path)),
     lambda: inspection.inspect(str(_written(tmp_path, b""))),
   ):
-    with pytest.raises(ExportError, match=r"bash scripts/install_onnx\.sh"):
+    with pytest.raises(
+      ExportError, match=r"bash scripts/install_extra\.sh onnx"
+    ):
       act()
 
 
