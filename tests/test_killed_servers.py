@@ -25,6 +25,15 @@ def _servers(announce, consumer):
   return os.getppid(), psutil.Process(consumer.pid).ppid()
 
 
+def _forks(pid):
+  """Returns the children of a server, once it has some."""
+  ends = time.monotonic() + 60
+  while not (found := psutil.Process(pid).children()):
+    assert time.monotonic() < ends
+    time.sleep(0.1)
+  return found
+
+
 def _kill(pid):
   os.kill(pid, signal.SIGKILL)
 
@@ -58,8 +67,7 @@ def test_fork_goes_on_when_its_server_is_killed(processes):
   server = processes.run(os.getppid, [], seconds=60).result
   with futures.ThreadPoolExecutor() as pool:
     sleeping = pool.submit(processes.run, time.sleep, [3], seconds=60)
-    while not psutil.Process(server).children():
-      time.sleep(0.1)
+    _forks(server)
     _kill(server)
     assert sleeping.result(60).error is None
 
@@ -68,8 +76,7 @@ def test_fork_that_is_killed_after_its_server_is_told(processes):
   server = processes.run(os.getppid, [], seconds=60).result
   with futures.ThreadPoolExecutor() as pool:
     sleeping = pool.submit(processes.run, time.sleep, [60], seconds=60)
-    while not (forks := psutil.Process(server).children()):
-      time.sleep(0.1)
+    forks = _forks(server)
     _kill(server)
     forks[0].kill()
     assert "ended early" in sleeping.result(20).error
@@ -102,6 +109,9 @@ class TestChecker:
       "scratch": str(tmp_path),
       "private": [],
       "level": "basic",
+      "processes": 2,
+      "cores": 2,
+      "keeps": True,
       "keras": False,
       "stranger": False,
       "needs_text": False,
@@ -109,8 +119,9 @@ class TestChecker:
     with command.all_cores(), checker.started() as consumer:
       consumer.jobs.write(json.dumps(job).encode() + b"\n")
       consumer.jobs.flush()
-      children, busy = [], True
+      children, busy, ends = [], True, time.monotonic() + 60
       while not children or busy:
+        assert time.monotonic() < ends
         children = psutil.Process(consumer.pid).children()
         before = [child.cpu_times().user for child in children]
         time.sleep(1)
