@@ -8,6 +8,7 @@ order, because each call leaves its own weights in the cache.
 import functools
 import itertools
 import json
+import pathlib
 import random
 import statistics
 import sys
@@ -26,36 +27,42 @@ _NAMES = ("input_word_ids", "input_mask", "input_type_ids")
 
 
 def main(model: str, ours: str, garden: str) -> None:
+  work = pathlib.Path(ours).parent
   callables = {
     "ours": hub.load(ours),
     "garden": hub.load(garden),
-    "reference": _reference(model),
+    "reference": _reference(model, work),
   }
-  cases = _videos(model) if "movinet" in model else _CASES[model]()
+  if "movinet" in model:
+    cases = _videos(model, work)
+  else:
+    cases = _CASES[model]()
   medians = {
     name: _medians(callables, inputs) for name, inputs in cases.items()
   }
   print(json.dumps(medians))
 
 
-def _reference(model):
+def _reference(model, work):
   if "movinet" in model:
-    return tf.function(_movinet(model))
+    return tf.function(_movinet(model, work))
   return {"bert": _bert, "resnet": _resnet}[model]()
 
 
 @functools.cache
-def _movinet(model):
+def _movinet(model, work):
   size, kind = model.split("_")[1:]
   gin_file = f"configs/movinet/movinet_{size}_{kind}.gin"
-  exporter = recipe.load([gin_file], ["CHECKPOINT = ''"]).exporter
+  # What lies beside the checkpoint is read too.
+  checkpoint = f"CHECKPOINT = '{work / 'ckpt-1'}'"
+  exporter = recipe.load([gin_file], [checkpoint]).exporter
   assert isinstance(exporter, movinet.MoViNetExporter)
   return exporter.classifier().model
 
 
-def _videos(model):
+def _videos(model, work):
   """A clip for a base, which takes seconds, and single frames for a stream."""
-  network = _movinet(model)
+  network = _movinet(model, work)
   frames = 1 if model.endswith("stream") else 8
   cases = {}
   for batch in (1, 4) if frames == 1 else (1,):
