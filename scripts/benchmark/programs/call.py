@@ -33,10 +33,8 @@ def main(model: str, ours: str, garden: str) -> None:
     "garden": hub.load(garden),
     "reference": _reference(model, work),
   }
-  if "movinet" in model:
-    cases = _videos(model, work)
-  else:
-    cases = _CASES[model]()
+  video = "movinet" in model
+  cases = _videos(model, work) if video else _CASES[model]()
   medians = {
     name: _medians(callables, inputs) for name, inputs in cases.items()
   }
