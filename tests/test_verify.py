@@ -51,7 +51,7 @@ def signed(keys, tmp_path_factory):
   """A folder with a signed archive and its provenance."""
   folder = tmp_path_factory.mktemp("signed") / "release"
   recipe = recipe_lib.load([releases.MULTIPLY], [])
-  record = provenance.Recorder(recipe, git_commit.read_commit())
+  record = provenance.Recorder(recipe, git_commit.read_commit(), "none")
   gin.clear_config()
 
   def prove(one):
