@@ -30,7 +30,7 @@ PAGES = [
 # extra that is not installed.
 _NOT_RUN = re.compile(
   r"scripts/(quickstart|test|install_extra)\.sh|^kaggle "
-  r"|^dask |tcp://"
+  r"|dask_scheduler|tcp://"
   + ("" if importlib.util.find_spec("distributed") else "|--workers="),
   re.M,
 )
