@@ -105,9 +105,9 @@ def main() -> None:
     done = processes.run(work.survey, [leaves, terms], seconds=_OWN_LIMIT)
     jobs = without_doubles(_result(done, "look at the leaves and their files"))
     if _DRY_RUN.value:
-      _show_plan(jobs, level)
+      _show_plan(jobs, level, limits)
     else:
-      _grow(jobs, terms, processes)
+      _grow(jobs, terms, processes, limits)
 
 
 def _chosen(leaves):
@@ -151,7 +151,7 @@ def _result(done, what: str):
   return done.result
 
 
-def _grow(jobs, terms, processes) -> None:
+def _grow(jobs, terms, processes, limits) -> None:
   """Makes what is missing, and says what became of all."""
   from exporters.gardens import estimates as estimates_lib
   from exporters.gardens import progress
@@ -166,11 +166,10 @@ def _grow(jobs, terms, processes) -> None:
 
   new = [job for job in jobs if job.state == NEW]
   estimates = estimates_lib.Estimates(terms.level)
-  limits = garden_flags.limits()
   seconds = schedule.seconds_left(new, [], limits, estimates)
   shown = progress.Progress(new, estimates, seconds)
   try:
-    with _cluster() as run_on_cluster, shown:
+    with _cluster(limits) as run_on_cluster, shown:
       if run_on_cluster:
         outcomes = run_on_cluster(
           new, terms, estimates=estimates, listener=shown
@@ -236,7 +235,7 @@ def _with_reason(leaf: str, error: str) -> str:
 
 
 @contextlib.contextmanager
-def _cluster():
+def _cluster(limits):
   """Yields what makes releases on the cluster that the flags name, if any."""
   if not _SCHEDULER.value and not _WORKERS.value:
     yield None
@@ -261,7 +260,7 @@ def _cluster():
         )
       )
       address = cluster.scheduler_address
-      stack.enter_context(_local_workers(address, _WORKERS.value))
+      stack.enter_context(_local_workers(address, _WORKERS.value, limits))
     try:
       client = stack.enter_context(distributed.Client(address, timeout=30))
     except (OSError, ValueError) as e:
@@ -273,9 +272,8 @@ def _cluster():
 
 
 @contextlib.contextmanager
-def _local_workers(address: str, count: int):
+def _local_workers(address: str, count: int, limits):
   """Starts workers that share this machine; waits for them to end."""
-  limits = garden_flags.limits()
   command = [
     *(sys.executable, "-m", "scripts.garden_worker", address),
     f"--at_once={max(limits.releases // count, 1)}",
@@ -299,14 +297,14 @@ def _local_workers(address: str, count: int):
         worker.wait()
 
 
-def _show_plan(jobs, level: str) -> None:
+def _show_plan(jobs, level: str, limits) -> None:
   """Shows what would be done."""
   from exporters.gardens import estimates as estimates_lib
   from exporters.gardens import schedule
   from exporters.gardens.jobs import NEW
   from exporters.gardens.jobs import UNUSABLE
 
-  estimates, limits = estimates_lib.Estimates(level), garden_flags.limits()
+  estimates = estimates_lib.Estimates(level)
   console = Console(highlight=False)
   table = Table(box=None, pad_edge=False)
   table.add_column("")

@@ -2,6 +2,11 @@
 
 from collections.abc import Mapping, Sequence
 import pathlib
+import signal
+import subprocess
+import sys
+
+from tests import command
 
 MULTIPLY = "configs/low_level/multiply.gin"
 
@@ -47,3 +52,41 @@ def plant(
     f"gardens.Garden.leaves = {leaves!r}\n"
   )
   return garden
+
+
+def grow(
+  gin_file: pathlib.Path,
+  release_dir: pathlib.Path,
+  *flags: str,
+  check: bool = True,
+) -> subprocess.CompletedProcess:
+  """Runs `python -m scripts.garden`, on all cores."""
+  with command.all_cores():
+    return command.run(
+      "scripts.garden",
+      f"--gin_file={gin_file}",
+      f"--release_dir={release_dir}",
+      *flags,
+      check=check,
+      fresh=True,
+    )
+
+
+def start(
+  gin_file: pathlib.Path, release_dir: pathlib.Path
+) -> subprocess.Popen:
+  """Starts a garden of four with basic checks, all at once."""
+  return subprocess.Popen(
+    [
+      *(sys.executable, "-m", "scripts.garden"),
+      *(f"--gin_file={gin_file}", f"--release_dir={release_dir}"),
+      *("--draft", "--checks=basic", "--at_once=4"),
+    ],
+    cwd=command.ROOT,
+    env=command.environment(),
+    stdout=subprocess.DEVNULL,
+    stderr=subprocess.PIPE,
+    text=True,
+    # As in a terminal, also where the tests run in the background.
+    preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+  )

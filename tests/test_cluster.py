@@ -19,16 +19,7 @@ _DRAFT = ("--draft", "--checks=basic")
 
 
 def _garden(gin_file, release_dir, *flags, check=True):
-  with command.all_cores():
-    return command.run(
-      "scripts.garden",
-      f"--gin_file={gin_file}",
-      f"--release_dir={release_dir}",
-      *_DRAFT,
-      *flags,
-      check=check,
-      fresh=True,
-    )
+  return gardens.grow(gin_file, release_dir, *_DRAFT, *flags, check=check)
 
 
 @contextlib.contextmanager

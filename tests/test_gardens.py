@@ -6,7 +6,6 @@ import os
 import pathlib
 import shutil
 import signal
-import subprocess
 import sys
 
 import gin
@@ -39,18 +38,6 @@ from tests import releases
 _NAMES = ("apple", "birch", "cedar", "dogwood")
 
 
-def _garden(gin_file, release_dir, *flags, check=True):
-  with command.all_cores():
-    return command.run(
-      "scripts.garden",
-      f"--gin_file={gin_file}",
-      f"--release_dir={release_dir}",
-      *flags,
-      check=check,
-      fresh=True,
-    )
-
-
 def _record(release_dir):
   return json.loads((release_dir / "plot.garden.json").read_text())
 
@@ -65,7 +52,7 @@ def planted(tmp_path_factory):
 def grown(planted):
   """A garden with all checks, and what the command said."""
   release_dir = planted.parent / "release"
-  return release_dir, _garden(planted, release_dir)
+  return release_dir, gardens.grow(planted, release_dir)
 
 
 def test_all_models_are_released(grown):
@@ -124,22 +111,24 @@ def test_bytes_are_those_of_a_single_release(grown, planted, tmp_path):
 def test_second_run_makes_nothing(grown, planted):
   release_dir, _ = grown
   before = _record(release_dir)
-  done = _garden(planted, release_dir)
+  done = gardens.grow(planted, release_dir)
   assert "0 made, 4 there already" in done.stdout
   assert _record(release_dir) == before
 
 
 def test_dry_run_writes_nothing(planted, tmp_path):
-  done = _garden(planted, tmp_path / "release", "--dry_run")
+  done = gardens.grow(planted, tmp_path / "release", "--dry_run")
   assert "4 to make, 0 there already, 0 cannot be made" in done.stdout
   assert not (tmp_path / "release").exists()
 
 
 def test_only_some_leaves(planted, tmp_path):
   release_dir = tmp_path / "release"
-  _garden(planted, release_dir, "--only=a*,cedar", "--draft", "--checks=none")
+  gardens.grow(
+    planted, release_dir, "--only=a*,cedar", "--draft", "--checks=none"
+  )
   assert sorted(os.listdir(release_dir / "example")) == ["apple", "cedar"]
-  done = _garden(planted, release_dir, "--only=oak", check=False)
+  done = gardens.grow(planted, release_dir, "--only=oak", check=False)
   assert done.returncode == 1
   assert "the garden has no such leaf" in done.stderr
 
@@ -149,7 +138,9 @@ def test_models_that_fail_take_nothing_with_them(tmp_path):
   garden = gardens.plant(tmp_path, [*_NAMES, "elder"], kinds)
   release_dir = tmp_path / "release"
   flags = ("--draft", "--checks=none")
-  done = _garden(garden, release_dir, *flags, "--time_limit=25", check=False)
+  done = gardens.grow(
+    garden, release_dir, *flags, "--time_limit=25", check=False
+  )
   assert done.returncode == 1
   assert sorted(os.listdir(release_dir / "example")) == ["apple", "elder"]
   assert "2 made, 0 there already, 3 failed" in done.stdout
@@ -164,7 +155,7 @@ def test_models_that_fail_take_nothing_with_them(tmp_path):
   # Nothing is left beside it, and the rest can still be made.
   assert not [*tmp_path.glob(".release*")]
   gardens.plant(tmp_path, [*_NAMES, "elder"])
-  done = _garden(garden, release_dir, *flags)
+  done = gardens.grow(garden, release_dir, *flags)
   assert "3 made, 2 there already" in done.stdout
   assert not [
     leaf for leaf in _record(release_dir)["leaves"] if leaf["state"] == "failed"
@@ -186,7 +177,9 @@ def test_mistakes_are_told_before_anything_is_made(tmp_path):
     )
   )
   release_dir = tmp_path / "release"
-  done = _garden(garden, release_dir, "--draft", "--checks=none", check=False)
+  done = gardens.grow(
+    garden, release_dir, "--draft", "--checks=none", check=False
+  )
   assert done.returncode == 1
   assert os.listdir(release_dir / "example") == ["dogwood"]
   assert "1 made, 0 there already, 3 could not be tried" in done.stdout
@@ -221,20 +214,7 @@ def test_missing_files_are_all_told_at_once(tmp_path):
 def test_interrupted_garden_leaves_no_process_and_no_half_version(tmp_path):
   garden = gardens.plant(tmp_path, _NAMES, {"birch": "Hangs", "cedar": "Hangs"})
   release_dir = tmp_path / "release"
-  process = subprocess.Popen(
-    [
-      *(sys.executable, "-m", "scripts.garden"),
-      *(f"--gin_file={garden}", f"--release_dir={release_dir}"),
-      *("--draft", "--checks=basic", "--at_once=4"),
-    ],
-    cwd=command.ROOT,
-    env=command.environment(),
-    stdout=subprocess.DEVNULL,
-    stderr=subprocess.PIPE,
-    text=True,
-    # As in a terminal, also where the tests run in the background.
-    preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
-  )
+  process = gardens.start(garden, release_dir)
   # Two are made, two hang.
   for _ in range(2):
     assert "made" in process.stderr.readline()
@@ -254,18 +234,7 @@ def test_interrupted_garden_leaves_no_process_and_no_half_version(tmp_path):
 
 def test_killed_garden_leaves_no_process(tmp_path):
   garden = gardens.plant(tmp_path, _NAMES, {"birch": "Hangs", "cedar": "Hangs"})
-  process = subprocess.Popen(
-    [
-      *(sys.executable, "-m", "scripts.garden"),
-      *(f"--gin_file={garden}", f"--release_dir={tmp_path / 'release'}"),
-      *("--draft", "--checks=basic", "--at_once=4"),
-    ],
-    cwd=command.ROOT,
-    env=command.environment(),
-    stdout=subprocess.DEVNULL,
-    stderr=subprocess.PIPE,
-    text=True,
-  )
+  process = gardens.start(garden, tmp_path / "release")
   for _ in range(2):
     assert "made" in process.stderr.readline()
   family = psutil.Process(process.pid).children(recursive=True)
@@ -323,12 +292,12 @@ def test_record_that_names_a_file_elsewhere_is_refused(tmp_path):
 def test_draft_is_not_taken_for_a_checked_release(tmp_path):
   garden = gardens.plant(tmp_path, _NAMES[:2])
   release_dir = tmp_path / "release"
-  _garden(garden, release_dir, "--draft", "--checks=none")
+  gardens.grow(garden, release_dir, "--draft", "--checks=none")
   assert "(draft: none)" in (release_dir / "plot.garden.html").read_text()
-  done = _garden(garden, release_dir)
+  done = gardens.grow(garden, release_dir)
   assert "2 made, 0 there already" in done.stdout
   # A release that went through all checks stays one.
-  done = _garden(garden, release_dir, "--draft", "--checks=none")
+  done = gardens.grow(garden, release_dir, "--draft", "--checks=none")
   assert "0 made, 2 there already" in done.stdout
   (first, _) = _record(release_dir)["leaves"]
   assert first["models"][0]["checks"] == "all"
@@ -340,16 +309,16 @@ def test_damaged_or_absent_files_are_not_there(tmp_path):
   garden = gardens.plant(tmp_path, _NAMES[:2])
   release_dir = tmp_path / "release"
   draft = ("--draft", "--checks=none")
-  _garden(garden, release_dir, *draft)
+  gardens.grow(garden, release_dir, *draft)
   archive = release_dir / "example/apple/1.tar.gz"
   whole_ = archive.read_bytes()
   archive.unlink()  # It may be linked elsewhere.
   archive.write_bytes(whole_[:-1])
-  done = _garden(garden, release_dir, *draft, check=False)
+  done = gardens.grow(garden, release_dir, *draft, check=False)
   assert done.returncode == 1
   assert "'example/apple/1.tar.gz' is not as it was released" in done.stderr
   shutil.rmtree(release_dir / "example/apple")
-  done = _garden(garden, release_dir, *draft)
+  done = gardens.grow(garden, release_dir, *draft)
   assert "1 made, 1 there already" in done.stdout
   assert archive.read_bytes() == whole_
 
@@ -358,10 +327,10 @@ def test_record_keeps_what_is_there_when_a_leaf_fails(tmp_path):
   garden = gardens.plant(tmp_path, _NAMES[:2])
   release_dir = tmp_path / "release"
   draft = ("--draft", "--checks=none")
-  _garden(garden, release_dir, *draft)
+  gardens.grow(garden, release_dir, *draft)
   leaf = tmp_path / "apple.gin"
   leaf.write_text(leaf.read_text().replace("= 2.0", "= 7.0"))
-  done = _garden(garden, release_dir, *draft, check=False)
+  done = gardens.grow(garden, release_dir, *draft, check=False)
   assert "A published version never changes" in done.stderr
   (apple, _) = _record(release_dir)["leaves"]
   assert apple["state"] == "failed"
@@ -373,7 +342,7 @@ def test_record_keeps_what_is_there_when_a_leaf_fails(tmp_path):
     "page.Page.version = 2\n"
     "page.Page.changelog = {1: 'First.', 2: 'Other.'}\n"
   )
-  _garden(garden, release_dir, *draft)
+  gardens.grow(garden, release_dir, *draft)
   (apple, _) = _record(release_dir)["leaves"]
   handles = [m["handle"] for m in apple["models"]]
   assert handles == ["example/apple/1", "example/apple/2"]
@@ -388,8 +357,8 @@ def test_release_that_is_not_signed_yet_is_signed(tmp_path):
   key, public = tmp_path / "key.pem", tmp_path / "key.pub"
   releases.make_key(tmp_path, "key")
   draft = ("--draft", "--checks=none")
-  _garden(garden, release_dir, *draft)
-  done = _garden(garden, release_dir, *draft, f"--sign_key={key}")
+  gardens.grow(garden, release_dir, *draft)
+  done = gardens.grow(garden, release_dir, *draft, f"--sign_key={key}")
   assert "1 made, 0 there already" in done.stdout
   record = release_dir / "plot.garden.json"
   command.run(
@@ -397,7 +366,7 @@ def test_release_that_is_not_signed_yet_is_signed(tmp_path):
     f"--public_key={public}",
     fresh=True,
   )
-  done = _garden(garden, release_dir, *draft, f"--sign_key={key}")
+  done = gardens.grow(garden, release_dir, *draft, f"--sign_key={key}")
   assert "0 made, 1 there already" in done.stdout
 
 
@@ -406,7 +375,7 @@ def test_record_does_not_identify_this_machine(tmp_path, monkeypatch):
 
   private = [f"{tmp_path}/", "bert"]
   monkeypatch.setattr(checker, "private_strings", lambda: private)
-  error = f"'{tmp_path}/x' on bert is no bertha."
+  error = f"'{tmp_path}/x' on bert is not bertha."
   (tmp_path / "release").mkdir()
   record.write(
     "berts",
@@ -418,7 +387,7 @@ def test_record_does_not_identify_this_machine(tmp_path, monkeypatch):
   assert found["name"] == "berts"
   (leaf,) = found["leaves"]
   assert leaf["leaf"] == "bert_base"
-  assert leaf["error"] == "'<path>/x' on <host> is no bertha."
+  assert leaf["error"] == "'<path>/x' on <host> is not bertha."
 
 
 class TestGinFile:

@@ -190,8 +190,8 @@ def _begin(checks, job, made, wait) -> None:
 def _end_with_parent() -> None:
   """Ends this process when the one that forked it is killed.
 
-  Otherwise it would wait for work for ever, and whoever waits for the results
-  would wait with it.
+  Otherwise it would wait for work forever, and the process that waits for its
+  results would wait too.
   """
   parent = multiprocessing.parent_process()
   assert parent

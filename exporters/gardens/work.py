@@ -195,13 +195,13 @@ def _there(recipe: Recipe, terms: Terms) -> list[dict[str, Any]]:
   page: Any = recipe.page
   root = terms.release_dir
   begin = os.path.join(glob.escape(root), page.publisher, page.name)
-  found = [
-    *glob.glob(f"{begin}/{page.version}.provenance.json"),
-    *glob.glob(f"{begin}/**/{page.version}.provenance.json", recursive=True),
-  ]
+  # Of its own name, and of those below it.
+  found = glob.glob(
+    f"{begin}/**/{page.version}.provenance.json", recursive=True
+  )
   records = {
     _handle(path, root): _Version(root, _handle(path, root), _read(path))
-    for path in dict.fromkeys(found)
+    for path in found
   }
   if not any(record.recipe for record in records.values()):
     return []
