@@ -4,7 +4,6 @@ from collections.abc import Callable
 import pathlib
 import re
 import struct
-import time
 
 from ai_edge_litert import schema_py_generated as schema
 import flatbuffers
@@ -25,6 +24,7 @@ from exporters.release import statement
 from exporters.release import verify_companion
 from tests import command
 from tests import small_companions
+from tests.times import seconds_at_most
 
 BOUND = KINDS["lite"].bound
 
@@ -366,9 +366,8 @@ def test_damage_ends_in_one_error(data, lite):
       )
     )
     content[place : place + 4] = struct.pack("<I", value)
-  started = time.monotonic()
-  assert _said_of(bytes(content)).isprintable()
-  assert time.monotonic() - started < 5
+  with seconds_at_most(5):
+    assert _said_of(bytes(content)).isprintable()
 
 
 def _said_of(content: bytes) -> str:

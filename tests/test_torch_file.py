@@ -3,7 +3,6 @@
 import os
 import pickle
 import struct
-import time
 import zipfile
 
 from hypothesis import given
@@ -17,6 +16,7 @@ from exporters.errors import ExportError
 from tests.checkpoint_files import Pickle
 from tests.checkpoint_files import torch_legacy
 from tests.checkpoint_files import torch_zip
+from tests.times import seconds_at_most
 
 TENSORS = {
   "weight": np.arange(6, dtype=np.float32).reshape(2, 3),
@@ -246,10 +246,8 @@ def test_no_program_takes_long(tmp_path, program, zipped):
     write_zip(path, program)
   else:
     path.write_bytes(program)
-  start = time.process_time()
-  with pytest.raises(ExportError) as e:
+  with seconds_at_most(1), pytest.raises(ExportError) as e:
     read(path)
-  assert time.process_time() - start < 1
   assert len(str(e.value)) < 500
 
 
@@ -281,10 +279,11 @@ def test_looks_at_compression_before_it_reads(tmp_path):
   path = write_zip(tmp_path / "model.bin", MEMOIZED, bytes(12))
   with zipfile.ZipFile(path, "a", zipfile.ZIP_DEFLATED) as archive:
     archive.writestr("archive/byteorder", bytes(1 << 28))
-  start = time.process_time()
-  with pytest.raises(ExportError, match="it is compressed"):
+  with (
+    seconds_at_most(0.1),
+    pytest.raises(ExportError, match="it is compressed"),
+  ):
     read(path)
-  assert time.process_time() - start < 0.1
 
 
 def test_byteorder(tmp_path):
