@@ -24,6 +24,7 @@ from tensorflow.python.saved_model import save_context
 
 from exporters.errors import explained
 from exporters.saved_model import files
+from exporters.saved_model import repeated_layers
 from exporters.saved_model import signature
 from exporters.saved_model.published import Published
 
@@ -143,6 +144,7 @@ class _Call:
           stack.enter_context(_assigned(layer, hyperparameter.attribute, value))
         if not hyperparameter.layers:
           keywords[name] = value
+      stack.enter_context(repeated_layers.shared())
       args = (given["inputs"],) if published.inputs else ()
       return published.function(*args, **keywords)
 
