@@ -27,6 +27,7 @@ import dataclasses
 from official.legacy.image_classification.efficientnet import efficientnet_model
 from typing_extensions import override
 
+from exporters.vision import encoded
 from exporters.vision import images
 from exporters.vision import official_vision
 
@@ -51,6 +52,7 @@ class LegacyEfficientNetExporter(images.ImageExporter):
 
   @override
   def classifier(self) -> images.Classifier:
+    size = (self.model.resolution, self.model.resolution)
     return images.Classifier(
       # So the model itself normalizes images, which it takes in [0, 255],
       # whatever the training's configuration says.
@@ -58,5 +60,6 @@ class LegacyEfficientNetExporter(images.ImageExporter):
         self.model, overrides={"rescale_input": True}
       ),
       normalize=lambda images: images * 255.0,
-      image_size=(self.model.resolution, self.model.resolution),
+      prepare=lambda image: encoded.central_crop(image, size, legacy=True),
+      image_size=size,
     )

@@ -28,6 +28,7 @@ from official.legacy.image_classification.resnet import imagenet_preprocessing
 from official.legacy.image_classification.resnet import resnet_model
 from typing_extensions import override
 
+from exporters.vision import encoded
 from exporters.vision import images
 from exporters.vision import official_vision
 
@@ -65,5 +66,6 @@ class LegacyResNet50Exporter(images.ImageExporter):
       normalize=lambda images: (
         images * 255.0 - imagenet_preprocessing.CHANNEL_MEANS
       ),
+      prepare=lambda image: encoded.central_window(image, (224, 224)),
       image_size=(224, 224),
     )

@@ -153,7 +153,9 @@ class _Call:
   ) -> Any:
     """Calls with those of a sub-object's hyperparameters that it has too."""
     hyperparameters = {
-      name: given[name] for name in self.published.hyperparameters
+      name: value
+      for name, value in given.items()
+      if name in self.published.hyperparameters
     }
     return self(inputs, training=training, hyperparameters=hyperparameters)
 

@@ -27,6 +27,7 @@ from exporters.errors import ExportError
 from exporters.keras_models import functional
 from exporters.keras_models import tap
 from exporters.saved_model import labels
+from exporters.vision import encoded
 
 CLASSIFICATION = "classification"
 FEATURE_VECTOR = "feature_vector"
@@ -41,6 +42,8 @@ class Classifier:
   Attributes:
     model: Takes normalized images; returns logits, or what follows from them.
     normalize: Takes images in [0, 1]; returns what the model was trained on.
+    prepare: Takes an image of any size, float32 [height, width, 3] in [0, 255];
+      cuts and resizes it as for the evaluation of the model.
     image_size: Height and width of the images that it was trained on.
     fixed_size: Whether it takes only images of this size.
     size_multiple: What height and width must be multiples of.
@@ -51,6 +54,7 @@ class Classifier:
 
   model: tf_keras.Model
   normalize: Callable[[tf.Tensor], tf.Tensor]
+  prepare: Callable[[tf.Tensor], tf.Tensor]
   image_size: tuple[int, int]
   fixed_size: bool = False
   size_multiple: int = 1
@@ -65,9 +69,12 @@ class ImageExporter(labels.Labelled, base.CheckpointExporter):
   Attributes:
     artifacts: "classification", "feature_vector" or both. One alone is written
       to the export path itself, both to folders below it.
+    signatures: Further signatures, and callables, for images that come as
+      files: "image_bytes", "tf_example" or both; see `vision.encoded`.
   """
 
   artifacts: Sequence[str] = (CLASSIFICATION, FEATURE_VECTOR)
+  signatures: Sequence[str] = ()
 
   @abc.abstractmethod
   def classifier(self) -> Classifier:
@@ -76,6 +83,7 @@ class ImageExporter(labels.Labelled, base.CheckpointExporter):
   @override
   def build(self) -> base.Build:
     self._refuse_unknown_artifacts()
+    self._refuse_unknown_signatures()
     classifier = self.classifier()
     full = classifier.published or classifier.model
     free = full
@@ -105,12 +113,17 @@ class ImageExporter(labels.Labelled, base.CheckpointExporter):
     if name == CLASSIFICATION:
       assets = self.labels(model.outputs[0].shape[-1])
     normalize = classifier.normalize
+    outputs = (_OUTPUTS[name], "default")
+
+    def reference(images, training):
+      return _of_the_whole(name, classifier, images, training)
+
     return base.Published(
       function=lambda images, training: model(
         normalize(images), training=training
       ),
       inputs=[tf.TensorSpec([None, height, width, 3], tf.float32, "images")],
-      outputs=(_OUTPUTS[name], "default"),
+      outputs=outputs,
       api="image",
       image_size=classifier.image_size,
       hyperparameters=functional.hyperparameters(model),
@@ -120,9 +133,18 @@ class ImageExporter(labels.Labelled, base.CheckpointExporter):
       assets=assets,
       samples=_samples(classifier),
       remarks=_remarks(classifier),
-      reference=lambda images, training: _of_the_whole(
-        name, classifier, images, training
-      ),
+      reference=reference,
+      sub_objects={
+        signature: encoded.published(
+          signature,
+          classifier.prepare,
+          classifier.image_size,
+          outputs=outputs,
+          variables=model.variables,
+          reference=reference,
+        )
+        for signature in self.signatures
+      },
     )
 
   def _restored(self, classifier: Classifier) -> Mapping[str, Any]:
@@ -151,6 +173,15 @@ class ImageExporter(labels.Labelled, base.CheckpointExporter):
       raise ExportError(
         f"artifacts = {list(self.artifacts)} must name "
         f"{' or '.join(map(repr, _OUTPUTS))}, or both."
+      )
+
+  def _refuse_unknown_signatures(self) -> None:
+    known = (encoded.IMAGE_BYTES, encoded.TF_EXAMPLE)
+    if not set(self.signatures) <= {*known}:
+      raise ExportError(
+        f"signatures = {list(self.signatures)} may name "
+        f"{' and '.join(map(repr, known))}; the one that takes tensors is "
+        "always there."
       )
 
 

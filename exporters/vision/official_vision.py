@@ -14,6 +14,7 @@ import tf_keras
 from typing_extensions import override
 
 from exporters.errors import ExportError
+from exporters.vision import encoded
 from exporters.vision import images
 
 
@@ -56,6 +57,7 @@ class VisionExporter(images.ImageExporter):
     return images.Classifier(
       model=model,
       normalize=normalize,
+      prepare=lambda image: encoded.central_crop(image, (height, width)),
       image_size=(height, width),
       fixed_size=self.fixed_size,
       size_multiple=self.size_multiple,
