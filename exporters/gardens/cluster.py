@@ -38,11 +38,14 @@ from exporters.release import git_commit
 
 # A person who waits for models does not need its messages on connections.
 logging.getLogger("distributed").setLevel(logging.ERROR)
+# Nor its tracebacks when a scheduler ends, which is told below.
+logging.getLogger("distributed.client").setLevel(logging.CRITICAL)
 
 _MEMORY = "memory"
 _TOPIC = "garden"
 # How long nobody may be there to work, in seconds.
 _NO_WORKERS = 300.0
+_LOST = "The scheduler has ended, or cannot be reached any more."
 
 
 async def serve(scheduler: str, limits: schedule.Limits) -> None:
@@ -155,15 +158,10 @@ def _awaited(
       if alone_since is None or time.monotonic() - alone_since < no_workers:
         continue
       client.cancel(list(running))
-      outcomes += [
-        Outcome(
-          leaf=job.leaf.name,
-          state=FAILED,
-          error=f"The cluster had no worker for {no_workers:g} s.",
-        )
-        for job in running.values()
-      ]
-      return outcomes
+      error = f"The cluster had no worker for {no_workers:g} s."
+      return [*outcomes, *(_failed(job, error) for job in running.values())]
+    if future.cancelled():  # Nobody here does so.
+      return [*outcomes, *(_failed(job, _LOST) for job in running.values())]
     job = running.pop(future)
     outcome = _outcome(future, job)
     if outcome.state != FAILED and outcome.memory:
@@ -187,7 +185,11 @@ def _outcome(future: distributed.Future, job: Job) -> Outcome:
       "Each worker that tried to make it was killed, perhaps because memory "
       "ran out."
     )
-  return Outcome(leaf=job.leaf.name, state=FAILED, error=str(error))
+  return _failed(job, str(error))
+
+
+def _failed(job: Job, error: str) -> Outcome:
+  return Outcome(leaf=job.leaf.name, state=FAILED, error=error)
 
 
 def _slots(client: distributed.Client) -> int:
@@ -296,8 +298,9 @@ def _make(job: Job, terms: Terms, preprocessor: Outcome | None) -> Outcome:
 
   wanted = _code(terms.commit, terms.changed)
   if _own_code() != wanted:  # It has joined since the others were asked.
-    error = f"{socket.gethostname()} runs {_own_code()}, not {wanted}."
-    return Outcome(leaf=job.leaf.name, state=FAILED, error=error)
+    return _failed(
+      job, f"{socket.gethostname()} runs {_own_code()}, not {wanted}."
+    )
   announce("")
   modules = tuple(imports.modules(job.leaf.gin_files))
   with _LOCK:
