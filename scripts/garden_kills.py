@@ -290,9 +290,12 @@ class _Rounds:
     told = "error: " in run.said() and "Traceback" not in run.said()
     if survives and code and not (code == 1 and told):
       self._note(_UNEXPLAINED, f"{what}: exit code {code}: {run.said()}")
+    ends_after = _ORPHAN_AFTER
     if cluster:
       cluster.end()
-    _, alive = psutil.wait_procs(run.family(), _ORPHAN_AFTER)
+      # One that has just been started looks for the scheduler for a minute.
+      ends_after += 60
+    _, alive = psutil.wait_procs(run.family(), ends_after)
     for one in alive:
       with contextlib.suppress(psutil.Error):
         line = " ".join(one.cmdline())

@@ -48,6 +48,14 @@ _NO_WORKERS = 300.0
 _LOST = "The scheduler has ended, or cannot be reached any more."
 
 
+class _Worker(distributed.Worker):
+  """One whose end stops what it is making, which would take up to an hour."""
+
+  async def close(self, *args, **kwargs):
+    _STOP.set()
+    return await super().close(*args, **kwargs)
+
+
 async def serve(scheduler: str, limits: schedule.Limits) -> None:
   """Makes releases on this machine for a scheduler, until it ends.
 
@@ -55,7 +63,7 @@ async def serve(scheduler: str, limits: schedule.Limits) -> None:
     scheduler: Its address, such as tcp://10.0.0.1:8786.
     limits: What the releases may take of this machine.
   """
-  async with distributed.Worker(
+  async with _Worker(
     scheduler,
     nthreads=limits.releases,
     resources={_MEMORY: limits.memory},
@@ -305,10 +313,14 @@ def _make(job: Job, terms: Terms, preprocessor: Outcome | None) -> Outcome:
   modules = tuple(imports.modules(job.leaf.gin_files))
   with _LOCK:
     processes = _processes(modules, worker.state.nthreads)
-  return schedule.make(job, terms, processes, announce)
+  try:
+    return schedule.make(job, terms, processes, announce, _STOP)
+  except processes_lib.StoppedError as e:  # Another worker has time for it.
+    raise distributed.Reschedule from e
 
 
 _LOCK = threading.Lock()
+_STOP = threading.Event()
 
 
 @functools.cache
