@@ -232,9 +232,13 @@ def refuse_unsuitable(
       "releases. Start each by python -m scripts.garden_worker ADDRESS."
     )
   parent = os.path.dirname(os.path.abspath(terms.release_dir))
-  os.makedirs(parent, exist_ok=True)
-  with tempfile.NamedTemporaryFile(dir=parent, prefix=".garden-") as token:
-    found = client.run(_seen, token.name)
+  if "://" in terms.release_dir:
+    # An address is the same everywhere.
+    found = client.run(_seen, os.curdir)
+  else:
+    os.makedirs(parent, exist_ok=True)
+    with tempfile.NamedTemporaryFile(dir=parent, prefix=".garden-") as token:
+      found = client.run(_seen, token.name)
   here = _place()
   for address, (host, running, there, place) in found.items():
     if running != _code(terms.commit, terms.changed):
