@@ -148,8 +148,8 @@ def write(path: str, text: str) -> None:
 
 
 def _make_parent(path: str) -> None:
-  # There, folders exist by what is in them; and TensorFlow would try for ever to
-  # make one in a bucket that does not exist.
+  # There, folders exist by what is in them; and TensorFlow would try for ever
+  # to make one in a bucket that does not exist.
   if not path.startswith("gs://"):
     tf.io.gfile.makedirs(os.path.dirname(path))
 
