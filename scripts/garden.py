@@ -78,7 +78,7 @@ def main() -> None:
   from exporters.gardens import settings
   from exporters.gardens import work
   from exporters.gardens.jobs import Terms
-  from exporters.gardens.jobs import without_doubles
+  from exporters.gardens.jobs import checked as checked_jobs
   from exporters.gin_files import imports
 
   commit = release_flags.commit(remote=True)
@@ -106,7 +106,7 @@ def main() -> None:
     modules, checked=checked, cores=limits.cores
   ) as processes:
     done = processes.run(work.survey, [leaves, terms], seconds=_OWN_LIMIT)
-    jobs = without_doubles(_result(done, "look at the leaves and their files"))
+    jobs = checked_jobs(_result(done, "look at the leaves and their files"))
     if _DRY_RUN.value:
       _show_plan(jobs, level, limits)
     else:

@@ -163,22 +163,30 @@ def _surveyed(leaf: Leaf, terms: Terms) -> Job:
   import gin
 
   from exporters.life_cycle import remote
+  from exporters.release import validation
 
+  job = Job(leaf=leaf, state=UNUSABLE)
   try:
-    recipe = _recipe(leaf, terms)
+    recipe = _loaded(leaf, terms)
     page: Any = recipe.page
+    # Known even of what cannot be made, for the sake of others.
+    job = dataclasses.replace(
+      job,
+      handle=page.handle,
+      preprocessor=page.preprocessor or "",
+      kaggle=validation.kaggle_handles(page),
+    )
+    _refuse_missing(recipe)
     with remote.reworded(terms.release_dir):
       models = _there(recipe, terms)
-    return Job(
-      leaf=leaf,
+    return dataclasses.replace(
+      job,
       state=THERE if models else NEW,
-      handle=page.handle,
       size=_size(recipe),
-      preprocessor=page.preprocessor or "",
       models=models,
     )
   except ExportError as e:
-    return Job(leaf=leaf, state=UNUSABLE, error=e.message)
+    return dataclasses.replace(job, error=e.message)
   finally:
     gin.clear_config()
 
@@ -193,8 +201,13 @@ def _page(leaf: Leaf, terms: Terms) -> Any:
 
 
 def _recipe(leaf: Leaf, terms: Terms) -> Recipe:
+  recipe = _loaded(leaf, terms)
+  _refuse_missing(recipe)
+  return recipe
+
+
+def _loaded(leaf: Leaf, terms: Terms) -> Recipe:
   from exporters import recipe as recipe_lib
-  from exporters.fields import paths
   from exporters.release import validation
 
   recipe = recipe_lib.load(
@@ -203,9 +216,14 @@ def _recipe(leaf: Leaf, terms: Terms) -> Recipe:
     terms.companions,
     source=f"gardens.Garden.leaves['{leaf.gin_files[0]}']",
   )
+  return dataclasses.replace(recipe, page=validation.validated(recipe.page))
+
+
+def _refuse_missing(recipe: Recipe) -> None:
+  from exporters.fields import paths
+
   for part in filter(None, (recipe.exporter, recipe.companions)):
     paths.refuse_missing(part)
-  return dataclasses.replace(recipe, page=validation.validated(recipe.page))
 
 
 def _size(recipe: Recipe) -> int:
