@@ -78,17 +78,20 @@ def main() -> None:
   from exporters.gardens import settings
   from exporters.gardens import work
   from exporters.gardens.jobs import Terms
-  from exporters.gardens.jobs import without_doubles
+  from exporters.gardens.jobs import checked as checked_jobs
   from exporters.gin_files import imports
 
-  commit = release_flags.commit()
+  commit = release_flags.commit(remote=True)
+  release_dir = release_flags.RELEASE_DIR.value
   files, bindings = recipe_flags.given()
   leaves = _chosen(settings.load(files, bindings).expanded())
   level = recipe_flags.CHECKS.value
   key = release_flags.SIGN_KEY.value
   terms = Terms(
     # A worker elsewhere may run in another folder.
-    release_dir=os.path.abspath(release_flags.RELEASE_DIR.value),
+    release_dir=release_dir
+    if "://" in release_dir
+    else os.path.abspath(release_dir),
     level=level,
     commit=commit.commit,
     changed=commit.changed,
@@ -103,7 +106,7 @@ def main() -> None:
     modules, checked=checked, cores=limits.cores
   ) as processes:
     done = processes.run(work.survey, [leaves, terms], seconds=_OWN_LIMIT)
-    jobs = without_doubles(_result(done, "look at the leaves and their files"))
+    jobs = checked_jobs(_result(done, "look at the leaves and their files"))
     if _DRY_RUN.value:
       _show_plan(jobs, level, limits)
     else:
@@ -195,7 +198,7 @@ def _grow(jobs, terms, processes, limits) -> None:
   written = _result(
     processes.run(
       work.conclude,
-      [name, terms.level, outcomes, terms.release_dir],
+      [name, terms, [job.leaf for job in jobs], outcomes],
       seconds=_OWN_LIMIT,
     ),
     "write the record and the report",
@@ -353,6 +356,8 @@ def _show_plan(jobs, level: str, limits) -> None:
 
 def _writable(folder: str) -> bool:
   """Returns whether a folder, or what it would be made in, can be written."""
+  if "://" in folder:
+    return True  # That shows when it is tried.
   folder = os.path.abspath(folder)
   while not os.path.lexists(folder):
     folder = os.path.dirname(folder)

@@ -2,9 +2,11 @@ r"""Kills processes of gardens at random moments, and looks at what is left.
 
   python -m scripts.garden_kills --kills=200 --seed=0
 
-It releases a garden of small models again and again, each third time on two
-workers if Dask is installed. Each time it kills one process or more: the
-command, a server, a process that exports, one that checks, or a worker.
+It releases a garden of small models again and again: all at once, one by one
+and, if Dask is installed, on two workers of its own and on a scheduler with two
+workers that a person would have started. Each time it kills one process or
+more: the command, a server, a process that exports, one that checks, a child of
+it, a worker or the scheduler. A worker is started again, as a person would.
 Then it compares what is in the release directory with a garden that nobody
 disturbed. When all models are there, a run that nobody disturbs must find
 them, and a new directory begins.
@@ -17,7 +19,7 @@ beside the release directory after an undisturbed run.
 from __future__ import annotations
 
 import collections
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 import contextlib
 import dataclasses
 import importlib.util
@@ -27,6 +29,7 @@ import pathlib
 import random
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import tarfile
@@ -39,6 +42,7 @@ import psutil
 
 from exporters.command_line import program
 from exporters.errors import ExportError
+from scripts import garden_victims as victims
 
 _KILLS = flags.DEFINE_integer(
   "kills", 200, "How many processes to kill.", lower_bound=1
@@ -48,21 +52,37 @@ _MODELS = flags.DEFINE_integer(
   "models", 6, "How many models the garden has.", lower_bound=1
 )
 
+
+@dataclasses.dataclass(frozen=True)
+class _Way:
+  """A way of running a garden.
+
+  Attributes:
+    flags: Those of `scripts.garden`.
+    longer: How many times as long as without flags it takes.
+    scheduler: Whether it is given a scheduler, with workers.
+  """
+
+  flags: Sequence[str]
+  longer: float
+  scheduler: bool = False
+
+
 _ROOT = pathlib.Path(__file__).parents[1]
 _PUBLISHER = "example"
-# In the environment of each process of a run, however it was started.
-_MARK = "GARDEN_KILLS_RUN"
 # So long a run may take, at least, and its processes to end.
 _HANGS_AFTER = 180.0
 _ORPHAN_AFTER = 20.0
 
-_COMMAND = "the command"
-_FORK_SERVER = "the fork server"
-_EXPORT = "a process that exports"
-_CHECK_SERVER = "the server of checkers"
-_CHECKER = "a checker"
-_CHECKER_CHILD = "a checker's child"
-_WORKER = "a worker"
+# How a garden is run, with the flags of `scripts.garden`, and how many times as
+# long as by default it takes.
+_ALONE = _Way((), 1.0)
+_WAYS = (_ALONE, _Way(("--at_once=1",), 1.5))
+_WAYS_OF_DASK = (
+  *_WAYS,
+  _Way(("--workers=2",), 1.5),
+  _Way((), 2.0, scheduler=True),
+)
 
 _DAMAGED = "damaged versions"
 _LOST = "lost versions"
@@ -141,30 +161,20 @@ class _Rounds:
     """Runs the garden, and kills until it ends."""
     before = set(self._directory.names())
     self._of_dead = self._directory.of_runs()
-    workers = 2 * (self._rounds % 3 == 0 and _has_dask())
+    ways = _WAYS_OF_DASK if _has_dask() else _WAYS
+    way = ways[self._rounds % len(ways)]
     what = f"round {self._rounds}"
-    with self._started(workers) as run:
+    with self._started(way) as (run, cluster):
       # Without any worker, the command waits for some.
-      spared = {_COMMAND: 0, _WORKER: 1}
-      latest = seconds * (1.5 if workers else 1)
+      spared = {victims.WORKER: 0 if cluster else 1}
+      latest = seconds * way.longer
       ended = False
       while self._kills.total() < kills:
-        if self._chance.random() < 0.25:
-          self._await_publication(run, latest)
-        else:
-          run.wait(self._chance.uniform(0, latest))
-        victims = run.by_kind()
-        kinds = [k for k in victims if len(victims[k]) > spared.get(k, 0)]
-        if run.process.poll() is not None or not kinds:
+        self._await_moment(run, latest)
+        chosen = victims.choose(run, self._chance, spared)
+        if not chosen:
           break
-        kinds.sort()
-        # With the command, a run ends.
-        weights = [1 if kind == _COMMAND else 4 for kind in kinds]
-        (kind,) = self._chance.choices(kinds, weights)
-        victim = self._chance.choice(sorted(victims[kind], key=lambda p: p.pid))
-        sent = signal.SIGKILL
-        if kind == _COMMAND and self._chance.random() < 0.4:
-          sent = self._chance.choice((signal.SIGTERM, signal.SIGINT))
+        kind, victim, sent = chosen
         stage = self._stage(before)
         try:
           victim.send_signal(sent)
@@ -173,12 +183,26 @@ class _Rounds:
         self._kills[kind, stage] += 1
         self._signals[sent.name] += 1
         what += f", {sent.name} to {kind} during {stage}"
-        if kind == _COMMAND:
+        if kind == victims.COMMAND:
           ended = True
           break
+        if cluster:
+          with contextlib.suppress(psutil.TimeoutExpired):
+            victim.wait(5)
+          cluster.restart_workers()
         latest = seconds / 12
-      self._finish(run, what, survives=not ended)
+      self._finish(run, cluster, what, survives=not ended)
     self._inspect(what, before)
+
+  def _await_moment(self, run: victims.Run, seconds: float) -> None:
+    """Waits for a moment to kill, so many seconds at most."""
+    kind = self._chance.random()
+    if kind < 0.25:
+      self._await_publication(run, seconds)
+    elif kind < 0.4:
+      victims.await_checkers_child(run, seconds)
+    else:
+      run.wait(self._chance.uniform(0, seconds))
 
   def _stage(self, before: set[str]) -> str:
     """Returns what a run does that found so many models."""
@@ -190,7 +214,7 @@ class _Rounds:
       return "start"
     return "end" if len(names) == len(self._names) else "between"
 
-  def _await_publication(self, run: _Run, seconds: float) -> None:
+  def _await_publication(self, run: victims.Run, seconds: float) -> None:
     """Waits until a model is being published; or so long, or for the end."""
     latest = time.monotonic() + seconds
     while time.monotonic() < latest and run.process.poll() is None:
@@ -202,8 +226,8 @@ class _Rounds:
     """Runs the garden; everything must be there then, and nothing else."""
     before = set(self._directory.names())
     self._directory.path.parent.mkdir(exist_ok=True)
-    with self._started(workers=0) as run:
-      self._finish(run, what, survives=True)
+    with self._started(_ALONE) as (run, _):
+      self._finish(run, None, what, survives=True)
       if run.process.returncode:
         self._note(_LOST, f"{what}: exit code {run.process.returncode}")
     self._inspect(what, before | set(self._names))
@@ -217,31 +241,46 @@ class _Rounds:
         path.unlink() if path.is_file() else shutil.rmtree(path)
 
   @contextlib.contextmanager
-  def _started(self, workers: int) -> Iterator[_Run]:
+  def _started(
+    self, way: _Way
+  ) -> Iterator[tuple[victims.Run, _Cluster | None]]:
     mark = uuid.uuid4().hex
+    environment = os.environ | {
+      victims.MARK: mark,
+      "TMPDIR": str(self._temporary),
+    }
+    cluster = _Cluster(environment) if way.scheduler else None
     with open(self._folder / "stderr", "w+") as stderr:
       process = subprocess.Popen(
         [
           *(sys.executable, "-m", "scripts.garden", "--draft"),
           *(f"--gin_file={self._garden}", "--checks=basic"),
           f"--release_dir={self._directory.path}",
-          *([f"--workers={workers}"] if workers else []),
+          *way.flags,
+          *([f"--scheduler={cluster.address}"] if cluster else []),
         ],
         cwd=_ROOT,
-        env=os.environ | {_MARK: mark, "TMPDIR": str(self._temporary)},
+        env=environment,
         stdout=subprocess.DEVNULL,
         stderr=stderr,
       )
-      run = _Run(process, mark, self._folder / "stderr")
+      run = victims.Run(process, mark, self._folder / "stderr")
       try:
-        yield run
+        yield run, cluster
       finally:
         for one in run.family():
           with contextlib.suppress(psutil.Error):
             one.kill()
         process.wait()
 
-  def _finish(self, run: _Run, what: str, *, survives: bool) -> None:
+  def _finish(
+    self,
+    run: victims.Run,
+    cluster: _Cluster | None,
+    what: str,
+    *,
+    survives: bool,
+  ) -> None:
     """Waits until the command and all its processes have ended."""
     if not run.wait(_HANGS_AFTER):
       alive = ", ".join(run.by_kind())
@@ -251,7 +290,12 @@ class _Rounds:
     told = "error: " in run.said() and "Traceback" not in run.said()
     if survives and code and not (code == 1 and told):
       self._note(_UNEXPLAINED, f"{what}: exit code {code}: {run.said()}")
-    _, alive = psutil.wait_procs(run.family(), _ORPHAN_AFTER)
+    ends_after = _ORPHAN_AFTER
+    if cluster:
+      cluster.end()
+      # One that has just been started looks for the scheduler for a minute.
+      ends_after += 60
+    _, alive = psutil.wait_procs(run.family(), ends_after)
     for one in alive:
       with contextlib.suppress(psutil.Error):
         line = " ".join(one.cmdline())
@@ -293,67 +337,50 @@ class _Rounds:
       print(f"| {what} | {len(lines)} |")
 
 
-@dataclasses.dataclass
-class _Run:
-  """A command that is running, with all processes that it started.
+class _Cluster:
+  """A scheduler and two workers, as a person starts them.
 
-  Attributes:
-    process: The command.
-    mark: In the environment of all of them.
-    stderr: What they complain of.
+  Args:
+    environment: That of all three.
   """
 
-  process: subprocess.Popen[bytes]
-  mark: str
-  stderr: pathlib.Path
+  def __init__(self, environment: Mapping[str, str]):
+    self._environment = environment
+    with socket.create_server(("127.0.0.1", 0)) as free:
+      port = free.getsockname()[1]
+    self.address = f"tcp://127.0.0.1:{port}"
+    self._scheduler = self._program(
+      *("distributed.cli.dask_scheduler", "--host=127.0.0.1"),
+      *(f"--port={port}", "--no-dashboard"),
+    )
+    self._workers = [self._worker() for _ in range(2)]
 
-  def wait(self, seconds: float) -> bool:
-    """Waits so long for the end of the command; returns whether it came."""
-    with contextlib.suppress(subprocess.TimeoutExpired):
-      self.process.wait(seconds)
-    return self.process.returncode is not None
+  def restart_workers(self) -> None:
+    """Starts a worker in place of each that has ended; not for nobody."""
+    if self._scheduler.poll() is None:
+      self._workers = [
+        worker if worker.poll() is None else self._worker()
+        for worker in self._workers
+      ]
 
-  def said(self) -> str:
-    """Returns what the command complained of."""
-    return self.stderr.read_text()[-2000:]
+  def end(self) -> None:
+    """Ends the scheduler; the workers end with it."""
+    self._scheduler.terminate()
+    self._scheduler.wait()
 
-  def family(self) -> list[psutil.Process]:
-    """Returns all processes of this run, orphans as well."""
-    found = []
-    for process in psutil.process_iter():
-      with contextlib.suppress(psutil.Error):
-        if (
-          process.environ().get(_MARK) == self.mark
-          and process.status() != psutil.STATUS_ZOMBIE
-        ):
-          found.append(process)
-    return found
+  def _worker(self) -> subprocess.Popen[bytes]:
+    return self._program(
+      "scripts.garden_worker", self.address, "--at_once=1", "--memory_limit=4"
+    )
 
-  def by_kind(self) -> dict[str, list[psutil.Process]]:
-    """Returns the processes by what they are."""
-    found: dict[str, list[psutil.Process]] = {}
-    for process in self.family():
-      with contextlib.suppress(psutil.Error):
-        kind = self._kind(process)
-        if kind:
-          found.setdefault(kind, []).append(process)
-    return found
-
-  def _kind(self, process: psutil.Process) -> str | None:
-    if process.pid == self.process.pid:
-      return _COMMAND
-    line = process.cmdline()
-    # How many of its ancestors were forked from the same program.
-    depth = 0
-    for ancestor in process.parents():
-      if ancestor.cmdline() != line:
-        break
-      depth += 1
-    if any("multiprocessing.forkserver" in part for part in line):
-      return _EXPORT if depth else _FORK_SERVER
-    if line[-1:] == ["serve"]:
-      return (_CHECK_SERVER, _CHECKER, _CHECKER_CHILD)[min(depth, 2)]
-    return _WORKER if "scripts.garden_worker" in line else None
+  def _program(self, *arguments: str) -> subprocess.Popen[bytes]:
+    return subprocess.Popen(
+      [sys.executable, "-m", *arguments],
+      cwd=_ROOT,
+      env=self._environment,
+      stdout=subprocess.DEVNULL,
+      stderr=subprocess.DEVNULL,
+    )
 
 
 @dataclasses.dataclass(frozen=True)

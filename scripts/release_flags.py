@@ -47,8 +47,11 @@ SIGN_KEY = flags.DEFINE(
 )
 
 
-def commit() -> Commit:
+def commit(*, remote: bool = False) -> Commit:
   """Returns the commit that will release.
+
+  Args:
+    remote: Whether the directory may be at an address.
 
   Raises:
     ExportError: The flags ask for what cannot be released.
@@ -56,7 +59,7 @@ def commit() -> Commit:
   directory = RELEASE_DIR.value
   if not directory:
     raise ExportError("Say where to write: --release_dir=DIRECTORY.")
-  if "://" in directory:
+  if "://" in directory and not remote:
     raise ExportError(
       f"Cannot release to '{directory}': a release is made on the local disk. "
       "Copy its files from there; they never change."

@@ -1,6 +1,7 @@
 """Tests gardens on several workers, by Dask distributed."""
 
 import contextlib
+import json
 import os
 import subprocess
 import sys
@@ -42,17 +43,14 @@ def _program(*arguments):
 
 @contextlib.contextmanager
 def _scheduler(folder):
-  """Yields the address of a scheduler."""
+  """Yields a scheduler and its address."""
   file = folder / "scheduler.json"
   with _program(
     *("-m", "distributed.cli.dask_scheduler", "--host=127.0.0.1", "--port=0"),
     *("--no-dashboard", f"--scheduler-file={file}"),
-  ):
+  ) as process:
     _until(file.exists)
-    import distributed
-
-    with distributed.Client(scheduler_file=str(file)) as client:
-      yield client.scheduler.address
+    yield process, json.loads(file.read_text())["address"]
 
 
 def _until(done):
@@ -99,7 +97,10 @@ def test_worker_that_is_killed_loses_nothing(reference, tmp_path, monkeypatch):
   garden = gardens.plant(tmp_path, _NAMES, dict.fromkeys(_NAMES[:2], "Waits"))
   there = tmp_path / "release"
   worker = ("-m", "scripts.garden_worker", "--at_once=2")
-  with _scheduler(tmp_path) as address, _program(*worker, address) as first:
+  with (
+    _scheduler(tmp_path) as (_, address),
+    _program(*worker, address) as first,
+  ):
     with _program(
       *("-m", "scripts.garden", f"--gin_file={garden}"),
       *(f"--release_dir={there}", f"--scheduler={address}", *_DRAFT),
@@ -129,6 +130,32 @@ def test_worker_that_is_killed_loses_nothing(reference, tmp_path, monkeypatch):
   # The lock and the workspaces of the dead are gone, or are cleared up next.
   _garden(garden, there)
   assert not [*tmp_path.glob(".release*")]
+
+
+def test_scheduler_that_is_killed_is_told_and_takes_its_workers_with_it(
+  tmp_path, monkeypatch
+):
+  monkeypatch.setenv("GATE", str(tmp_path / "gate"))
+  garden = gardens.plant(tmp_path, ["apple"], {"apple": "Waits"})
+  worker = ("-m", "scripts.garden_worker", "--at_once=1")
+  with (
+    _scheduler(tmp_path) as (scheduler, address),
+    _program(*worker, address) as first,
+    _program(
+      *("-m", "scripts.garden", f"--gin_file={garden}", *_DRAFT),
+      *(f"--release_dir={tmp_path / 'release'}", f"--scheduler={address}"),
+    ) as process,
+  ):
+    _until(lambda: _exporting(first.pid))
+    family = psutil.Process(first.pid).children(recursive=True)
+    scheduler.kill()
+    _, complaint = process.communicate(timeout=60)
+    first.wait(20)
+    _, alive = psutil.wait_procs(family, timeout=20)
+  assert not alive
+  assert process.returncode == 1
+  assert "The scheduler has ended, or cannot be reached any more" in complaint
+  assert "Traceback" not in complaint
 
 
 def _exporting(pid):

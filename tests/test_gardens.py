@@ -1,5 +1,6 @@
 """Tests gardens: families of models that one command releases."""
 
+import dataclasses
 import hashlib
 import json
 import os
@@ -15,6 +16,7 @@ import pytest
 from exporters import recipe
 from exporters.errors import ExportError
 from exporters.gardens import estimates
+from exporters.gardens import jobs
 from exporters.gardens import processes
 from exporters.gardens import progress
 from exporters.gardens import record
@@ -209,6 +211,32 @@ def test_missing_files_are_all_told_at_once(tmp_path):
   text = " ".join(done.stdout.split())
   for size in ("L-2_H-128_A-2", "L-12_H-768_A-12"):
     assert f"uncased_{size}/vocab.txt' does not exist" in text
+
+
+def test_encoder_of_a_missing_preprocessor_is_not_tried(tmp_path):
+  preprocessor = "configs/bert/bert_en_uncased_preprocess.gin"
+  leaves = {
+    preprocessor: {
+      "VOCAB_FILE": str(tmp_path / "vocab.txt"),
+      "page.Page.name": "preprocess",
+      "page.Page.description": "Splits text.",
+      "page.Page.task": "text-preprocessing",
+      "page.Kaggle.variation": "preprocess",
+    },
+    gardens.MULTIPLY: {"page.Page.preprocessor": "example/preprocess/1"},
+  }
+  garden = tmp_path / "plot.gin"
+  garden.write_text(
+    "from __gin__ import dynamic_registration\n"
+    "from exporters import gardens\n"
+    f"gardens.Garden.leaves = {leaves!r}\n"
+    "gardens.Garden.shared = ('configs/gardens/small_berts_page.gin',)\n"
+  )
+  done = gardens.grow(garden, tmp_path / "release", "--dry_run")
+  assert "0 to make, 0 there already, 2 cannot be made" in done.stdout
+  assert "vocab.txt' does not exist" in done.stdout
+  reason = "multiply: Its preprocessor example/preprocess/1 cannot be made."
+  assert reason in done.stdout
 
 
 def test_interrupted_garden_leaves_no_process_and_no_half_version(tmp_path):
@@ -582,6 +610,47 @@ def _job(name, size, preprocessor=""):
     size=size,
     preprocessor=preprocessor,
   )
+
+
+class TestChecked:
+  """What jobs rule out of each other."""
+
+  def _job(self, name, version=1, kaggle=()):
+    return dataclasses.replace(
+      _job(name, 1), handle=f"me/{name}/{version}", kaggle=kaggle
+    )
+
+  def test_same_place_on_kaggle(self):
+    place = "me/same/tensorFlow2/default"
+    checked = jobs.checked(
+      [
+        self._job("apple", kaggle=[place]),
+        self._job("birch", kaggle=[place]),
+        self._job("cedar", kaggle=["me/same/tensorFlow2/other"]),
+      ]
+    )
+    assert [job.state for job in checked] == ["unusable", "unusable", "new"]
+    assert checked[1].error == (
+      f"'apple' and 'birch' would both be {place} on Kaggle. Give each a "
+      "page.Kaggle.variation of its own."
+    )
+
+  def test_versions_share_a_place_on_kaggle(self):
+    same = [self._job("apple", v, ["me/apple/tensorFlow2/x"]) for v in (1, 2)]
+    assert jobs.checked(same) == same
+
+  def test_preprocessor_that_is_two_leaves(self):
+    checked = jobs.checked(
+      [
+        self._job("words"),
+        self._job("words"),
+        dataclasses.replace(self._job("encoder"), preprocessor="me/words/1"),
+      ]
+    )
+    assert [job.state for job in checked] == ["unusable"] * 3
+    assert checked[2].error == (
+      "Its preprocessor me/words/1 would be several leaves."
+    )
 
 
 class TestSchedule:

@@ -590,6 +590,26 @@ def test_another_handle_than_that_of_the_released_preprocessor_is_refused(
   publish.refuse_other_handle(page, str(tmp_path))
 
 
+def test_two_models_at_one_place_on_kaggle_are_refused(tmp_path):
+  folder = tmp_path / _PAGE.handle
+  folder.mkdir(parents=True)
+  files = texts.rendered(_PAGE, _described(), _ARTIFACT).kaggle
+  (folder / kaggle.INSTANCE).write_text(files[kaggle.INSTANCE])
+  publish.refuse_taken([_PAGE], str(tmp_path))
+  publish.refuse_taken([dataclasses.replace(_PAGE, version=2)], str(tmp_path))
+  slug = kaggle.address(_PAGE).split("/")[1]
+  stated = dataclasses.replace(_PAGE.kaggle, slug=slug)
+  other = dataclasses.replace(_PAGE, name="other", kaggle=stated)
+  for pages, where in (([other], tmp_path), ([_PAGE, other], folder)):
+    with pytest.raises(ExportError) as raised:
+      publish.refuse_taken(pages, str(where))
+    name = f"{_PAGE.publisher}/{_PAGE.name}"
+    assert str(raised.value).startswith(
+      f"{name} and {_PAGE.publisher}/other would both be "
+      f"{kaggle.address(_PAGE)} on Kaggle."
+    )
+
+
 def test_an_owner_may_have_an_underscore():
   stated = page_lib.Kaggle(owner="an_owner-1", title="T")
   assert not [*kaggle.mistakes(dataclasses.replace(_PAGE, kaggle=stated))]

@@ -38,11 +38,22 @@ from exporters.release import git_commit
 
 # A person who waits for models does not need its messages on connections.
 logging.getLogger("distributed").setLevel(logging.ERROR)
+# Nor its tracebacks when a scheduler ends, which is told below.
+logging.getLogger("distributed.client").setLevel(logging.CRITICAL)
 
 _MEMORY = "memory"
 _TOPIC = "garden"
 # How long nobody may be there to work, in seconds.
 _NO_WORKERS = 300.0
+_LOST = "The scheduler has ended, or cannot be reached any more."
+
+
+class _Worker(distributed.Worker):
+  """One whose end stops what it is making, which would take up to an hour."""
+
+  async def close(self, *args, **kwargs):
+    _STOP.set()
+    return await super().close(*args, **kwargs)
 
 
 async def serve(scheduler: str, limits: schedule.Limits) -> None:
@@ -52,7 +63,7 @@ async def serve(scheduler: str, limits: schedule.Limits) -> None:
     scheduler: Its address, such as tcp://10.0.0.1:8786.
     limits: What the releases may take of this machine.
   """
-  async with distributed.Worker(
+  async with _Worker(
     scheduler,
     nthreads=limits.releases,
     resources={_MEMORY: limits.memory},
@@ -155,15 +166,10 @@ def _awaited(
       if alone_since is None or time.monotonic() - alone_since < no_workers:
         continue
       client.cancel(list(running))
-      outcomes += [
-        Outcome(
-          leaf=job.leaf.name,
-          state=FAILED,
-          error=f"The cluster had no worker for {no_workers:g} s.",
-        )
-        for job in running.values()
-      ]
-      return outcomes
+      error = f"The cluster had no worker for {no_workers:g} s."
+      return [*outcomes, *(_failed(job, error) for job in running.values())]
+    if future.cancelled():  # Nobody here does so.
+      return [*outcomes, *(_failed(job, _LOST) for job in running.values())]
     job = running.pop(future)
     outcome = _outcome(future, job)
     if outcome.state != FAILED and outcome.memory:
@@ -187,7 +193,11 @@ def _outcome(future: distributed.Future, job: Job) -> Outcome:
       "Each worker that tried to make it was killed, perhaps because memory "
       "ran out."
     )
-  return Outcome(leaf=job.leaf.name, state=FAILED, error=str(error))
+  return _failed(job, str(error))
+
+
+def _failed(job: Job, error: str) -> Outcome:
+  return Outcome(leaf=job.leaf.name, state=FAILED, error=error)
 
 
 def _slots(client: distributed.Client) -> int:
@@ -222,9 +232,13 @@ def refuse_unsuitable(
       "releases. Start each by python -m scripts.garden_worker ADDRESS."
     )
   parent = os.path.dirname(os.path.abspath(terms.release_dir))
-  os.makedirs(parent, exist_ok=True)
-  with tempfile.NamedTemporaryFile(dir=parent, prefix=".garden-") as token:
-    found = client.run(_seen, token.name)
+  if "://" in terms.release_dir:
+    # An address is the same everywhere.
+    found = client.run(_seen, os.curdir)
+  else:
+    os.makedirs(parent, exist_ok=True)
+    with tempfile.NamedTemporaryFile(dir=parent, prefix=".garden-") as token:
+      found = client.run(_seen, token.name)
   here = _place()
   for address, (host, running, there, place) in found.items():
     if running != _code(terms.commit, terms.changed):
@@ -296,16 +310,21 @@ def _make(job: Job, terms: Terms, preprocessor: Outcome | None) -> Outcome:
 
   wanted = _code(terms.commit, terms.changed)
   if _own_code() != wanted:  # It has joined since the others were asked.
-    error = f"{socket.gethostname()} runs {_own_code()}, not {wanted}."
-    return Outcome(leaf=job.leaf.name, state=FAILED, error=error)
+    return _failed(
+      job, f"{socket.gethostname()} runs {_own_code()}, not {wanted}."
+    )
   announce("")
   modules = tuple(imports.modules(job.leaf.gin_files))
   with _LOCK:
     processes = _processes(modules, worker.state.nthreads)
-  return schedule.make(job, terms, processes, announce)
+  try:
+    return schedule.make(job, terms, processes, announce, _STOP)
+  except processes_lib.StoppedError as e:  # Another worker has time for it.
+    raise distributed.Reschedule from e
 
 
 _LOCK = threading.Lock()
+_STOP = threading.Event()
 
 
 @functools.cache

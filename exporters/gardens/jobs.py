@@ -50,6 +50,7 @@ class Job:
       of its own below it.
     size: Bytes of the files that it is made from.
     preprocessor: The handle of its preprocessor, if it states one.
+    kaggle: The handles on Kaggle of what it makes, as far as its page says it.
     error: Why it is UNUSABLE.
     models: What is there, if it is THERE.
   """
@@ -59,6 +60,7 @@ class Job:
   handle: str = ""
   size: int = 0
   preprocessor: str = ""
+  kaggle: Sequence[str] = ()
   error: str = ""
   models: Sequence[Mapping[str, Any]] = ()
 
@@ -89,24 +91,55 @@ class Outcome:
   files: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
 
-def without_doubles(jobs: Sequence[Job]) -> list[Job]:
-  """Returns jobs; those of one handle, and what waits for them, as UNUSABLE."""
-  by_handle: dict[str, list[str]] = {}
+def checked(jobs: Sequence[Job]) -> list[Job]:
+  """Returns jobs; those that the others rule out, as UNUSABLE."""
+  errors = _doubles(jobs)
+  unusable = {
+    job.handle: "cannot be made" for job in jobs if job.state == UNUSABLE
+  }
+  for job in jobs:
+    if job.leaf.name in errors:
+      unusable[job.handle] = "would be several leaves"
+  return [
+    dataclasses.replace(job, state=UNUSABLE, error=error)
+    if (error := errors.get(job.leaf.name) or _of_preprocessor(job, unusable))
+    and not job.error
+    else job
+    for job in jobs
+  ]
+
+
+def _of_preprocessor(job: Job, unusable: Mapping[str, str]) -> str:
+  """Returns why the preprocessor of a job rules it out, or ""."""
+  if job.state != NEW or not job.preprocessor:
+    return ""
+  reason = unusable.get(job.preprocessor)
+  return f"Its preprocessor {job.preprocessor} {reason}." if reason else ""
+
+
+def _doubles(jobs: Sequence[Job]) -> dict[str, str]:
+  """Returns errors by the names of leaves that would be the same model."""
+  here: dict[str, list[Job]] = {}
+  on_kaggle: dict[str, list[Job]] = {}
   for job in jobs:
     if job.handle:
-      by_handle.setdefault(job.handle, []).append(f"'{job.leaf.name}'")
-  errors = {
-    handle: f"{' and '.join(names)} would {('both', 'all')[len(names) > 2]} be "
-    f"{handle}. Give each a page.Page.name of its own."
-    for handle, names in by_handle.items()
-    if len(names) > 1
-  }
-  checked = []
-  for job in jobs:
-    error = errors.get(job.handle)
-    if not error and job.state == NEW and job.preprocessor in errors:
-      error = f"Two leaves would be its preprocessor {job.preprocessor}."
-    if error:
-      job = dataclasses.replace(job, state=UNUSABLE, error=error)
-    checked.append(job)
-  return checked
+      here.setdefault(job.handle, []).append(job)
+    for handle in job.kaggle:
+      on_kaggle.setdefault(handle, []).append(job)
+  errors: dict[str, str] = {}
+  for found, where, field in (
+    (here, "", "page.Page.name"),
+    (on_kaggle, " on Kaggle", "page.Kaggle.variation"),
+  ):
+    for handle, same in found.items():
+      names = {job.handle.rpartition("/")[0] for job in same}
+      # Versions of a model are one model on Kaggle.
+      if len(same) < 2 or (found is on_kaggle and len(names) < 2):
+        continue
+      leaves = " and ".join(f"'{job.leaf.name}'" for job in same)
+      error = (
+        f"{leaves} would {('both', 'all')[len(same) > 2]} be {handle}{where}. "
+        f"Give each a {field} of its own."
+      )
+      errors = {job.leaf.name: error for job in same} | errors
+  return errors

@@ -14,6 +14,7 @@ import re
 from typing import Any
 
 from rich.filesize import decimal
+import tensorflow as tf
 
 from exporters.gardens import recorded
 from exporters.gardens.jobs import FAILED
@@ -22,6 +23,7 @@ from exporters.gardens.jobs import THERE
 from exporters.gardens.jobs import Outcome
 from exporters.life_cycle import checker
 from exporters.release import directory
+from exporters.release import object_store
 from exporters.release import texts
 
 _HTML = ".garden.html"
@@ -40,11 +42,9 @@ def write(
     release_dir: Where the models are.
   """
   made = any(outcome.state != FAILED for outcome in outcomes)
-  if not made and not os.path.isdir(release_dir):
+  if not made and not tf.io.gfile.isdir(release_dir):
     return {}  # There is nothing to report on.
-  before = recorded.read(os.path.join(release_dir, name + recorded.SUFFIX)) or {
-    "leaves": []
-  }
+  before = _before(name, release_dir) or {"leaves": []}
   leaves = {leaf["leaf"]: leaf for leaf in before["leaves"]}
   for outcome in outcomes:
     now = dataclasses.asdict(outcome)
@@ -55,18 +55,29 @@ def write(
     "checks": level,
     "leaves": [leaves[leaf] for leaf in sorted(leaves)],
   }
-  directory.replace(
-    {
-      name + recorded.SUFFIX: json.dumps(record, indent=2, ensure_ascii=False)
-      + "\n",
-      name + _HTML: _rendered(record),
-    },
-    release_dir,
-  )
+  texts_by_name = {
+    name + recorded.SUFFIX: json.dumps(record, indent=2, ensure_ascii=False)
+    + "\n",
+    name + _HTML: _rendered(record),
+  }
+  if "://" in release_dir:
+    for file, text in texts_by_name.items():
+      object_store.write(os.path.join(release_dir, file), text)
+  else:
+    directory.replace(texts_by_name, release_dir)
   return {
     "report": os.path.join(release_dir, name + _HTML),
     "record": os.path.join(release_dir, name + recorded.SUFFIX),
   }
+
+
+def _before(name: str, release_dir: str) -> dict[str, Any] | None:
+  """Returns what earlier runs recorded."""
+  path = os.path.join(release_dir, name + recorded.SUFFIX)
+  if "://" not in path:
+    return recorded.read(path)
+  text = object_store.read(path)
+  return None if text is None else recorded.parsed(text, path)
 
 
 def _merged(
@@ -97,7 +108,7 @@ def _merged(
     model
     for handle, model in known.items()
     if handle not in handles
-    and os.path.exists(os.path.join(release_dir, model["archive"]))
+    and tf.io.gfile.exists(os.path.join(release_dir, model["archive"]))
   ]
   return now | {"models": [*kept, *models]}
 

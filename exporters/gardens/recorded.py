@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from typing import Any
 
@@ -18,13 +19,23 @@ def read(path: str) -> dict[str, Any] | None:
   """
   try:
     with open(path, encoding="utf-8") as f:
-      record = json.load(f)
-    if all(isinstance(leaf["models"], list) for leaf in record["leaves"]):
-      return record
+      return parsed(f.read(), path)
   except FileNotFoundError:
     return None
-  except (ValueError, TypeError, KeyError):
-    pass
+  except UnicodeDecodeError:
+    return parsed("", path)
+
+
+def parsed(text: str, path: str) -> dict[str, Any]:
+  """Returns the record that a text is, which was read from a path.
+
+  Raises:
+    ExportError: It is not a record of a garden.
+  """
+  with contextlib.suppress(ValueError, TypeError, KeyError):
+    record = json.loads(text)
+    if all(isinstance(leaf["models"], list) for leaf in record["leaves"]):
+      return record
   raise ExportError(
     f"'{path}' is not the record of a garden. If it should become one, move it "
     "away, and run again."

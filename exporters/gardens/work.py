@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 import contextlib
 import dataclasses
-import glob
 import json
 import os
 from typing import TYPE_CHECKING, Any
@@ -54,23 +53,36 @@ def release(
     ExportError: It cannot be made.
   """
   from exporters.life_cycle import exporting
+  from exporters.life_cycle import remote
   from exporters.release import complete
   from exporters.release import git_commit
+  from exporters.release import object_store
 
   recipe = _recipe(leaf, terms)
-  there = _there(recipe, terms)
+  with remote.reworded(terms.release_dir):
+    there = _there(recipe, terms)
   if there:
     return Outcome(leaf=leaf.name, state=THERE, models=there, files=leaf.files)
   stages = exporting.Stages(announce)
-  _, released = complete.release(
-    recipe,
-    git_commit.Commit(terms.commit, tuple(terms.changed)),
-    release_dir=terms.release_dir,
-    level=terms.level,
-    stages=stages,
-    sign_key=terms.sign_key,
-    consumer=consumer,
-  )
+  page: Any = recipe.page
+  with contextlib.ExitStack() as stack:
+    release_dir = terms.release_dir
+    if "://" in release_dir:
+      release_dir = stack.enter_context(
+        object_store.local_directory(page, release_dir)
+      )
+    _, released = complete.release(
+      recipe,
+      git_commit.Commit(terms.commit, tuple(terms.changed)),
+      release_dir=release_dir,
+      level=terms.level,
+      stages=stages,
+      sign_key=terms.sign_key,
+      consumer=consumer,
+    )
+    if "://" in terms.release_dir:
+      with stages("publish", terms.release_dir):
+        object_store.add(released, terms.release_dir)
   return Outcome(
     leaf=leaf.name,
     state=MADE,
@@ -81,12 +93,32 @@ def release(
 
 
 def conclude(
-  name: str, level: str, outcomes: Sequence[Outcome], release_dir: str
+  name: str,
+  terms: Terms,
+  leaves: Sequence[Leaf],
+  outcomes: Sequence[Outcome],
 ) -> dict[str, str]:
-  """Records what became of a garden; see `record.write`."""
-  from exporters.gardens import record
+  """Records what became of a garden; see `record.write`.
 
-  return record.write(name, level, outcomes, release_dir)
+  At an address, it also adds the models to the pages of their collections.
+  """
+  from exporters.gardens import record
+  from exporters.life_cycle import remote
+  from exporters.release import object_store
+
+  with remote.reworded(terms.release_dir):
+    if "://" in terms.release_dir:
+      by_name = {leaf.name: leaf for leaf in leaves}
+      pages = [
+        (
+          _page(by_name[outcome.leaf], terms),
+          [m["handle"] for m in outcome.models],
+        )
+        for outcome in outcomes
+        if outcome.models
+      ]
+      object_store.write_collections(pages, terms.release_dir)
+    return record.write(name, terms.level, outcomes, terms.release_dir)
 
 
 def reproduce(provenance: str, bindings: Sequence[str]) -> Any:
@@ -109,7 +141,7 @@ def model(one: Released, terms: Terms) -> dict[str, Any]:
   ]
   return {
     "handle": one.page.handle,
-    "archive": os.path.relpath(one.archive, terms.release_dir),
+    "archive": os.path.relpath(one.archive, one.root),
     "sha256": one.digests[f"{one.page.handle}.tar.gz"],
     "size": one.artifact.size,
     "parameters": one.artifact.parameters,
@@ -130,26 +162,52 @@ def model(one: Released, terms: Terms) -> dict[str, Any]:
 def _surveyed(leaf: Leaf, terms: Terms) -> Job:
   import gin
 
+  from exporters.life_cycle import remote
+  from exporters.release import validation
+
+  job = Job(leaf=leaf, state=UNUSABLE)
   try:
-    recipe = _recipe(leaf, terms)
+    recipe = _loaded(leaf, terms)
     page: Any = recipe.page
-    return Job(
-      leaf=leaf,
-      state=THERE if (models := _there(recipe, terms)) else NEW,
+    # Known even of what cannot be made, for the sake of others.
+    job = dataclasses.replace(
+      job,
       handle=page.handle,
-      size=_size(recipe),
       preprocessor=page.preprocessor or "",
+      kaggle=validation.kaggle_handles(page),
+    )
+    _refuse_missing(recipe)
+    with remote.reworded(terms.release_dir):
+      models = _there(recipe, terms)
+    return dataclasses.replace(
+      job,
+      state=THERE if models else NEW,
+      size=_size(recipe),
       models=models,
     )
   except ExportError as e:
-    return Job(leaf=leaf, state=UNUSABLE, error=e.message)
+    return dataclasses.replace(job, error=e.message)
+  finally:
+    gin.clear_config()
+
+
+def _page(leaf: Leaf, terms: Terms) -> Any:
+  import gin
+
+  try:
+    return _recipe(leaf, terms).page
   finally:
     gin.clear_config()
 
 
 def _recipe(leaf: Leaf, terms: Terms) -> Recipe:
+  recipe = _loaded(leaf, terms)
+  _refuse_missing(recipe)
+  return recipe
+
+
+def _loaded(leaf: Leaf, terms: Terms) -> Recipe:
   from exporters import recipe as recipe_lib
-  from exporters.fields import paths
   from exporters.release import validation
 
   recipe = recipe_lib.load(
@@ -158,9 +216,14 @@ def _recipe(leaf: Leaf, terms: Terms) -> Recipe:
     terms.companions,
     source=f"gardens.Garden.leaves['{leaf.gin_files[0]}']",
   )
+  return dataclasses.replace(recipe, page=validation.validated(recipe.page))
+
+
+def _refuse_missing(recipe: Recipe) -> None:
+  from exporters.fields import paths
+
   for part in filter(None, (recipe.exporter, recipe.companions)):
     paths.refuse_missing(part)
-  return dataclasses.replace(recipe, page=validation.validated(recipe.page))
 
 
 def _size(recipe: Recipe) -> int:
@@ -190,15 +253,20 @@ def _there(recipe: Recipe, terms: Terms) -> list[dict[str, Any]]:
   Raises:
     ExportError: A file of theirs is not as it was released.
   """
+  import tensorflow as tf
+
   from exporters.release import provenance
 
   page: Any = recipe.page
   root = terms.release_dir
-  begin = os.path.join(glob.escape(root), page.publisher, page.name)
   # Of its own name, and of those below it.
-  found = glob.glob(
-    f"{begin}/**/{page.version}.provenance.json", recursive=True
-  )
+  begin = os.path.join(root, page.publisher, page.name)
+  found = [
+    os.path.join(folder, name)
+    for folder, _, names in tf.io.gfile.walk(begin)
+    for name in names
+    if name == f"{page.version}.provenance.json"
+  ]
   records = {
     _handle(path, root): _Version(root, _handle(path, root), _read(path))
     for path in found
@@ -228,8 +296,13 @@ def _handle(provenance: str, release_dir: str) -> str:
 
 def _read(path: str) -> Mapping[str, Any]:
   """Returns a provenance; {} if it is none."""
-  with contextlib.suppress(OSError, ValueError), open(path) as f:
-    return json.load(f)
+  import tensorflow as tf
+
+  with (
+    contextlib.suppress(tf.errors.OpError, OSError, ValueError),
+    tf.io.gfile.GFile(path, "rb") as f,
+  ):
+    return json.loads(f.read())
   return {}
 
 
@@ -269,8 +342,14 @@ class _Version:
 
   @property
   def signed(self) -> bool:
-    """Whether a signature lies beside the archive."""
-    return os.path.exists(os.path.join(self.root, self._archive + ".sig"))
+    """Whether signatures lie beside the archive and the provenance."""
+    import tensorflow as tf
+
+    begin = os.path.join(self.root, self.handle)
+    return all(
+      tf.io.gfile.exists(f"{begin}{suffix}.sig")
+      for suffix in (".tar.gz", ".provenance.json")
+    )
 
   @property
   def _archive(self) -> str:
@@ -284,14 +363,20 @@ class _Version:
     }
 
   def refuse_damaged(self) -> None:
-    """Raises `ExportError` unless its files are as they were released."""
+    """Raises `ExportError` unless its files are as they were released.
+
+    An object store is only asked whether they are there.
+    """
+    import tensorflow as tf
+
     from exporters.release import digests
 
     for name, digest in self._digests.items():
       path = os.path.join(self.root, name)
-      if os.path.exists(path) and digests.file_digest(path) == digest:
+      exists = tf.io.gfile.exists(path)
+      if exists and ("://" in path or digests.file_digest(path) == digest):
         continue
-      what = "is not as it was released" if os.path.exists(path) else "is gone"
+      what = "is not as it was released" if exists else "is gone"
       raise ExportError(
         f"{self.handle} is in '{self.root}', but its file '{name}' {what}. "
         f"Delete '{os.path.join(self.root, self.handle)}*' to make it again."

@@ -4,7 +4,7 @@ Everything is written beside the directory first. Then it takes its place,
 together with links to what was there before.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 import contextlib
 import errno
 import os
@@ -82,7 +82,11 @@ def _add(tree: str, released: Sequence[Released], release_dir: str) -> None:
         shutil.copytree(target, new, copy_function=_link, dirs_exist_ok=True)
       for one in released:
         _refuse_other_bytes(one, new, release_dir)
-        _refuse_left_out(one, new, release_dir)
+        refuse_left_out(
+          one,
+          lambda path: os.path.exists(os.path.join(new, path)),
+          release_dir,
+        )
       _write(tree, released, new)
     except (OSError, ExportError):
       # Once the lock is lost, the directory can vanish while it is read.
@@ -147,30 +151,42 @@ def _refuse_other_bytes(one: Released, copy: str, release_dir: str) -> None:
     there = os.path.join(copy, file)
     missing = not os.path.exists(there)
     # A companion may join its SavedModel later.
-    if missing and not file.startswith(
-      (f"{one.page.handle}.", f"{one.page.handle}/")
-    ):
+    if missing and not is_of_artifact(file, one.page):
       continue
     if missing or file_digest(there) != digest:
-      raise ExportError(
-        f"'{release_dir}' already holds {one.page.handle}, with a different "
-        f"'{file}'. A published version never changes: set page.Page.version = "
-        f"{one.page.version + 1}."
-      )
+      raise other_bytes(file, one.page, release_dir)
 
 
-def _refuse_left_out(one: Released, copy: str, release_dir: str) -> None:
-  """Raises `ExportError` if a companion that is there would stay behind."""
+def is_of_artifact(file: str, page: Page) -> bool:
+  """Returns whether a file is a version's archive, or is in it."""
+  return file.startswith((f"{page.handle}.", f"{page.handle}/"))
+
+
+def other_bytes(file: str, page: Page, release_dir: str) -> ExportError:
+  """Returns the error that a file of a version is another one there."""
+  return ExportError(
+    f"'{release_dir}' already holds {page.handle}, with a different "
+    f"'{file}'. A published version never changes: set page.Page.version = "
+    f"{page.version + 1}."
+  )
+
+
+def refuse_left_out(
+  one: Released, exists: Callable[[str], bool], release_dir: str
+) -> None:
+  """Raises `ExportError` if a companion that is there would stay behind.
+
+  Args:
+    one: What is to be added.
+    exists: Whether a path below the release directory is there.
+    release_dir: What an error calls it.
+  """
   places = {
     name: Place(model=one.page.handle, kind=kind).path
     for name, kind in KINDS.items()
   }
   here = {companion.kind.name for companion in one.companions}
-  there = {
-    name
-    for name, path in places.items()
-    if os.path.exists(os.path.join(copy, path))
-  }
+  there = {name for name, path in places.items() if exists(path)}
   left_out = [name for name in KINDS if name in there - here]
   if left_out:
     every = ",".join(name for name in KINDS if name in there | here)
@@ -183,26 +199,55 @@ def _refuse_left_out(one: Released, copy: str, release_dir: str) -> None:
 
 
 def _write_shared_pages(tree: str, one: Released) -> None:
-  docs = f"assets/docs/{one.page.publisher}"
-  publisher = f"{docs}/{one.page.publisher}.md"
+  publisher = publisher_path(one.page)
   # A page that is there may say more about the publisher.
   if not os.path.exists(os.path.join(tree, publisher)):
     write_text(tree, publisher, one.texts.publisher)
+
+  def text_at(path: str) -> str | None:
+    with (
+      contextlib.suppress(FileNotFoundError),
+      open(os.path.join(tree, path), encoding="utf-8") as f,
+    ):
+      return f.read()
+    return None
+
   if one.page.collection:
-    path = f"{docs}/collections/{one.page.collection}/1.md"
-    write_text(tree, path, _collection(tree, path, one.page))
+    text = collection(one.page, [one.page.handle], text_at)
+    write_text(tree, collection_path(one.page), text)
 
 
-def _collection(tree: str, path: str, page: Page) -> str:
-  """Returns a collection's page with a model added to those on it."""
-  handles = {page.handle}
-  if os.path.exists(os.path.join(tree, path)):
-    with open(os.path.join(tree, path), encoding="utf-8") as f:
-      handles |= set(re.findall(r"^\| \[(.+?)\]", f.read(), re.M))
+def publisher_path(page: Page) -> str:
+  """Returns where the publisher's page is, below a release directory."""
+  return f"assets/docs/{page.publisher}/{page.publisher}.md"
+
+
+def collection_path(page: Page) -> str:
+  """Returns where the page of a model's collection is, if it has one."""
+  return f"assets/docs/{page.publisher}/collections/{page.collection}/1.md"
+
+
+def collection(
+  page: Page,
+  handles: Sequence[str],
+  text_at: Callable[[str], str | None],
+) -> str:
+  """Returns a collection's page with models added to those on it.
+
+  Args:
+    page: The page of one of them.
+    handles: Their handles.
+    text_at: Returns the text at a path below the release directory, or None.
+  """
+  there = text_at(collection_path(page)) or ""
   models = []
-  for handle in sorted(handles):
+  for handle in sorted({*handles, *re.findall(r"^\| \[(.+?)\]", there, re.M)}):
     publisher, _, rest = handle.partition("/")
-    model = os.path.join(tree, f"assets/docs/{publisher}/models/{rest}.md")
-    with open(model, encoding="utf-8") as f:
-      models.append(f.read())
+    text = text_at(f"assets/docs/{publisher}/models/{rest}.md")
+    if text is None:
+      raise ExportError(
+        f"The page of the collection '{page.collection}' has {handle}, whose "
+        "own page is gone."
+      )
+    models.append(text)
   return texts.collection_page(page, models)

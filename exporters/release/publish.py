@@ -20,8 +20,9 @@ and for each companion, here of LiteRT with float16:
     <publisher>/<name>/tflite/float16/<version>/             for Kaggle
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 import dataclasses
+import glob
 import os
 
 from exporters import recipe as recipe_lib
@@ -79,7 +80,7 @@ def release(
       level=level,
       stages=stages,
       consumer=consumer,
-      refuse=lambda names: validation.refuse_other_artifacts(whole, names),
+      refuse=lambda names: _refuse(whole, names, release_dir),
     )
     tree = os.path.join(work, "tree")
     released: list[Released] = []
@@ -133,6 +134,45 @@ def release(
     for one in moved
   ]
   return dataclasses.replace(done, artifacts=artifacts), moved
+
+
+def _refuse(
+  page: page_lib.Page, names: Sequence[str], release_dir: str
+) -> None:
+  """Raises `ExportError` unless a page suits what is about to be made.
+
+  Args:
+    page: The recipe's page.
+    names: The names of its artifacts.
+    release_dir: Where it goes.
+  """
+  validation.refuse_other_artifacts(page, names)
+  refuse_taken([page.of(name) for name in names], release_dir)
+
+
+def refuse_taken(pages: Sequence[page_lib.Page], release_dir: str) -> None:
+  """Raises `ExportError` if two models would be the same one on Kaggle.
+
+  Args:
+    pages: The pages of new versions.
+    release_dir: It may hold other models.
+  """
+  models: dict[str | None, str] = {}
+  for file in glob.iglob(
+    f"{glob.escape(release_dir)}/*/**/{kaggle.INSTANCE}", recursive=True
+  ):
+    folder = os.path.dirname(file)
+    name = os.path.relpath(os.path.dirname(folder), release_dir)
+    models[kaggle.released_handle(folder)] = name
+  for page in pages:
+    handle = kaggle.address(page)
+    name = f"{page.publisher}/{page.name}"
+    other = models.setdefault(handle, name)
+    if handle and other != name:
+      raise ExportError(
+        f"{other} and {name} would both be {handle} on Kaggle. Give one of "
+        "them another page.Kaggle.variation."
+      )
 
 
 def refuse_other_vocabulary(

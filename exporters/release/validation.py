@@ -51,6 +51,17 @@ def _by_artifact(page: page_lib.Page) -> dict[str, None]:
   }
 
 
+def kaggle_handles(page: page_lib.Page) -> list[str]:
+  """Returns the handles on Kaggle of a recipe's artifacts, if they go there.
+
+  Args:
+    page: The recipe's page. If it says nothing about single artifacts, it is
+      taken for that of one.
+  """
+  pages = [page.of(name) for name in _by_artifact(page) or [""]]
+  return [h for h in map(kaggle.address, pages) if h]
+
+
 def refuse_invalid(page: page_lib.Page) -> None:
   """Raises `ExportError` if the page of one artifact breaks rules."""
   refuse_all(_mistakes(page))

@@ -76,31 +76,44 @@ def show_growth(
 def plot_garden(
   measured: Mapping[str, Mapping[int, float]],
   simulated: Mapping[str, Mapping[int, float]],
+  by_workers: Mapping[str, Mapping[int, float]],
   count: int,
   path: str,
 ) -> None:
-  """Plots how many models an hour a garden releases, against cores.
+  """Plots how many models an hour a garden releases.
 
   Args:
     measured: Seconds of a whole garden, by level of checks and cores.
     simulated: The same, by the times of single models on one core.
+    by_workers: The same, by workers of one core each.
     count: How many models there are.
     path: The SVG file.
   """
   pyplot = _pyplot("garden")
-  figure, ax = pyplot.subplots(figsize=(5, 3), layout="constrained")
+  figure, (left, right) = pyplot.subplots(
+    1, 2, figsize=(8, 3), layout="constrained", sharey=True
+  )
   for level, seconds in measured.items():
     rates = [3600 * count / s for s in seconds.values()]
-    (line,) = ax.plot([*seconds], rates, marker="o", label=f"checks: {level}")
-    rates = [3600 * count / s for s in simulated[level].values()]
-    ax.plot([*simulated[level]], rates, linestyle=":", color=line.get_color())
-  ax.set(
+    (line,) = left.plot([*seconds], rates, marker="o", label=f"checks: {level}")
+    for ax, dotted in ((left, simulated), (right, by_workers)):
+      dots = dotted.get(level, {})
+      rates = [3600 * count / s for s in dots.values()]
+      ax.plot([*dots], rates, linestyle=":", color=line.get_color())
+  left.set(
     xlabel="cores (dots: measured; dotted: simulated)",
     title=f"models an hour, a garden of {count}",
     xlim=(0, None),
+    xticks=[1, 2, 4, 8, 16],
     ylim=(0, None),
   )
-  ax.legend(frameon=False)
+  right.set(
+    xlabel="workers of one core (simulated)",
+    title="the same on a cluster",
+    xlim=(0, None),
+    xticks=[1, 2, 4, 8, 16],
+  )
+  left.legend(frameon=False)
   figure.savefig(path, metadata={"Date": None})
 
 
