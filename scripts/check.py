@@ -28,6 +28,7 @@ from exporters.errors import refuse_all
 _CHECKS = flags.DEFINE_enum(
   "checks", "all", ["all", "basic"], "Which checks to run, in a fresh process."
 )
+_LIMITS = program.define_limits()
 _TABLE = flags.DEFINE_bool(
   "table",
   False,
@@ -102,7 +103,7 @@ def _check(path: str) -> list:
 
   with (
     tempfile.TemporaryDirectory() as scratch,
-    checker.Checker(_CHECKS.value) as processes,
+    checker.Checker(_CHECKS.value, limit=_LIMITS()) as processes,
     Console(stderr=True).status(f"checking {path}"),
   ):
     return processes.check(None, path, scratch=scratch, private=[])

@@ -37,6 +37,7 @@ _PUBLIC_KEY = flags.DEFINE(
   program.PathParser(), "public_key", None, "The publisher's public key (PEM)."
 )
 _CHECKS = program.define_checks()
+_LIMITS = program.define_limits()
 
 
 def main(path: str) -> None:
@@ -56,7 +57,7 @@ def main(path: str) -> None:
     runs = _CHECKS.value != "none"
     done = verify_companion.verify(path, runs=runs, **beside)
   else:
-    done = verify.verify(path, level=_CHECKS.value, **beside)
+    done = verify.verify(path, level=_CHECKS.value, limit=_LIMITS(), **beside)
   print(f"sha256  {done.digest}")
   for step in done.steps:
     print(f"ok      {step}")
@@ -79,6 +80,7 @@ def _verify_garden(path: str) -> None:
         provenance=model.provenance,
         public_key=_PUBLIC_KEY.value,
         level=_CHECKS.value,
+        limit=_LIMITS(),
       )
       if done.digest != model.sha256:
         raise ExportError(f"sha256 {done.digest}, the record has another")

@@ -27,6 +27,7 @@ from exporters.errors import ExportError
 from exporters.errors import did_you_mean
 from exporters.errors import first_line
 from exporters.errors import shortened
+from exporters.life_cycle import limits
 from exporters.life_cycle import version
 
 FLAGS = flags.FLAGS
@@ -75,6 +76,28 @@ def define_checks() -> flags.FlagHolder:
     "Which checks to run on the model, in a fresh process. With none, it is "
     "never loaded.",
   )
+
+
+def define_limits() -> Callable[[], limits.Limits]:
+  """Defines `--time_limit` and `--memory_limit` for models from strangers."""
+  seconds = flags.DEFINE_float(
+    "time_limit",
+    1800.0,
+    "How many seconds the processes may run that load and call the model.",
+    lower_bound=0.0,
+  )
+  gigabytes = flags.DEFINE_float(
+    "memory_limit",
+    None,
+    "How many gigabytes of memory these may hold together. By default, nine "
+    "tenths of what is free.",
+    lower_bound=0.0,
+  )
+
+  def chosen():
+    return limits.for_strangers(seconds.value, gigabytes.value)
+
+  return chosen
 
 
 def run(

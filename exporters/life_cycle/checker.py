@@ -24,6 +24,7 @@ from exporters.checks import memory
 from exporters.errors import ExportError
 from exporters.errors import first_line
 from exporters.life_cycle import free_memory
+from exporters.life_cycle import limits
 from exporters.life_cycle import locks
 from exporters.saved_model import reusable
 from exporters.saved_model.published import Published
@@ -104,9 +105,15 @@ class Checker:
   Args:
     level: Which checks to run.
     consumer: A process that was started elsewhere. None: one is started.
+    limit: What the processes may take.
   """
 
-  def __init__(self, level: str, consumer: Consumer | None = None):
+  def __init__(
+    self,
+    level: str,
+    consumer: Consumer | None = None,
+    limit: limits.Limits | None = None,
+  ):
     if level not in checks.LEVELS:
       raise ExportError(
         f"There is no level of checks '{level}'; choose one of "
@@ -114,6 +121,7 @@ class Checker:
       )
     self._level = level
     self._consumer = consumer
+    self._limit = limit or limits.Limits()
     self._started = contextlib.ExitStack()
 
   def __enter__(self) -> Checker:
@@ -143,7 +151,8 @@ class Checker:
       keras: Whether it is of the form that `tf_keras.models.load_model` reads.
 
     Raises:
-      ExportError: A process died, or the checks would not fit into memory.
+      ExportError: A process died or went beyond its limits, or the checks
+        would not fit into memory.
     """
     if self._level == checks.NONE or not self._consumer:
       return []
@@ -164,19 +173,20 @@ class Checker:
       "stranger": published is None,
       "needs_text": not published or "tensorflow_text" in sys.modules,
     }
-    _send(consumer, json.dumps(job))
-    # Meanwhile, the consumer loads the model.
-    arrays: list[np.ndarray] = []
-    reference = published and {
-      name: stated(callable_, arrays)
-      for name, callable_ in published.callables().items()
-    }
-    np.savez(job["arrays"], *arrays)
-    with open(job["reference"], "w") as f:
-      json.dump(reference, f)
-    _send(consumer, "")
-    if not consumer.answers.readline():
-      raise _died(consumer)
+    with limits.enforced(self._limit, consumer.pid):
+      _send(consumer, json.dumps(job))
+      # Meanwhile, the consumer loads the model.
+      arrays: list[np.ndarray] = []
+      reference = published and {
+        name: stated(callable_, arrays)
+        for name, callable_ in published.callables().items()
+      }
+      np.savez(job["arrays"], *arrays)
+      with open(job["reference"], "w") as f:
+        json.dump(reference, f)
+      _send(consumer, "")
+      if not consumer.answers.readline():
+        raise _died(consumer)
     with open(job["results"]) as f:
       return [checks.Result(**result) for result in json.load(f)]
 

@@ -19,6 +19,7 @@ import zlib
 from exporters import checks
 from exporters.errors import ExportError
 from exporters.life_cycle import checker
+from exporters.life_cycle import limits
 from exporters.release import archive
 from exporters.release import graph
 from exporters.release import signing
@@ -60,6 +61,7 @@ def verify(
   provenance: str | None = None,
   public_key: str | None = None,
   level: str = checks.ALL,
+  limit: limits.Limits | None = None,
 ) -> Verified:
   """Verifies an archive.
 
@@ -68,6 +70,8 @@ def verify(
     provenance: The provenance that came with it.
     public_key: The publisher's key (PEM), for the signatures beside the files.
     level: Which checks to run.
+    limit: What the processes may take that load the model. None: as
+      `limits.for_strangers`.
 
   Raises:
     ExportError: Something is wrong with it. Nothing was loaded, unless it was a
@@ -86,7 +90,9 @@ def verify(
   if recorded is not None:
     _refuse_other_digests(files, recorded)
     steps.append("each file matches the provenance")
-  results = _try(path, digest, level) if level != checks.NONE else []
+  results = []
+  if level != checks.NONE:
+    results = _try(path, digest, level, limit or limits.for_strangers())
   return Verified(digest=digest, files=files, steps=steps, results=results)
 
 
@@ -309,11 +315,13 @@ def _members(
     ) from e
 
 
-def _try(path: str, digest: str, level: str) -> list[checks.Result]:
+def _try(
+  path: str, digest: str, level: str, limit: limits.Limits
+) -> list[checks.Result]:
   """Unpacks the archive, and has a fresh process try it."""
   with (
     tempfile.TemporaryDirectory() as scratch,
-    checker.Checker(level) as processes,
+    checker.Checker(level, limit=limit) as processes,
   ):
     folder = os.path.join(scratch, "saved_model")
     os.mkdir(folder)

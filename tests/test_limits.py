@@ -1,0 +1,123 @@
+"""A model from a stranger takes no more time and memory than it may."""
+
+import pathlib
+import subprocess
+import sys
+import time
+
+import pytest
+import tensorflow as tf
+
+from exporters.errors import ExportError
+from exporters.life_cycle import limits
+from tests import command
+
+
+class Hostile(tf.Module):
+  """A model whose call never ends, or holds more and more."""
+
+  def __init__(self, kind: str):
+    super().__init__()
+    self.kind = kind
+    self.weight = tf.Variable(1.0)
+
+  @tf.function(input_signature=[tf.TensorSpec([None, 3], tf.float32)])
+  def __call__(self, inputs):
+    if self.kind == "endless":
+      (result,) = tf.while_loop(
+        lambda x: tf.reduce_sum(x) * 0.0 < 1.0, lambda x: (x + 1.0,), [inputs]
+      )
+    elif self.kind == "nested":
+      # Each function calls the one before it 100 times: a million in all.
+      def repeat(function):
+        def repeated(x):
+          return sum(function(x) for _ in range(100)) / 100.0
+
+        return tf.function(repeated)
+
+      function = tf.identity
+      for _ in range(3):
+        function = repeat(function)
+      result = function(inputs)
+    else:
+      # Values that the operation before depends on, so none is left out.
+      side = tf.cast(40_000 + tf.shape(inputs)[0], tf.int32)
+      large = tf.random.normal([side, side]) + tf.random.normal([side, 1])
+      result = inputs * tf.reduce_mean(tf.matmul(large, large))
+    return result * self.weight
+
+
+@pytest.fixture(scope="module", params=["endless", "nested", "large"])
+def hostile(request, tmp_path_factory) -> pathlib.Path:
+  path = tmp_path_factory.mktemp(request.param) / "model"
+  tf.saved_model.save(Hostile(request.param), str(path))
+  return path
+
+
+def test_a_strangers_model_is_stopped(hostile):
+  kind = hostile.parent.name.rstrip("0123456789")
+  flag = "memory" if kind == "large" else "time"
+  limit = ["--memory_limit=3"] if kind == "large" else ["--time_limit=20"]
+  started = time.monotonic()
+  done = command.run("scripts.check", *limit, str(hostile), check=False)
+  assert done.returncode == 1
+  assert f"--{flag}_limit allows more" in done.stderr
+  assert "Traceback" not in done.stderr
+  assert time.monotonic() - started < 120
+  # Nothing of it goes on.
+  running = subprocess.run(
+    ["pgrep", "-f", str(hostile)], capture_output=True, check=False
+  )
+  assert not running.stdout
+
+
+def run(program: str) -> subprocess.Popen:
+  return subprocess.Popen([sys.executable, "-c", program], process_group=0)
+
+
+@pytest.mark.parametrize(
+  ("limit", "program", "said"),
+  [
+    (
+      limits.Limits(seconds=0.5),
+      "import time; time.sleep(60)",
+      "ran for more than 0.5 s",
+    ),
+    (
+      limits.Limits(memory=200 << 20),
+      "import time; b = b'x' * (400 << 20); time.sleep(60)",
+      "held more than 0.2 GB",
+    ),
+    (
+      # Two children, each within the limit.
+      limits.Limits(memory=300 << 20),
+      "import os, time; os.fork(); b = b'x' * (200 << 20); time.sleep(60)",
+      "held more than 0.3 GB",
+    ),
+  ],
+)
+def test_a_group_of_processes_is_killed(limit, program, said):
+  with run(program) as process:
+    with pytest.raises(ExportError, match=said) as e:
+      fail_with(process, limit)
+    assert "died" in str(e.value.__cause__)
+
+
+def fail_with(process: subprocess.Popen, limit: limits.Limits) -> None:
+  """Fails when a process ends, as the checker does."""
+  with limits.enforced(limit, process.pid):
+    process.wait()
+    raise ExportError("The process died.")
+
+
+def test_what_stays_within_its_limits_goes_on():
+  limit = limits.Limits(seconds=60, memory=1 << 30)
+  # What two processes share counts once.
+  program = "import os; b = b'x' * (600 << 20); os.fork(); print(len(b))"
+  with run(program) as process, limits.enforced(limit, process.pid):
+    assert not process.wait()
+
+
+def test_another_error_stays_as_it_is():
+  with run("pass") as process, pytest.raises(ExportError, match="^The process"):
+    fail_with(process, limits.Limits(seconds=60))
