@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -156,6 +157,21 @@ def test_scheduler_that_is_killed_is_told_and_takes_its_workers_with_it(
   assert process.returncode == 1
   assert "The scheduler has ended, or cannot be reached any more" in complaint
   assert "Traceback" not in complaint
+
+
+def test_interrupted_cluster_of_this_machine_ends_soon(tmp_path, monkeypatch):
+  monkeypatch.setenv("GATE", str(tmp_path / "gate"))
+  garden = gardens.plant(tmp_path, ["apple"], {"apple": "Waits"})
+  process = gardens.start(garden, tmp_path / "release", "--workers=2")
+  _until(lambda: _exporting(process.pid))
+  family = psutil.Process(process.pid).children(recursive=True)
+  began = time.monotonic()
+  process.send_signal(signal.SIGINT)
+  _, complaint = process.communicate(timeout=60)
+  assert time.monotonic() - began < 15
+  assert "interrupted: 0 of 1 were released" in complaint
+  _, alive = psutil.wait_procs(family, timeout=10)
+  assert not alive
 
 
 def _exporting(pid):
