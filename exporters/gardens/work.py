@@ -195,7 +195,7 @@ def _page(leaf: Leaf, terms: Terms) -> Any:
   import gin
 
   try:
-    return _recipe(leaf, terms).page
+    return _loaded(leaf, terms).page
   finally:
     gin.clear_config()
 
