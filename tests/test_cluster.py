@@ -245,6 +245,27 @@ def test_worker_with_another_disk_or_other_code_is_refused(
   assert cluster.refuse_unsuitable(same, terms, 1) == 1
 
 
+def test_scheduler_that_ends_before_it_hands_over_a_result():
+  from concurrent import futures
+
+  from exporters.gardens import cluster
+  from exporters.gardens import settings
+  from exporters.gardens.jobs import NEW
+  from exporters.gardens.jobs import Job
+
+  class Done:
+    def exception(self):
+      return None
+
+    def result(self):
+      raise futures.CancelledError
+
+  leaf = settings.Leaf(name="apple", gin_files=[], bindings=[], files={})
+  outcome = cluster._outcome(Done(), Job(leaf=leaf, state=NEW))
+  assert outcome.state == "failed"
+  assert "The scheduler has ended" in outcome.error
+
+
 def test_worker_without_scheduler_says_so():
   done = command.run(
     "scripts.garden_worker", "tcp://127.0.0.1:1", check=False, fresh=True
