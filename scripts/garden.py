@@ -253,6 +253,8 @@ def _cluster(limits):
   with contextlib.ExitStack() as stack:
     address = _SCHEDULER.value
     if _WORKERS.value:
+      # The workers end with the scheduler.
+      workers = stack.enter_context(_awaited())
       cluster = stack.enter_context(
         distributed.LocalCluster(
           n_workers=0,
@@ -263,20 +265,16 @@ def _cluster(limits):
         )
       )
       address = cluster.scheduler_address
-      stack.enter_context(_local_workers(address, _WORKERS.value, limits))
+      workers += _local_workers(address, _WORKERS.value, limits)
     try:
       client = stack.enter_context(distributed.Client(address, timeout=30))
     except (OSError, ValueError) as e:
       raise ExportError(f"No scheduler at '{address}' answers: {e}.") from e
-    if _WORKERS.value:
-      # The workers end with the scheduler.
-      stack.callback(client.shutdown)
     yield functools.partial(cluster_lib.run, client=client)
 
 
-@contextlib.contextmanager
 def _local_workers(address: str, count: int, limits):
-  """Starts workers that share this machine; waits for them to end."""
+  """Starts workers that share this machine."""
   command = [
     *(sys.executable, "-m", "scripts.garden_worker", address),
     f"--at_once={max(limits.releases // count, 1)}",
@@ -285,12 +283,18 @@ def _local_workers(address: str, count: int, limits):
     "--end_with_input",
   ]
   # Who presses Ctrl-C means the garden, which ends them.
-  workers = [
+  return [
     subprocess.Popen(command, stdin=subprocess.PIPE, start_new_session=True)
     for _ in range(count)
   ]
+
+
+@contextlib.contextmanager
+def _awaited():
+  """Yields a list; after the block, waits for the processes in it to end."""
+  workers: list[subprocess.Popen[bytes]] = []
   try:
-    yield
+    yield workers
   finally:
     for worker in workers:
       try:

@@ -23,7 +23,6 @@ from collections.abc import Iterator, Mapping, Sequence
 import contextlib
 import dataclasses
 import importlib.util
-import json
 import os
 import pathlib
 import random
@@ -32,7 +31,6 @@ import signal
 import socket
 import subprocess
 import sys
-import tarfile
 import tempfile
 import time
 import uuid
@@ -42,6 +40,7 @@ import psutil
 
 from exporters.command_line import program
 from exporters.errors import ExportError
+from scripts import garden_left
 from scripts import garden_victims as victims
 
 _KILLS = flags.DEFINE_integer(
@@ -69,7 +68,6 @@ class _Way:
 
 
 _ROOT = pathlib.Path(__file__).parents[1]
-_PUBLISHER = "example"
 # So long a run may take, at least, and its processes to end.
 _HANGS_AFTER = 180.0
 _ORPHAN_AFTER = 20.0
@@ -129,7 +127,7 @@ class _Rounds:
     self._chance = chance
     self._names = [f"model_{i}" for i in range(_MODELS.value)]
     self._garden = _planted(folder, self._names)
-    self._directory = _Directory(folder / "reference/release")
+    self._directory = garden_left.Directory(folder / "reference/release")
     self._temporary = folder / "tmp"
     self._temporary.mkdir()
 
@@ -154,7 +152,7 @@ class _Rounds:
   def _begin(self) -> None:
     """Goes on in a new directory."""
     shutil.rmtree(self._folder / "disturbed", ignore_errors=True)
-    self._directory = _Directory(self._folder / "disturbed/release")
+    self._directory = garden_left.Directory(self._folder / "disturbed/release")
     self._directory.path.parent.mkdir()
 
   def _disturbed(self, seconds: float, kills: int) -> None:
@@ -381,127 +379,6 @@ class _Cluster:
       stdout=subprocess.DEVNULL,
       stderr=subprocess.DEVNULL,
     )
-
-
-@dataclasses.dataclass(frozen=True)
-class _Directory:
-  """A release directory, wherever a killed run left it.
-
-  Attributes:
-    path: Where it belongs.
-  """
-
-  path: pathlib.Path
-
-  @property
-  def _root(self) -> pathlib.Path:
-    """Where it is: a run may have died just after it moved it aside."""
-    if self.path.exists():
-      return self.path
-    aside = self.path.parent.glob(".release.staging-*/old")
-    return next(aside, self.path)
-
-  def of_runs(self) -> set[pathlib.Path]:
-    """Returns what runs have beside it while they make models."""
-    beside = self.path.parent
-    return {*beside.glob(".release.lock/*"), *beside.glob(".release.staging-*")}
-
-  def stage(self, of_dead: set[pathlib.Path]) -> str:
-    """Returns the latest stage that any model is in; "" if none is made.
-
-    Args:
-      of_dead: What `of_runs` returned when the run began.
-    """
-    beside = self.path.parent
-    patterns = {
-      "publish": (".release.lock/*", ".release.staging-*/new"),
-      "pack": (".release.staging-*/tree",),
-      "check": (".release.staging-*/.saved_model.staging-*/new/*.pb",),
-      "build": (".release.staging-*",),
-    }
-    for stage, names in patterns.items():
-      found = {path for name in names for path in beside.glob(name)}
-      if any(of_dead.isdisjoint((p, *p.parents)) for p in found):
-        return stage
-    return ""
-
-  def leftovers(self) -> list[str]:
-    """Returns what runs have left beside or in it."""
-    return [
-      *(path.name for path in self.path.parent.glob(".*")),
-      *(path.name for path in self.path.glob("*.new")),
-    ]
-
-  def names(self) -> list[str]:
-    """Returns the models of which anything is there."""
-    return sorted(
-      {
-        path.name
-        for folder in (
-          self._root / _PUBLISHER,
-          self._root / f"assets/docs/{_PUBLISHER}/models",
-        )
-        for path in folder.glob("*")
-      }
-    )
-
-  def faults(self, name: str, reference: _Directory) -> Iterator[str]:
-    """Yields what is wrong with a version."""
-    from exporters.release import digests
-
-    files = self._files(name)
-    for file in sorted(files ^ reference._files(name)):
-      yield f"'{file}' is {'not expected' if file in files else 'missing'}"
-    for file in sorted(files & reference._files(name)):
-      # These have dates and times.
-      if file.endswith((".provenance.json", ".report.html")):
-        continue
-      expected = (reference.path / file).read_bytes()
-      if (self._root / file).read_bytes() != expected:
-        yield f"'{file}' has other bytes"
-    begin = self._root / _PUBLISHER / name / "1"
-    try:
-      provenance = json.loads(begin.with_name("1.provenance.json").read_text())
-      for subject in provenance["subject"]:
-        digest = digests.file_digest(str(self._root / subject["name"]))
-        if digest != subject["digest"]["sha256"]:
-          yield f"the provenance has another digest of '{subject['name']}'"
-      with tarfile.open(begin.with_name("1.tar.gz")) as archive:
-        for member in archive:
-          content = archive.extractfile(member)
-          if content and content.read() != (begin / member.name).read_bytes():
-            yield f"the archive has another '{member.name}'"
-      report = begin.with_name("1.report.html").read_text()
-      if not report.rstrip().endswith("</html>"):
-        yield "the report has no end"
-    except (OSError, ValueError, KeyError, tarfile.TarError) as e:
-      yield f"{type(e).__name__}: {e}"
-
-  def _files(self, name: str) -> set[str]:
-    root = self._root
-    docs = f"assets/docs/{_PUBLISHER}"
-    return {
-      str(path.relative_to(root))
-      for folder in (f"{_PUBLISHER}/{name}", f"{docs}/models/{name}")
-      for path in (root / folder).rglob("*")
-      if path.is_file()
-    } | {f"{docs}/{_PUBLISHER}.md"}
-
-  def faults_of_record(self) -> Iterator[str]:
-    """Yields what is wrong with the garden's record, if there is one."""
-    from exporters.gardens import whole
-
-    record = self._root / "plot.garden.json"
-    if not record.exists():
-      return
-    try:
-      leaves = json.loads(record.read_text())["leaves"]
-      if any(leaf["models"] for leaf in leaves):
-        for model in whole.models(str(record)):
-          if not os.path.exists(model.archive):
-            yield f"the record names '{model.handle}', which is not there"
-    except (ExportError, ValueError, KeyError) as e:
-      yield f"the record: {e}"
 
 
 def _planted(folder: pathlib.Path, names: list[str]) -> pathlib.Path:

@@ -8,19 +8,14 @@ a folder in memory.
 
 from collections.abc import Iterator, Mapping
 import contextlib
-import datetime
 from http import server
 import json
 import pathlib
 import re
 import ssl
+import subprocess
 import threading
 from urllib import parse
-
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives import serialization
-from cryptography.hazmat.primitives.asymmetric import ec
 
 _HOSTS = ("www.googleapis.com", "storage.googleapis.com")
 
@@ -198,32 +193,18 @@ def _listed(bucket, **query):
 
 def _write_certificate(folder: pathlib.Path) -> pathlib.Path:
   """Writes a certificate of Google's hosts, and its key, to one file."""
-  key = ec.generate_private_key(ec.SECP256R1())
-  name = x509.Name(
-    [x509.NameAttribute(x509.oid.NameOID.COMMON_NAME, _HOSTS[0])]
+  key, certificate = folder / "key.pem", folder / "certificate.pem"
+  names = ",".join(f"DNS:{host}" for host in _HOSTS)
+  subprocess.run(
+    [
+      *("openssl", "req", "-x509", "-nodes", "-newkey", "ec"),
+      *("-pkeyopt", "ec_paramgen_curve:prime256v1", "-days", "1"),
+      *("-subj", f"/CN={_HOSTS[0]}", "-addext", f"subjectAltName={names}"),
+      *("-keyout", key, "-out", certificate),
+    ],
+    check=True,
+    capture_output=True,
   )
-  now = datetime.datetime.now(datetime.UTC)
-  certificate = (
-    x509.CertificateBuilder()
-    .subject_name(name)
-    .issuer_name(name)
-    .public_key(key.public_key())
-    .serial_number(x509.random_serial_number())
-    .not_valid_before(now - datetime.timedelta(days=1))
-    .not_valid_after(now + datetime.timedelta(days=1))
-    .add_extension(
-      x509.SubjectAlternativeName([x509.DNSName(host) for host in _HOSTS]),
-      critical=False,
-    )
-    .sign(key, hashes.SHA256())
-  )
-  path = folder / "certificate.pem"
-  path.write_bytes(
-    certificate.public_bytes(serialization.Encoding.PEM)
-    + key.private_bytes(
-      serialization.Encoding.PEM,
-      serialization.PrivateFormat.PKCS8,
-      serialization.NoEncryption(),
-    )
-  )
-  return path
+  with certificate.open("a") as f:
+    f.write(key.read_text())
+  return certificate

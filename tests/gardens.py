@@ -73,14 +73,14 @@ def grow(
 
 
 def start(
-  gin_file: pathlib.Path, release_dir: pathlib.Path
+  gin_file: pathlib.Path, release_dir: pathlib.Path, *flags: str
 ) -> subprocess.Popen:
   """Starts a garden of four with basic checks, all at once."""
   return subprocess.Popen(
     [
       *(sys.executable, "-m", "scripts.garden"),
       *(f"--gin_file={gin_file}", f"--release_dir={release_dir}"),
-      *("--draft", "--checks=basic", "--at_once=4"),
+      *("--draft", "--checks=basic", "--at_once=4", *flags),
     ],
     cwd=command.ROOT,
     env=command.environment(),

@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -158,6 +159,21 @@ def test_scheduler_that_is_killed_is_told_and_takes_its_workers_with_it(
   assert "Traceback" not in complaint
 
 
+def test_interrupted_cluster_of_this_machine_ends_soon(tmp_path, monkeypatch):
+  monkeypatch.setenv("GATE", str(tmp_path / "gate"))
+  garden = gardens.plant(tmp_path, ["apple"], {"apple": "Waits"})
+  process = gardens.start(garden, tmp_path / "release", "--workers=2")
+  _until(lambda: _exporting(process.pid))
+  family = psutil.Process(process.pid).children(recursive=True)
+  began = time.monotonic()
+  process.send_signal(signal.SIGINT)
+  _, complaint = process.communicate(timeout=60)
+  assert time.monotonic() - began < 15
+  assert "interrupted: 0 of 1 were released" in complaint
+  _, alive = psutil.wait_procs(family, timeout=10)
+  assert not alive
+
+
 def _exporting(pid):
   """Returns the processes below a worker that wait at the gate."""
   found = []
@@ -227,6 +243,27 @@ def test_worker_with_another_disk_or_other_code_is_refused(
   assert not [*tmp_path.iterdir()]
   same = _Client(lambda host, code: (host, code, True))
   assert cluster.refuse_unsuitable(same, terms, 1) == 1
+
+
+def test_scheduler_that_ends_before_it_hands_over_a_result():
+  from concurrent import futures
+
+  from exporters.gardens import cluster
+  from exporters.gardens import settings
+  from exporters.gardens.jobs import NEW
+  from exporters.gardens.jobs import Job
+
+  class Done:
+    def exception(self):
+      return None
+
+    def result(self):
+      raise futures.CancelledError
+
+  leaf = settings.Leaf(name="apple", gin_files=[], bindings=[], files={})
+  outcome = cluster._outcome(Done(), Job(leaf=leaf, state=NEW))
+  assert outcome.state == "failed"
+  assert "The scheduler has ended" in outcome.error
 
 
 def test_worker_without_scheduler_says_so():

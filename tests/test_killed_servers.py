@@ -13,6 +13,7 @@ import pytest
 from exporters.errors import ExportError
 from exporters.gardens import processes as processes_lib
 from exporters.life_cycle import checker
+from exporters.life_cycle import consumer as consumer_lib
 from exporters.life_cycle import locks
 from exporters.release import directory
 from tests import command
@@ -116,7 +117,7 @@ class TestChecker:
       "stranger": False,
       "needs_text": False,
     }
-    with command.all_cores(), checker.started() as consumer:
+    with command.all_cores(), consumer_lib.started() as consumer:
       consumer.jobs.write(json.dumps(job).encode() + b"\n")
       consumer.jobs.flush()
       children, busy, ends = [], True, time.monotonic() + 60

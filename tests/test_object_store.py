@@ -1,15 +1,20 @@
 """Tests releases in a directory at an address, such as gs://."""
 
+import dataclasses
+import hashlib
 import json
 import os
+import time
 import types
 
 import pytest
 import tensorflow as tf
 
+from exporters.companions import kinds
 from exporters.errors import ExportError
 from exporters.release import object_store
 from exporters.release.page import Page
+from exporters.release.place import Place
 from exporters.release.released import Released
 from tests import command
 from tests import fake_gcs
@@ -101,6 +106,27 @@ def test_half_a_version_is_completed(bucket, tmp_path):
   assert sorted(_stored(bucket)) == sorted(whole)
 
 
+def test_command_that_is_killed_while_it_copies(bucket, tmp_path):
+  garden = _plant(tmp_path)
+  process = gardens.start(garden, _DIRECTORY)
+  ends = time.monotonic() + 120
+  while not any("/1/" in name for name in [*bucket.objects]):
+    assert time.monotonic() < ends
+    time.sleep(0.01)
+  process.kill()
+  process.communicate()
+  done = _grow(garden)
+  assert "failed" not in done.stdout
+  stored = _stored(bucket)
+  assert not [name for name in stored if name.endswith(".claim")]
+  for name in _NAMES:
+    provenance = json.loads(stored[f"example/{name}/1.provenance.json"])
+    for subject in provenance["subject"]:
+      digest = hashlib.sha256(stored[subject["name"]]).hexdigest()
+      assert digest == subject["digest"]["sha256"]
+  assert "2 there already" in _grow(garden).stdout
+
+
 def test_damage_is_told(bucket, tmp_path):
   garden = _plant(tmp_path)
   _grow(garden, "--only=apple")
@@ -140,11 +166,13 @@ class TestAdd:
     if tf.io.gfile.exists(self._DIRECTORY):
       tf.io.gfile.rmtree(self._DIRECTORY)
 
-  def _released(self, folder, content):
+  def _released(self, folder, content, companion=None):
     root = folder / content
     (root / "me/it").mkdir(parents=True)
     (root / "me/it/1.tar.gz").write_text(content)
     digests = {"me/it/1.tar.gz": content}
+    if companion:
+      digests[companion] = content
     subject = [
       {"name": name, "digest": {"sha256": digest}}
       for name, digest in digests.items()
@@ -230,6 +258,38 @@ class TestAdd:
     assert len(errors) == 1
     assert self._text() == "one"
     assert self._names() == ["1.provenance.json", "1.tar.gz"]
+
+  def test_companion_that_is_left_out_is_refused(self, tmp_path):
+    path = Place(model="me/it/1", kind=kinds.KINDS["lite"]).path
+    one = self._released(tmp_path, "one", companion=path)
+    object_store.add([one], self._DIRECTORY)
+    with pytest.raises(ExportError, match="which this release leaves out"):
+      object_store.add(
+        [dataclasses.replace(one, digests={"me/it/1.tar.gz": "one"})],
+        self._DIRECTORY,
+      )
+
+  def test_companion_may_join(self, tmp_path):
+    one = self._released(tmp_path, "one")
+    object_store.add([one], self._DIRECTORY)
+    digests = {**one.digests, "me/it/tflite/1.tflite": "joined"}
+    joined = dataclasses.replace(one, digests=digests)
+    object_store.add([joined], self._DIRECTORY)
+
+  def test_preprocessor_is_there_to_compare_with(self, tmp_path):
+    one = self._released(tmp_path, "one")
+    page = dataclasses.replace(one.page, preprocessor="me/words/1")
+    vocabulary = "me/words/1/assets/vocab.txt"
+    object_store.write(f"{self._DIRECTORY}/{vocabulary}", "a\nb\n")
+
+    def make():
+      with object_store.local_directory(page, self._DIRECTORY) as local:
+        with open(os.path.join(local, vocabulary)) as f:
+          assert f.read() == "a\nb\n"
+        raise ExportError(f"another vocabulary in '{local}'")
+
+    with pytest.raises(ExportError, match=f"in '{self._DIRECTORY}'"):
+      make()
 
   def test_other_signature_goes(self, tmp_path):
     one = self._released(tmp_path, "one")

@@ -12,6 +12,7 @@ another, which makes it anew, or finds it there.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from concurrent import futures
 import functools
 import logging
 import os
@@ -101,7 +102,12 @@ def run(
   Raises:
     ExportError: The workers do not suit, or there is none.
   """
-  largest = refuse_unsuitable(client, terms, no_workers)
+  try:
+    largest = refuse_unsuitable(client, terms, no_workers)
+  except OSError as e:
+    raise ExportError(
+      f"The scheduler or a worker of the cluster has ended: {e}"
+    ) from e
   by_name = {job.leaf.name: job for job in jobs}
   begun: set[str] = set()
 
@@ -185,9 +191,12 @@ def _awaited(
 
 
 def _outcome(future: distributed.Future, job: Job) -> Outcome:
-  error = future.exception()
-  if error is None:
-    return future.result()
+  try:
+    error = future.exception()
+    if error is None:
+      return future.result()
+  except (futures.CancelledError, OSError):
+    return _failed(job, _LOST)
   if isinstance(error, distributed.KilledWorker):
     error = (
       "Each worker that tried to make it was killed, perhaps because memory "

@@ -13,16 +13,13 @@ command is killed, the next one removes it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 import contextlib
 import dataclasses
 import multiprocessing
 from multiprocessing import connection
 import os
-import pathlib
 import signal
-import socket
-import subprocess
 import sys
 import tempfile
 import threading
@@ -32,11 +29,11 @@ from typing import Any, NoReturn
 
 import psutil
 
+from exporters.gardens import consumers
 from exporters.life_cycle import locks
 from exporters.life_cycle import staging
 
 _FORKS = multiprocessing.get_context("forkserver")
-_CHECKS = pathlib.Path(__file__).parents[1] / "checks"
 # Between two looks at the memory that is held.
 _SAMPLE = 2.0
 # How long a process that is told to stop may take to clean up.
@@ -47,10 +44,6 @@ _ATTEMPTS = 3
 
 class StoppedError(Exception):
   """The work was stopped because nobody wants it any more."""
-
-
-class _ServerDiedError(Exception):
-  """A server ended before it had forked."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -85,7 +78,7 @@ class Processes:
     # Only what is known not to start TensorFlow's threads.
     known = [m for m in modules if m.startswith(("exporters.", "official."))]
     _FORKS.set_forkserver_preload(["exporters.gardens.preload", *known])
-    self._consumers = _Consumers(cores) if checked else None
+    self._consumers = consumers.Consumers(cores) if checked else None
 
   def __enter__(self) -> Processes:
     return self
@@ -124,7 +117,7 @@ class Processes:
         return self._run(
           function, arguments, seconds, listener, stop, checked=checked
         )
-      except _ServerDiedError as e:
+      except consumers.ServerDiedError as e:
         error = str(e)
     return Done(error=error, seconds=time.monotonic() - started, memory=0)
 
@@ -159,7 +152,7 @@ class Processes:
         try:
           process.start()
         except (EOFError, OSError) as e:
-          raise _ServerDiedError(
+          raise consumers.ServerDiedError(
             f"The process that makes models cannot be started: {e}"
           ) from e
       if consumer:
@@ -248,126 +241,12 @@ def _held(pid: int) -> int:
   return held
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class _Fork:
-  """A consumer's process on its way to the process that it works for.
-
-  Attributes:
-    pid: Its id.
-    jobs: The end of a pipe.
-    answers: The end of another.
-    stderr: The path of a file.
-    cores: How many cores it may use.
-  """
-
-  pid: int
-  jobs: connection.Connection
-  answers: connection.Connection
-  stderr: str
-  cores: int
-
-  def hand_over(self) -> None:
-    """Closes this process's ends of the pipes."""
-    self.jobs.close()
-    self.answers.close()
-
-  def opened(self):
-    """Returns it as the process that it works for sees it."""
-    from exporters.life_cycle import checker
-
-    return checker.Consumer(
-      pid=self.pid,
-      jobs=os.fdopen(os.dup(self.jobs.fileno()), "wb"),
-      answers=os.fdopen(os.dup(self.answers.fileno()), "rb"),
-      stderr=open(self.stderr, "rb"),
-      cores=self.cores,
-    )
-
-
-class _Consumers:
-  """The server that forks consumers' processes."""
-
-  def __init__(self, cores: int):
-    self._cores = cores
-    self._lock = threading.Lock()
-    self._process: subprocess.Popen[bytes] | None = None
-
-  @contextlib.contextmanager
-  def forked(self, scratch: str) -> Iterator[_Fork]:
-    """Yields a new process; ends it, with its children, with the block.
-
-    Raises:
-      _ServerDiedError: The server was killed meanwhile, or cannot start.
-    """
-    with contextlib.ExitStack() as stack:
-      name = os.path.join(scratch, "checker_log")
-      stderr = stack.enter_context(open(name, "wb"))
-      their_jobs, jobs = _FORKS.Pipe(duplex=False)
-      answers, their_answers = _FORKS.Pipe(duplex=False)
-      for end in (jobs, answers):
-        stack.enter_context(end)
-      with their_jobs, their_answers:
-        pid = self._request(
-          [end.fileno() for end in (their_jobs, their_answers, stderr)]
-        )
-      stack.callback(_kill_group, pid)
-      yield _Fork(
-        pid=pid,
-        jobs=jobs,
-        answers=answers,
-        stderr=name,
-        cores=self._cores,
-      )
-
-  def stop(self) -> None:
-    """Ends the server."""
-    with self._lock:
-      self._stop()
-
-  def _stop(self) -> None:
-    if self._process:
-      self._process.kill()
-      self._process.wait()
-      self._socket.close()
-      self._process = None
-
-  def _request(self, streams: Sequence[int]) -> int:
-    """Returns the id of a process that has the streams as its own."""
-    with self._lock:
-      if not self._process or self._process.poll() is not None:
-        self._stop()
-        self._start()
-      with contextlib.suppress(OSError):
-        socket.send_fds(self._socket, [b"f"], streams)
-        pid = self._socket.recv(8)
-        if pid:
-          return int.from_bytes(pid, "big")
-      self._stop()
-    raise _ServerDiedError(
-      "The process that checks models cannot be started; `python -m "
-      "scripts.check` on any SavedModel says why."
-    )
-
-  def _start(self) -> None:
-    self._socket, theirs = socket.socketpair()
-    with theirs:
-      self._process = subprocess.Popen(
-        [sys.executable, "-I", str(_CHECKS), "serve"],
-        stdin=theirs.fileno(),
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        env={k: v for k, v in os.environ.items() if k != "TF_USE_LEGACY_KERAS"},
-        # Who presses Ctrl-C means the command, which ends this one.
-        start_new_session=True,
-      )
-
-
 def _child(
   function: Callable[..., Any],
   arguments: Sequence[Any],
   checked: bool,
   channel: connection.Connection,
-  consumer: _Fork | None,
+  consumer: consumers.Fork | None,
   scratch: str,
   log: str,
 ) -> None:
@@ -423,16 +302,11 @@ def _end(process) -> None:
   if process.is_alive():
     process.terminate()
     process.join(_CLEAN_UP)
-  _kill_group(process.pid)
+  consumers.kill_group(process.pid)
   for one in descendants:
     with contextlib.suppress(psutil.Error):
       one.kill()
   process.join(_CLEAN_UP)
-
-
-def _kill_group(pid: int) -> None:
-  with contextlib.suppress(ProcessLookupError, PermissionError):
-    os.killpg(pid, signal.SIGKILL)
 
 
 def _of_death(code: int | None, log: str) -> str:

@@ -25,7 +25,7 @@ from exporters.gardens.jobs import Terms
 from exporters.gardens.settings import Leaf
 
 if TYPE_CHECKING:
-  from exporters.life_cycle import checker
+  from exporters.life_cycle import consumer as consumer_lib
   from exporters.recipe import Recipe
   from exporters.release.released import Released
 
@@ -39,7 +39,7 @@ def release(
   leaf: Leaf,
   terms: Terms,
   announce: Callable[[str], None],
-  consumer: checker.Consumer | None,
+  consumer: consumer_lib.Consumer | None,
 ) -> Outcome:
   """Makes the release of a leaf, unless it is there already.
 
@@ -195,7 +195,7 @@ def _page(leaf: Leaf, terms: Terms) -> Any:
   import gin
 
   try:
-    return _recipe(leaf, terms).page
+    return _loaded(leaf, terms).page
   finally:
     gin.clear_config()
 

@@ -9,12 +9,9 @@ import functools
 import json
 import os
 import re
-import signal
 import socket
-import subprocess
 import sys
-import tempfile
-from typing import IO, Any
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -23,6 +20,7 @@ from exporters import checks
 from exporters.checks import memory
 from exporters.errors import ExportError
 from exporters.errors import first_line
+from exporters.life_cycle import consumer as consumer_lib
 from exporters.life_cycle import free_memory
 from exporters.life_cycle import limits
 from exporters.life_cycle import locks
@@ -32,68 +30,6 @@ from exporters.saved_model.variables import variable_name
 
 # The operations that draw random numbers, or the seed of these.
 _RANDOM = re.compile(r"Random|Multinomial|^Rng|TruncatedNormal")
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Consumer:
-  """A process of `exporters.checks`, seen from the one that exports.
-
-  Attributes:
-    pid: Its id, which is also that of its group of processes.
-    jobs: Takes the jobs, a line for each.
-    answers: Gives a line when a job is done, and ends with the process.
-    stderr: A file with what it complains of.
-    cores: How many cores it may use.
-  """
-
-  pid: int
-  jobs: IO[bytes]
-  answers: IO[bytes]
-  stderr: IO[bytes]
-  cores: int
-
-
-@contextlib.contextmanager
-def started() -> Iterator[Consumer]:
-  """Starts a consumer's process; ends it with its children."""
-  with (
-    tempfile.TemporaryFile() as stderr,
-    subprocess.Popen(
-      PROGRAM,
-      stdin=subprocess.PIPE,
-      stdout=subprocess.PIPE,
-      stderr=stderr,
-      env=environment(),
-      # A group of its own, so that its children end with it.
-      process_group=0,
-    ) as process,
-  ):
-    # Not None: they are pipes.
-    assert process.stdin
-    assert process.stdout
-    try:
-      yield Consumer(
-        pid=process.pid,
-        jobs=process.stdin,
-        answers=process.stdout,
-        stderr=stderr,
-        cores=len(os.sched_getaffinity(0)),
-      )
-    finally:
-      with contextlib.suppress(ProcessLookupError):
-        os.killpg(process.pid, signal.SIGKILL)
-      # What it has not read is lost.
-      with contextlib.suppress(BrokenPipeError):
-        process.stdin.close()
-
-
-# What runs as a consumer's process.
-PROGRAM = (sys.executable, "-I", os.path.dirname(checks.__file__))
-
-
-def environment() -> dict[str, str]:
-  """Returns a consumer's environment: its `tf.keras` is Keras 3."""
-  return {k: v for k, v in os.environ.items() if k != "TF_USE_LEGACY_KERAS"}
 
 
 class Checker:
@@ -111,7 +47,7 @@ class Checker:
   def __init__(
     self,
     level: str,
-    consumer: Consumer | None = None,
+    consumer: consumer_lib.Consumer | None = None,
     limit: limits.Limits | None = None,
   ):
     if level not in checks.LEVELS:
@@ -126,7 +62,7 @@ class Checker:
 
   def __enter__(self) -> Checker:
     if self._level != checks.NONE and not self._consumer:
-      self._consumer = self._started.enter_context(started())
+      self._consumer = self._started.enter_context(consumer_lib.started())
     return self
 
   def __exit__(self, *unused_exception) -> None:
@@ -208,7 +144,7 @@ def _plan(path: str, level: str, cores: int) -> memory.Plan:
   )
 
 
-def _send(consumer: Consumer, line: str) -> None:
+def _send(consumer: consumer_lib.Consumer, line: str) -> None:
   try:
     consumer.jobs.write(f"{line}\n".encode())
     consumer.jobs.flush()
@@ -216,7 +152,7 @@ def _send(consumer: Consumer, line: str) -> None:
     raise _died(consumer) from e
 
 
-def _died(consumer: Consumer) -> ExportError:
+def _died(consumer: consumer_lib.Consumer) -> ExportError:
   # It closes its output when it ends, after all else is written.
   consumer.answers.read()
   consumer.stderr.seek(0)

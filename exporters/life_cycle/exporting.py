@@ -25,6 +25,7 @@ from exporters.errors import explained
 from exporters.errors import first_line
 from exporters.fields import paths
 from exporters.life_cycle import checker
+from exporters.life_cycle import consumer as consumer_lib
 from exporters.life_cycle import remote
 from exporters.life_cycle import staging
 from exporters.saved_model import files
@@ -112,7 +113,7 @@ def export(
   level: str = checks.ALL,
   stages: Stages | None = None,
   refuse: Callable[[Sequence[str]], None] = lambda names: None,
-  consumer: checker.Consumer | None = None,
+  consumer: consumer_lib.Consumer | None = None,
 ) -> Export:
   """Exports what one recipe describes.
 

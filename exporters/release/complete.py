@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from exporters.life_cycle import checker
+from exporters.life_cycle import consumer as consumer_lib
 from exporters.life_cycle import exporting
 from exporters.recipe import Recipe
 from exporters.release import provenance
@@ -23,7 +23,7 @@ def release(
   level: str,
   stages: exporting.Stages,
   sign_key: str | None = None,
-  consumer: checker.Consumer | None = None,
+  consumer: consumer_lib.Consumer | None = None,
 ) -> tuple[exporting.Export, Sequence[Released]]:
   """Exports what gin has just read as a recipe, and releases it.
 

@@ -47,9 +47,9 @@ def local_directory(page: Page, release_dir: str) -> Iterator[str]:
     local = os.path.join(folder, "release")
     for name in ("assets/vocab.txt", kaggle.INSTANCE):
       file = os.path.join(page.preprocessor or "", name)
-      text = page.preprocessor and read(os.path.join(release_dir, file))
-      if text:
-        directory.write_text(local, file, text)
+      source = os.path.join(release_dir, file)
+      if page.preprocessor and tf.io.gfile.exists(source):
+        _copy(source, os.path.join(local, file))
     try:
       yield local
     except ExportError as e:

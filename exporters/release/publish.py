@@ -28,7 +28,7 @@ import os
 from exporters import recipe as recipe_lib
 from exporters.companions import making
 from exporters.errors import ExportError
-from exporters.life_cycle import checker
+from exporters.life_cycle import consumer as consumer_lib
 from exporters.life_cycle import exporting
 from exporters.life_cycle import staging
 from exporters.release import archive
@@ -51,7 +51,7 @@ def release(
   level: str,
   stages: exporting.Stages,
   prove: Callable[[Released], None],
-  consumer: checker.Consumer | None = None,
+  consumer: consumer_lib.Consumer | None = None,
 ) -> tuple[exporting.Export, list[Released]]:
   """Exports a recipe, checks it and adds it to a release directory.
 
