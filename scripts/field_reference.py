@@ -41,6 +41,7 @@ Bind these to the exporter in hand: `bert.BertExporter.trainable = 'pooler'`.
 _SHARED = (
   ("exporters.base", "Exporter"),
   ("exporters.base", "CheckpointExporter"),
+  ("exporters.text.encoder_exporter", "EncoderExporter"),
   ("exporters.saved_model.labels", "Labelled"),
   ("exporters.video.videos", "VideoExporter"),
   ("exporters.video.official_vision", "VideoClassificationExporter"),

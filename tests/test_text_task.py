@@ -1,0 +1,378 @@
+"""Fine-tuned text models, against NumPy and against Model Garden's own code."""
+
+import json
+
+import numpy as np
+from official.nlp.tasks import question_answering
+from official.nlp.tasks import sentence_prediction
+from official.nlp.tasks import tagging
+import pytest
+import tensorflow as tf
+import tensorflow_hub as hub
+import yaml
+
+from exporters import checks
+from exporters import text_task
+from exporters.errors import ExportError
+from exporters.life_cycle import exporting
+from tests import checkpoint_files
+from tests import numpy_tasks
+from tests import small_bert
+from tests.numpy_tasks import SENTENCES
+from tests.numpy_tasks import SPANS
+from tests.numpy_tasks import TOKENS
+
+_EXPORTERS = {
+  SENTENCES: text_task.SentencePredictionExporter,
+  TOKENS: text_task.TaggingExporter,
+  SPANS: text_task.QuestionAnsweringExporter,
+}
+_LABELS = {"0": "yes", "1": "no", "2": "perhaps"}
+_VOCABULARY = [
+  *("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"),
+  *(f"word{i}" for i in range(35)),
+]
+
+
+def written(tmp_path, kind, task, *, tensors=None, **config):
+  """Writes a Hugging Face folder of a fine-tuned model; returns its path."""
+  folder = tmp_path / f"{kind}{task}"
+  checkpoint_files.hugging_face(
+    folder,
+    kind,
+    numpy_tasks.config(kind, task, **config),
+    numpy_tasks.tensors(kind, task) if tensors is None else tensors,
+  )
+  (folder / "vocab.txt").write_text("".join(f"{t}\n" for t in _VOCABULARY))
+  return folder
+
+
+def export(tmp_path, task, checkpoint, *, level=checks.NONE, **fields):
+  exporter = _EXPORTERS[task](
+    checkpoint=str(checkpoint), **{"do_lower_case": True} | fields
+  )
+  path = tmp_path / "exported"
+  done = exporting.export(exporter, export_path=str(path), level=level)
+  return hub.load(str(path)), done
+
+
+def inputs(*, padding=True):
+  found = small_bert.inputs()
+  if not padding:
+    found["input_mask"] = tf.ones_like(found["input_mask"])
+  return found
+
+
+def assert_close(got, want):
+  want = np.asarray(want)
+  scale = np.abs(want).max()
+  np.testing.assert_allclose(got, want, rtol=0, atol=1e-5 * scale)
+
+
+def joined(logits):
+  """Returns a result as one array, as `numpy_tasks.logits` does."""
+  if isinstance(logits, dict):
+    return np.stack([logits["start_logits"], logits["end_logits"]], axis=-1)
+  return logits.numpy()
+
+
+class TestHuggingFace:
+  """Folders of `transformers`, against NumPy."""
+
+  @pytest.mark.parametrize("task", numpy_tasks.TASKS)
+  @pytest.mark.parametrize("kind", numpy_tasks.CLASSES)
+  def test_logits_are_those_of_numpy(self, kind, task, tmp_path):
+    model, _ = export(tmp_path, task, written(tmp_path, kind, task))
+    given = inputs(padding=kind != "mobilebert")
+    ids, mask, types = (
+      given[n].numpy()
+      for n in ("input_word_ids", "input_mask", "input_type_ids")
+    )
+    weights = numpy_tasks.tensors(kind, task)
+    want = numpy_tasks.logits(kind, task, weights, ids, mask, types)
+    assert_close(joined(model(given)), want)
+
+  def test_a_pooler_that_the_task_does_not_use_is_left_out(self, tmp_path):
+    """Older versions of `transformers` saved one."""
+    weights = numpy_tasks.tensors("bert", SENTENCES)
+    weights |= numpy_tasks.tensors("bert", TOKENS)
+    folder = written(tmp_path, "bert", TOKENS, tensors=weights)
+    model, _ = export(tmp_path, TOKENS, folder)
+    assert sorted(model.encoder(inputs())) == [
+      "encoder_outputs",
+      "sequence_output",
+    ]
+    assert not [v.name for v in model.variables if "pooler" in v.name]
+
+  def test_rates_are_those_of_the_folder(self, tmp_path):
+    folder = written(tmp_path, "bert", SENTENCES, classifier_dropout=0.3)
+    exporter = text_task.SentencePredictionExporter(
+      checkpoint=str(folder), do_lower_case=True
+    )
+    rates = exporter.build().published[""].hyperparameters
+    assert {name: rate.default for name, rate in rates.items()} == {
+      "dropout_rate": 0.1,
+      "attention_dropout_rate": 0.1,
+      "head_dropout_rate": 0.3,
+    }
+
+  def test_labels_are_those_of_the_folder(self, tmp_path):
+    folder = written(tmp_path, "bert", SENTENCES, id2label=_LABELS)
+    model, done = export(tmp_path, SENTENCES, folder)
+    labels = tf.io.gfile.GFile(model.labels.asset_path.numpy()).read()
+    assert labels.split("\n") == ["yes", "no", "perhaps", ""]
+    assert not done.artifacts[0].remarks
+
+  def test_labels_of_a_file(self, tmp_path):
+    (tmp_path / "mine.txt").write_text("a\nb\nc\n")
+    generic = {str(i): f"LABEL_{i}" for i in range(3)}
+    folder = written(tmp_path, "bert", TOKENS, id2label=generic)
+    model, _ = export(
+      tmp_path, TOKENS, folder, labels_file=str(tmp_path / "mine.txt")
+    )
+    labels = tf.io.gfile.GFile(model.labels.asset_path.numpy()).read()
+    assert labels == "a\nb\nc\n"
+
+  def test_says_if_nothing_names_the_classes(self, tmp_path):
+    _, done = export(tmp_path, SENTENCES, written(tmp_path, "bert", SENTENCES))
+    (remark,) = done.artifacts[0].remarks
+    assert remark.startswith("Nothing beside the checkpoint names the classes")
+
+  def test_exported_again(self, tmp_path):
+    folder = written(tmp_path, "bert", SENTENCES, id2label=_LABELS)
+    model, done = export(tmp_path, SENTENCES, folder)
+    (tmp_path / "again").mkdir()
+    again, _ = export(
+      tmp_path / "again",
+      SENTENCES,
+      done.artifacts[0].path,
+      encoder=small_bert.config(),
+    )
+    np.testing.assert_array_equal(again(inputs()), model(inputs()))
+
+
+class TestModelGarden:
+  """Checkpoints of Model Garden's own tasks."""
+
+  @staticmethod
+  def sentence_prediction(pooler):
+    return sentence_prediction.SentencePredictionTask(
+      sentence_prediction.SentencePredictionConfig(
+        model=sentence_prediction.ModelConfig(
+          num_classes=3,
+          use_encoder_pooler=pooler,
+          encoder=small_bert.config(),
+        )
+      )
+    )
+
+  @staticmethod
+  def tagging():
+    return tagging.TaggingTask(
+      tagging.TaggingConfig(
+        model=tagging.ModelConfig(
+          encoder=small_bert.config(), head_dropout=0.2
+        ),
+        class_names=["yes", "no", "perhaps"],
+      )
+    )
+
+  @staticmethod
+  def question_answering():
+    return question_answering.QuestionAnsweringTask(
+      question_answering.QuestionAnsweringConfig(
+        model=question_answering.ModelConfig(encoder=small_bert.config()),
+        validation_data=None,
+      )
+    )
+
+  def written(self, tmp_path, task):
+    """Writes what a training leaves; returns the model and the folder."""
+    model = task.build_model()
+    small_bert.randomize(model, seed=3)
+    folder = tmp_path / "training"
+    folder.mkdir()
+    tf.train.Checkpoint(
+      model=model, global_step=tf.Variable(10, dtype=tf.int64)
+    ).save(str(folder / "ckpt"))
+    small_bert.write_vocabulary(folder / "vocab.txt")
+    content = {"task": task.task_config.as_dict()}
+    (folder / "params.yaml").write_text(yaml.safe_dump(content))
+    return model, folder
+
+  @pytest.mark.parametrize("pooler", [True, False])
+  def test_sentence_prediction(self, pooler, tmp_path):
+    task = self.sentence_prediction(pooler)
+    trained, folder = self.written(tmp_path, task)
+    model, _ = export(tmp_path, SENTENCES, folder)
+    assert_close(model(inputs()), trained(inputs()))
+    # By hand: the encoder's 37, its pooler or that of the head, the logits.
+    assert len(model.trainable_variables) == 5 + 2 * 16 + 2 + 2
+    assert len(model.encoder.trainable_variables) == 5 + 2 * 16 + 2 * pooler
+    assert ("pooled_output" in model.encoder(inputs())) == pooler
+
+  def test_tagging(self, tmp_path):
+    trained, folder = self.written(tmp_path, self.tagging())
+    model, _ = export(tmp_path, TOKENS, folder)
+    assert_close(model(inputs()), trained(inputs())["logits"])
+    labels = tf.io.gfile.GFile(model.labels.asset_path.numpy()).read()
+    assert labels == "yes\nno\nperhaps\n"
+
+  def test_question_answering(self, tmp_path):
+    trained, folder = self.written(tmp_path, self.question_answering())
+    model, _ = export(tmp_path, SPANS, folder)
+    start, end = trained(inputs())
+    got = model(inputs())
+    assert_close(got["start_logits"], start)
+    assert_close(got["end_logits"], end)
+
+  def test_a_regressor_has_one_logit(self, tmp_path):
+    task = sentence_prediction.SentencePredictionTask(
+      sentence_prediction.SentencePredictionConfig(
+        model=sentence_prediction.ModelConfig(
+          num_classes=1, encoder=small_bert.config()
+        )
+      )
+    )
+    trained, folder = self.written(tmp_path, task)
+    model, done = export(tmp_path, SENTENCES, folder)
+    assert model(inputs()).shape == [2, 1]
+    assert_close(model(inputs()), trained(inputs()))
+    assert not done.artifacts[0].remarks
+
+  def test_the_trainings_file_must_be_of_this_task(self, tmp_path):
+    _, folder = self.written(tmp_path, self.tagging())
+    with pytest.raises(
+      ExportError, match=r"params.yaml' is of a model for tag"
+    ):
+      export(tmp_path, SENTENCES, folder)
+
+
+class TestMistakes:
+  """What a folder states contradicts the gin file or the weights."""
+
+  def refused(self, tmp_path, task, folder, match, **fields):
+    with pytest.raises(ExportError, match=match):
+      export(tmp_path, task, folder, **fields)
+
+  def test_another_task(self, tmp_path):
+    self.refused(
+      tmp_path,
+      SENTENCES,
+      written(tmp_path, "bert", TOKENS),
+      r"config.json' is of a model for tagging \(BertForTokenClassification\), "
+      "not for sentence prediction. Export it with text_task.TaggingExporter",
+    )
+
+  def test_an_encoder_alone(self, tmp_path):
+    weights = numpy_tasks.tensors("bert", SENTENCES)
+    weights = {n: v for n, v in weights.items() if "classifier" not in n}
+    folder = written(
+      tmp_path, "bert", SENTENCES, tensors=weights, architectures=["BertModel"]
+    )
+    self.refused(
+      tmp_path,
+      SENTENCES,
+      folder,
+      "has no head for sentence prediction; it is a BertModel. Use the",
+    )
+
+  @pytest.mark.parametrize(
+    ("config", "match"),
+    [
+      ({"num_labels": 4}, "there are 4 classes, but the head in .* 3 logits"),
+      ({"id2label": {"0": "a", "1": "b"}}, "there are 2 classes, but"),
+      ({"num_labels": 3, "id2label": {"0": "a"}}, "names 1 classes, but"),
+      ({"id2label": {"1": "a", "2": "b"}}, "does not give each class from 0"),
+      ({"id2label": ["a", "b", "c"]}, "does not give each class from 0"),
+      ({"num_labels": "3"}, "num_labels = '3', which is not a number"),
+      ({"problem_type": "ranking"}, "problem_type = 'ranking'; known are"),
+      (
+        {"classifier_dropout": 2},
+        "classifier_dropout = 2, which is not a rate",
+      ),
+    ],
+  )
+  def test_a_config_that_cannot_be_right(self, config, match, tmp_path):
+    folder = written(tmp_path, "bert", SENTENCES, **config)
+    self.refused(tmp_path, SENTENCES, folder, match)
+
+  def test_a_generic_name_for_some_other_number_of_classes(self, tmp_path):
+    """As `transformers` once wrote beside num_labels."""
+    generic = {"0": "LABEL_0", "1": "LABEL_1"}
+    folder = written(
+      tmp_path, "bert", SENTENCES, num_labels=3, id2label=generic
+    )
+    model, _ = export(tmp_path, SENTENCES, folder)
+    assert model(inputs()).shape == [2, 3]
+
+  def test_other_names_than_the_folders(self, tmp_path):
+    (tmp_path / "mine.txt").write_text("yes\nmaybe\nperhaps\n")
+    self.refused(
+      tmp_path,
+      SENTENCES,
+      written(tmp_path, "bert", SENTENCES, id2label=_LABELS),
+      "differently: class 1 is 'maybe' and 'no'",
+      labels_file=str(tmp_path / "mine.txt"),
+    )
+
+  def test_too_few_names(self, tmp_path):
+    (tmp_path / "mine.txt").write_text("yes\nno\n")
+    self.refused(
+      tmp_path,
+      SENTENCES,
+      written(tmp_path, "bert", SENTENCES),
+      "names 2 classes, but the model has 3 logits",
+      labels_file=str(tmp_path / "mine.txt"),
+    )
+
+  def test_another_problem_than_the_folders(self, tmp_path):
+    self.refused(
+      tmp_path,
+      SENTENCES,
+      written(
+        tmp_path, "bert", SENTENCES, problem_type="multi_label_classification"
+      ),
+      "problem_type: 'regression' in the gin file, 'multi_label_class",
+      problem_type="regression",
+    )
+
+  def test_an_unknown_problem(self, tmp_path):
+    self.refused(
+      tmp_path,
+      SENTENCES,
+      written(tmp_path, "bert", SENTENCES),
+      "problem_type = 'ranking' must be one of 'regression'",
+      problem_type="ranking",
+    )
+
+  def test_an_activation_that_nothing_states(self, tmp_path):
+    folder = written(tmp_path, "distilbert", SENTENCES)
+    self.refused(
+      tmp_path,
+      SENTENCES,
+      folder,
+      "head_activation = 'tanh' in the gin file, but .* has 'relu'",
+      head_activation="tanh",
+    )
+    _, done = export(tmp_path, SENTENCES, folder)
+    (tmp_path / "again").mkdir()
+    self.refused(
+      tmp_path / "again",
+      SENTENCES,
+      done.artifacts[0].path,
+      "does not say what follows the inner dense layer",
+      encoder=small_bert.config(hidden_activation="exporters>exact_gelu"),
+    )
+
+  def test_a_damaged_training_file(self, tmp_path):
+    _, folder = TestModelGarden().written(tmp_path, TestModelGarden.tagging())
+    content = {"task": {"class_names": [1, 2, 3]}}
+    (folder / "params.yaml").write_text(json.dumps(content))
+    self.refused(
+      tmp_path,
+      TOKENS,
+      folder,
+      r"says task.class_names = \[1, 2, 3\], which can't be right",
+      encoder=small_bert.config(),
+    )
