@@ -49,7 +49,8 @@ def written(tmp_path, kind, task, *, tensors=None, **config):
 
 def export(tmp_path, task, checkpoint, *, level=checks.NONE, **fields):
   exporter = _EXPORTERS[task](
-    checkpoint=str(checkpoint), **{"do_lower_case": True} | fields
+    checkpoint=str(checkpoint),
+    **{"do_lower_case": True, "artifacts": ["from_ids"]} | fields,
   )
   path = tmp_path / "exported"
   done = exporting.export(exporter, export_path=str(path), level=level)
@@ -74,6 +75,35 @@ def joined(logits):
   if isinstance(logits, dict):
     return np.stack([logits["start_logits"], logits["end_logits"]], axis=-1)
   return logits.numpy()
+
+
+_TEXTS = ["word1 word2, word30", "word3", ""]
+
+
+def packed(*segments, seq_length=24):
+  """Returns an encoder's inputs of words of the vocabulary, by hand."""
+  ids, types = [2], [0]
+  for i, segment in enumerate(segments):
+    pieces = [
+      _VOCABULARY.index(word) if word in _VOCABULARY else 1
+      for word in segment.replace(",", " ,").split()
+    ]
+    ids += [*pieces, 3]
+    types += [i] * (len(pieces) + 1)
+  rest = [0] * (seq_length - len(ids))
+  return np.array([ids + rest, [1] * len(ids) + rest, types + rest])
+
+
+def by_numpy(task, weights, *texts):
+  """Returns the logits for texts, or for pairs of texts."""
+  rows = [packed(*segments) for segments in zip(*texts, strict=True)]
+  ids, mask, types = np.stack(rows, axis=1)
+  return numpy_tasks.logits("bert", task, weights, ids, mask, types)
+
+
+def softmax(x):
+  exponents = np.exp(x - x.max(-1, keepdims=True))
+  return exponents / exponents.sum(-1, keepdims=True)
 
 
 class TestHuggingFace:
@@ -107,7 +137,7 @@ class TestHuggingFace:
   def test_rates_are_those_of_the_folder(self, tmp_path):
     folder = written(tmp_path, "bert", SENTENCES, classifier_dropout=0.3)
     exporter = text_task.SentencePredictionExporter(
-      checkpoint=str(folder), do_lower_case=True
+      checkpoint=str(folder), do_lower_case=True, artifacts=["from_ids"]
     )
     rates = exporter.build().published[""].hyperparameters
     assert {name: rate.default for name, rate in rates.items()} == {
@@ -376,3 +406,159 @@ class TestMistakes:
       r"says task.class_names = \[1, 2, 3\], which can't be right",
       encoder=small_bert.config(),
     )
+
+
+class TestFromText:
+  """Strings in, answers out."""
+
+  def exported(self, tmp_path, task, config=None, **fields):
+    folder = written(tmp_path, "bert", task, **(config or {}))
+    model, _ = export(
+      tmp_path,
+      task,
+      folder,
+      artifacts=["from_text"],
+      default_seq_length=24,
+      **fields,
+    )
+    return model, numpy_tasks.tensors("bert", task)
+
+  def test_a_text(self, tmp_path):
+    model, weights = self.exported(tmp_path, SENTENCES, {"id2label": _LABELS})
+    serve = model.signatures["serving_default"]
+    got = serve(inputs=tf.constant(_TEXTS))
+    want = by_numpy(SENTENCES, weights, _TEXTS)
+    assert_close(got["logits"], want)
+    assert_close(got["probabilities"], softmax(want))
+    assert list(got["label"].numpy()) == [
+      list(_LABELS.values())[i].encode() for i in want.argmax(-1)
+    ]
+    longer = model(tf.constant(_TEXTS), seq_length=30)
+    assert_close(longer["logits"], want)
+
+  def test_a_text_that_is_cut(self, tmp_path):
+    model, weights = self.exported(tmp_path, SENTENCES)
+    got = model(tf.constant([" ".join(["word1"] * 40)]))
+    want = by_numpy(SENTENCES, weights, [" ".join(["word1"] * 22)])
+    assert_close(got["logits"], want)
+
+  def test_a_pair(self, tmp_path):
+    model, weights = self.exported(tmp_path, SENTENCES, pairs=True)
+    others = ["word9", "word7 word8", "word2"]
+    got = model.signatures["serving_default"](
+      text=tf.constant(_TEXTS), text_pair=tf.constant(others)
+    )
+    want = by_numpy(SENTENCES, weights, _TEXTS, others)
+    assert_close(got["logits"], want)
+    assert "label" not in got
+
+  def test_several_labels_at_once(self, tmp_path):
+    config = {
+      "problem_type": "multi_label_classification",
+      "id2label": _LABELS,
+    }
+    model, weights = self.exported(tmp_path, SENTENCES, config)
+    got = model(tf.constant(_TEXTS))
+    want = by_numpy(SENTENCES, weights, _TEXTS)
+    assert_close(got["probabilities"], 1 / (1 + np.exp(-want)))
+    assert "label" not in got
+
+  def test_a_regression_has_no_probabilities(self, tmp_path):
+    model, weights = self.exported(
+      tmp_path, SENTENCES, problem_type="regression"
+    )
+    got = model(tf.constant(_TEXTS))
+    assert sorted(got) == ["logits"]
+    assert_close(got["logits"], by_numpy(SENTENCES, weights, _TEXTS))
+
+  def test_each_token(self, tmp_path):
+    model, weights = self.exported(tmp_path, TOKENS, {"id2label": _LABELS})
+    got = model(tf.constant(["word1  WÖRD,word2"]))
+    mask = np.arange(24) < 6
+    want = by_numpy(TOKENS, weights, ["word1 word , word2"])
+    assert_close(got["logits"][0][mask], want[0][mask])
+    assert_close(got["probabilities"][0][mask], softmax(want)[0][mask])
+    names = [v.encode() for v in _LABELS.values()]
+    assert list(got["label"][0][mask].numpy()) == [
+      names[i] for i in want[0].argmax(-1)[mask]
+    ]
+    # In bytes; nothing for [CLS], [SEP] and padding.
+    assert got["start"][0].numpy().tolist() == [-1, 0, 7, 12, 13] + [-1] * 19
+    assert got["limit"][0].numpy().tolist() == [-1, 5, 12, 13, 18] + [-1] * 19
+
+  def test_an_answer(self, tmp_path):
+    model, weights = self.exported(tmp_path, SPANS, max_answer_length=3)
+    questions = ["word3 word4", "word1"]
+    contexts = ["Wörd5 word6, WORD7 word8 word9", ""]
+    got = model.signatures["serving_default"](
+      question=tf.constant(questions), context=tf.constant(contexts)
+    )
+    plain = ["word5 word6, word7 word8 word9", ""]
+    want = by_numpy(SPANS, weights, questions, plain)
+    assert_close(got["start_logits"], want[:, :, 0])
+    assert_close(got["end_logits"], want[:, :, 1])
+    # [CLS], two words and [SEP] come first; six tokens of the context.
+    starts, ends = softmax(want[0][[0, *range(4, 10)]].T)
+    spans = {
+      (i, j): starts[i] * ends[j]
+      for i in range(1, 7)
+      for j in range(i, min(i + 3, 7))
+    }
+    first, last = max(spans, key=lambda span: spans[span])
+    assert_close(got["probability"][0], spans[first, last])
+    assert_close(got["null_probability"][0], starts[0] * ends[0])
+    words = [(0, 6), (7, 12), (12, 13), (14, 19), (20, 25), (26, 31)]
+    start, limit = words[first - 1][0], words[last - 1][1]
+    assert got["answer_start"][0] == start
+    assert got["answer_limit"][0] == limit
+    assert got["answer"][0] == contexts[0].encode()[start:limit]
+    assert got["answer"][1] == b""
+    assert got["probability"][1] == 0
+
+  def test_of_a_long_context_the_end_is_cut(self, tmp_path):
+    model, weights = self.exported(tmp_path, SPANS)
+    got = model(
+      {
+        "question": tf.constant(["word3 word4"]),
+        "context": tf.constant([" ".join(["word5"] * 40)]),
+      }
+    )
+    cut = " ".join(["word5"] * 19)
+    want = by_numpy(SPANS, weights, ["word3 word4"], [cut])
+    assert_close(got["start_logits"], want[:, :, 0])
+
+  def test_both_artifacts(self, tmp_path):
+    folder = written(tmp_path, "bert", SENTENCES)
+    exporter = text_task.SentencePredictionExporter(
+      checkpoint=str(folder), do_lower_case=True, default_seq_length=24
+    )
+    published = exporter.build().published
+    assert sorted(published) == ["from_ids", "from_text"]
+    assert published["from_text"].sub_objects == {
+      "from_ids": published["from_ids"]
+    }
+
+  def test_the_most_tokens_leave_nothing_to_set(self, tmp_path):
+    folder = written(tmp_path, "bert", SENTENCES)
+    exporter = text_task.SentencePredictionExporter(
+      checkpoint=str(folder), do_lower_case=True, default_seq_length=32
+    )
+    published = exporter.build().published
+    assert "seq_length" not in published["from_text"].hyperparameters
+
+  @pytest.mark.parametrize(
+    ("fields", "match"),
+    [
+      ({"artifacts": "from_text"}, r"Write \['from_text'\], with square"),
+      ({"artifacts": []}, "must name 'from_ids' or 'from_text', or both"),
+      ({"artifacts": ["logits"]}, "must name 'from_ids' or 'from_text'"),
+      ({"default_seq_length": 2}, "leaves no room for a token"),
+      ({"default_seq_length": 33}, "more than the model takes: 32, by max_p"),
+    ],
+  )
+  def test_refuses(self, fields, match, tmp_path):
+    folder = written(tmp_path, "bert", SENTENCES)
+    with pytest.raises(ExportError, match=match):
+      export(
+        tmp_path, SENTENCES, folder, **{"artifacts": ["from_text"]} | fields
+      )

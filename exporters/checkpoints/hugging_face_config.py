@@ -209,9 +209,13 @@ class HuggingFaceConfig:
       return None
     names: dict[str, Any] = found if isinstance(found, dict) else {}
     ids = [str(i) for i in range(len(names))]
-    if not names or sorted(names) != sorted(ids) or not all(
-      isinstance(name, str) and name.strip() and name.isprintable()
-      for name in names.values()
+    if (
+      not names
+      or sorted(names) != sorted(ids)
+      or not all(
+        isinstance(name, str) and name.strip() and name.isprintable()
+        for name in names.values()
+      )
     ):
       raise ExportError(
         f"'{path}' says id2label = {reprlib.repr(found)}, which does not give "
