@@ -35,10 +35,10 @@ By default there is a second artifact, which takes text. Consumers import
                                            # `answer_limit`, and the logits
 
 A tagger also says where each token of the text starts and ends, in bytes.
-`answer.from_ids` is the first artifact again, on the same variables; there
-`.encoder` is the encoder, without `pooled_output` if the task does not use it. `.labels` is a file with the classes' names,
-`.vocab_file` (or `.sp_model_file`) and `.do_lower_case` say how text becomes
-ids.
+`answer.from_ids` is the first artifact again, on the same variables; its
+`.encoder` is the encoder, without `pooled_output` if the task does not use it.
+`.labels` is a file with the classes' names; `.vocab_file` (or `.sp_model_file`)
+and `.do_lower_case` say how text becomes ids.
 """
 
 if __name__ == "__main__":
