@@ -79,9 +79,7 @@ def read(
     ExportError: A file is damaged, or it is of another task or contradicts the
       weights or the gin file; or the checkpoint has no head for this task.
   """
-  stated = [said for said in (checkpoint.task,) if said]
-  for path, content in encoder_file.experiments_beside(checkpoint).items():
-    stated.append(_of_experiment(path, content))
+  stated = _stated(checkpoint)
   _refuse_another(stated, task)
   classes = _classes(checkpoint, task, stated)
   for said in stated:
@@ -116,6 +114,27 @@ def read(
     dropout=next((s.dropout[task] for s in stated if task in s.dropout), None),
     activation=next((s.activation for s in stated if s.activation), None),
   )
+
+
+def task_of(checkpoint: Checkpoint) -> str | None:
+  """Returns the task that a checkpoint was trained for, if anything says it.
+
+  Raises:
+    ExportError: A file beside it is damaged.
+  """
+  stated = _stated(checkpoint)
+  task = next((said.task for said in stated if said.task), None)
+  if task is None and not any(said.stated for said in stated):
+    task = trained_task.SENTENCE_PREDICTION
+  shape = checkpoint.shape_of(_BIASES[task]) if task else None
+  return task if shape else None
+
+
+def _stated(checkpoint: Checkpoint) -> list[TrainedTask]:
+  """Returns what the checkpoint and the files beside it say."""
+  experiments = encoder_file.experiments_beside(checkpoint)
+  found = [_of_experiment(path, said) for path, said in experiments.items()]
+  return [checkpoint.task, *found] if checkpoint.task else found
 
 
 def _without_none(**values: Any) -> dict[str, Any]:
