@@ -1,12 +1,15 @@
 """Fine-tuned text models, against NumPy and against Model Garden's own code."""
 
 import json
+import shutil
 
 import numpy as np
 from official.nlp.tasks import question_answering
 from official.nlp.tasks import sentence_prediction
 from official.nlp.tasks import tagging
 import pytest
+import safetensors.numpy
+import sentencepiece
 import tensorflow as tf
 import tensorflow_hub as hub
 import yaml
@@ -15,6 +18,7 @@ from exporters import checks
 from exporters import text_task
 from exporters.errors import ExportError
 from exporters.life_cycle import exporting
+from scripts.small_instances import sentencepiece_model
 from tests import checkpoint_files
 from tests import numpy_tasks
 from tests import small_bert
@@ -526,6 +530,49 @@ class TestFromText:
     cut = " ".join(["word5"] * 19)
     want = by_numpy(SPANS, weights, ["word3 word4"], [cut])
     assert_close(got["start_logits"], want[:, :, 0])
+
+  def test_text_that_is_split_in_another_way(self, tmp_path):
+    folder = written(tmp_path, "bert", SENTENCES)
+    (folder / "tokenizer_config.json").write_text(
+      json.dumps({"tokenizer_class": "BertJapaneseTokenizer"})
+    )
+    with pytest.raises(ExportError, match=r"artifacts = \['from_ids'\]"):
+      export(
+        tmp_path,
+        SENTENCES,
+        folder,
+        artifacts=["from_text"],
+        default_seq_length=24,
+      )
+
+  def test_pieces_of_a_sentencepiece_model(self, tmp_path):
+    model_file = sentencepiece_model.write(tmp_path / "30k-clean.model")
+    pieces = sentencepiece.SentencePieceProcessor(model_file=str(model_file))
+    folder = written(tmp_path, "albert", SPANS)
+    (folder / "vocab.txt").unlink()
+    shutil.copy(model_file, folder / "spiece.model")
+    config = json.loads((folder / "config.json").read_text())
+    config["vocab_size"] = len(pieces)
+    (folder / "config.json").write_text(json.dumps(config))
+    weights = numpy_tasks.tensors("albert", SPANS)
+    words = "albert.embeddings.word_embeddings.weight"
+    rng = np.random.default_rng(0)
+    weights[words] = rng.normal(size=[len(pieces), 8]).astype(np.float32)
+    safetensors.numpy.save_file(weights, folder / "model.safetensors")
+    model, _ = export(
+      tmp_path,
+      SPANS,
+      folder,
+      artifacts=["from_text"],
+      default_seq_length=24,
+      level=checks.BASIC,
+    )
+    got = model(
+      {"question": tf.constant(["Hello"]), "context": tf.constant(["world"])}
+    )
+    # Its offsets are not those of the text.
+    assert "answer" not in got
+    assert got["probability"][0] > 0
 
   def test_both_artifacts(self, tmp_path):
     folder = written(tmp_path, "bert", SENTENCES)

@@ -15,8 +15,8 @@ from official.nlp.modeling import layers
 import tensorflow as tf
 
 from exporters.checkpoints import trained_task
+from exporters.errors import ExportError
 from exporters.text import facts
-from exporters.text import tokenizer_files
 from exporters.text.encoder_types import INPUTS
 from exporters.text.encoders import Encoder
 from exporters.text.python_preprocessor import PythonPreprocessor
@@ -61,7 +61,11 @@ class Texts:
       ExportError: The text was split in a way that is not computed here, or the
         encoder does not take inputs of this length.
     """
-    tokenizer_files.refuse(source.foreign)
+    for path, what in source.foreign[:1]:
+      raise ExportError(
+        f"'{path}' {what}, which no preprocessor here computes. Publish the "
+        "model on ids alone: artifacts = ['from_ids']."
+      )
     lengths = dict(source.lengths)
     if encoder.max_length:
       lengths["max_position_embeddings"] = encoder.max_length
@@ -89,16 +93,16 @@ class Texts:
     return specs if len(specs) > 1 else specs[self.names[0]]
 
   def samples(self) -> list[Any]:
-    """Returns texts of batch 1 and more; the first one has to be cut."""
+    """Returns texts of batch 1 and more; the last one has to be cut."""
     found = [np.array(texts) for texts in self._source.samples()]
     long = " ".join(found[-1][:2]) or " ".join(found[0])
     long = " ".join([long] * self._seq_length)
     if len(self.names) == 1:
-      return [np.array([long]), *found]
+      return [*found, np.array([long])]
     first, second = self.names
     return [
-      {first: found[0], second: np.array([long])},
       *({first: texts, second: np.roll(texts, 1)} for texts in found),
+      {first: found[0], second: np.array([long])},
     ]
 
   def packed(self, inputs: Any, seq_length: Any) -> dict[str, tf.Tensor]:
