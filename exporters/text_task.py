@@ -141,7 +141,7 @@ class TextTaskExporter(EncoderExporter, abc.ABC):
     if len(published) == 1:
       published = {"": published[self.artifacts[0]]}
     return base.Build(
-      restores=[{"model": self._restored(encoder, head)}],
+      restores=[{"model": self._restored(encoder, whole, head)}],
       published=published,
     )
 
@@ -153,7 +153,6 @@ class TextTaskExporter(EncoderExporter, abc.ABC):
     texts: Texts,
   ) -> base.Published:
     answers = self.answers(facts, texts)
-
     default = self.default_seq_length
 
     def function(
@@ -198,9 +197,12 @@ class TextTaskExporter(EncoderExporter, abc.ABC):
         "to 3 or more."
       )
 
-  def _restored(self, encoder: Encoder, head: Head) -> tf_keras.Model:
+  def _restored(
+    self, encoder: Encoder, whole: Encoder, head: Head
+  ) -> tf_keras.Model:
     """Returns the task model, without a pooler that the checkpoint lacks."""
-    if encoder.has_pooler or any("pooler" in n for n in self.opened.tensors):
+    has_pooler = any("pooler" in name for name in self.opened.tensors)
+    if has_pooler or encoder.model is whole.model:
       return head.whole
     features = encoder.model.output[head.features]
     return tf_keras.Model(encoder.model.input, head.model(features))
@@ -226,7 +228,6 @@ class TextTaskExporter(EncoderExporter, abc.ABC):
 
     rates = encoder.hyperparameters()
     model = encoder.model
-    constants = {"do_lower_case": self.do_lower_case}
     labels = {"labels": facts.labels.asset()} if facts.labels else {}
     if not facts.labels and facts.classes > 1 and self.task_has_labels:
       remarks.append(
@@ -239,9 +240,9 @@ class TextTaskExporter(EncoderExporter, abc.ABC):
       hyperparameters=rates | head.hyperparameters(),
       variables=each_once([*model.variables, *head.model.variables]),
       trainable_variables=each_once(
-        [*model.trainable_variables, *head.model.trainable_variables]
+        [*encoder.trainable_variables, *head.model.trainable_variables]
       ),
-      constants=constants,
+      constants={"do_lower_case": self.do_lower_case},
       assets=tokens.assets() | labels,
       sub_objects={
         "encoder": base.Published(
@@ -249,7 +250,7 @@ class TextTaskExporter(EncoderExporter, abc.ABC):
           inputs=encoder.input_specs(),
           hyperparameters=rates,
           variables=model.variables,
-          trainable_variables=model.trainable_variables,
+          trainable_variables=encoder.trainable_variables,
           samples=encoder.samples(),
           reference=core_reference,
         )

@@ -18,6 +18,7 @@ from exporters import checks
 from exporters import text_task
 from exporters.errors import ExportError
 from exporters.life_cycle import exporting
+from scripts.small_instances import encoders
 from scripts.small_instances import sentencepiece_model
 from tests import checkpoint_files
 from tests import numpy_tasks
@@ -251,6 +252,23 @@ class TestModelGarden:
     assert_close(model(inputs()), trained(inputs())["logits"])
     labels = tf.io.gfile.GFile(model.labels.asset_path.numpy()).read()
     assert labels == "yes\nno\nperhaps\n"
+
+  def test_of_an_encoder_that_keeps_its_pooler(self, tmp_path):
+    """Model Garden's second BERT is not a functional model."""
+    encoder = encoders.config("bert_v2")
+    task = tagging.TaggingTask(
+      tagging.TaggingConfig(
+        model=tagging.ModelConfig(encoder=encoder), class_names=["yes", "no"]
+      )
+    )
+    trained, folder = self.written(tmp_path, task)
+    model, _ = export(tmp_path, TOKENS, folder)
+    assert_close(model(inputs()), trained(inputs())["logits"])
+    assert "pooled_output" not in model.encoder(inputs())
+    for callable_ in (model, model.encoder):
+      names = [v.name for v in callable_.trainable_variables]
+      assert names
+      assert not [name for name in names if "pooler" in name]
 
   def test_question_answering(self, tmp_path):
     trained, folder = self.written(tmp_path, self.question_answering())

@@ -97,6 +97,15 @@ class Encoder:
     layers = list(outputs["encoder_outputs"])[-self.num_layers :]
     return {name: outputs[name] for name in names} | {"encoder_outputs": layers}
 
+  @property
+  def trainable_variables(self) -> list[tf.Variable]:
+    """The variables that a consumer may train: its outputs depend on them."""
+    return [
+      variable
+      for variable in self.model.trainable_variables
+      if self.has_pooler or "pooler" not in variable.name
+    ]
+
   def without_pooler(self) -> Encoder:
     """Returns the same without its pooler, which tasks on tokens don't train.
 
