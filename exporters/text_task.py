@@ -231,7 +231,8 @@ class TextTaskExporter(EncoderExporter, abc.ABC):
     labels = {"labels": facts.labels.asset()} if facts.labels else {}
     if not facts.labels and facts.classes > 1 and self.task_has_labels:
       remarks.append(
-        "Nothing beside the checkpoint names the classes. Set labels_file."
+        "The classes have no names: neither the checkpoint's folder nor a "
+        "labels_file gives them any."
       )
     return base.Published(
       function=function,

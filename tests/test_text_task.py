@@ -171,7 +171,7 @@ class TestHuggingFace:
   def test_says_if_nothing_names_the_classes(self, tmp_path):
     _, done = export(tmp_path, SENTENCES, written(tmp_path, "bert", SENTENCES))
     (remark,) = done.artifacts[0].remarks
-    assert remark.startswith("Nothing beside the checkpoint names the classes")
+    assert remark.startswith("The classes have no names")
 
   def test_exported_again(self, tmp_path):
     folder = written(tmp_path, "bert", SENTENCES, id2label=_LABELS)
