@@ -1,7 +1,10 @@
 """Fine-tuned text models, against NumPy and against Model Garden's own code."""
 
 import json
+import re
 import shutil
+import subprocess
+import sys
 
 import numpy as np
 from official.nlp.tasks import question_answering
@@ -184,6 +187,45 @@ class TestHuggingFace:
       encoder=small_bert.config(),
     )
     np.testing.assert_array_equal(again(inputs()), model(inputs()))
+
+
+class TestTf1:
+  """Checkpoints of google-research/bert, against NumPy."""
+
+  @pytest.mark.parametrize(
+    ("task", "head", "scope"),
+    [
+      (SENTENCES, "classifier", ""),
+      (SPANS, "qa_outputs", "cls/squad/"),
+    ],
+  )
+  def test_logits_are_those_of_numpy(self, task, head, scope, tmp_path):
+    weights = numpy_tasks.tensors("bert", task)
+    plain = {n: v for n, v in weights.items() if not n.startswith(head)}
+    # It always has a pooler.
+    plain |= {
+      name: value
+      for name, value in numpy_tasks.tensors("bert", SENTENCES).items()
+      if "pooler" in name
+    }
+    found = checkpoint_files.tf1_names(plain)
+    found[f"{scope}output_weights"] = weights[f"{head}.weight"]
+    found[f"{scope}output_bias"] = weights[f"{head}.bias"]
+    checkpoint_files.save_tf1(tmp_path / "model.ckpt-10", found)
+    (tmp_path / "vocab.txt").write_text("\n".join(_VOCABULARY))
+    model, _ = export(
+      tmp_path,
+      task,
+      tmp_path / "model.ckpt-10",
+      encoder=small_bert.config(hidden_activation="exporters>exact_gelu"),
+    )
+    given = inputs()
+    ids, mask, types = (
+      given[n].numpy()
+      for n in ("input_word_ids", "input_mask", "input_type_ids")
+    )
+    want = numpy_tasks.logits("bert", task, weights, ids, mask, types)
+    assert_close(joined(model(given)), want)
 
 
 class TestModelGarden:
@@ -536,6 +578,27 @@ class TestFromText:
     assert got["answer"][0] == contexts[0].encode()[start:limit]
     assert got["answer"][1] == b""
     assert got["probability"][1] == 0
+
+  def test_tensorflows_own_command_calls_it(self, tmp_path):
+    self.exported(tmp_path, SPANS)
+    program = (
+      "import tensorflow_text\n"
+      "from tensorflow.python.tools import saved_model_cli\n"
+      "saved_model_cli.main()\n"
+    )
+    done = subprocess.run(
+      [
+        *(sys.executable, "-c", program, "run"),
+        *("--dir", str(tmp_path / "exported"), "--tag_set", "serve"),
+        *("--signature_def", "serving_default"),
+        *("--input_exprs", 'question=["word3"];context=["word5 word5"]'),
+      ],
+      capture_output=True,
+      check=True,
+      text=True,
+    )
+    assert "Result for output key answer:" in done.stdout
+    assert re.search(r"\[b'word5( word5)?'\]", done.stdout)
 
   def test_of_a_long_context_the_end_is_cut(self, tmp_path):
     model, weights = self.exported(tmp_path, SPANS)

@@ -198,6 +198,13 @@ _NO_POOLER = {
 }
 
 _BERT_OURS = "transformer/layer_#/"
+# What google-research's run_classifier.py and run_squad.py train.
+_TF1_TASKS = (
+  ("sentence_prediction/logits/kernel", "output_weights"),
+  ("sentence_prediction/logits/bias", "output_bias"),
+  ("predictions/transform/logits/kernel", "cls/squad/output_weights"),
+  ("predictions/transform/logits/bias", "cls/squad/output_bias"),
+)
 _TF1_BERT_ROWS = _TF1 + below(_BERT_OURS, "encoder/layer_#/", _TF1_LAYER)
 _PYTORCH_BERT_ROWS = (
   _PYTORCH_EMBEDDINGS
@@ -206,7 +213,7 @@ _PYTORCH_BERT_ROWS = (
 )
 
 TF1_BERT = WeightMap(
-  rows=_TF1_BERT_ROWS,
+  rows=_TF1_BERT_ROWS + _TF1_TASKS,
   parameters=_SAME,
   prefix="bert/",
   transposed=False,
