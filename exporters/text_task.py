@@ -2,7 +2,7 @@ r"""Exports a fine-tuned text model: classifier, regressor, tagger or answerer.
 
   python -m exporters.text_task \
     --gin_file=configs/text_task/sentence_prediction.gin \
-    --gin_bindings="CHECKPOINT = '/path/to/folder'" \
+    --gin_bindings="CHECKPOINT = '/path/to/classifier'" \
     --gin_bindings="DO_LOWER_CASE = True" \
     --export_path=/tmp/classifier
 
@@ -90,7 +90,8 @@ class TextTaskExporter(EncoderExporter, abc.ABC):
       both to folders below it.
     default_seq_length: How many tokens strings are cut and padded to, unless a
       call sets another `seq_length`. If it is the most that the encoder takes,
-      a call can't.
+      a call can't. For question answering it is 384, and only the context is
+      cut.
   """
 
   task: ClassVar[str]
@@ -376,8 +377,6 @@ class QuestionAnsweringExporter(TextTaskExporter):
 
   Attributes:
     max_answer_length: The most tokens of an answer.
-    default_seq_length: As above. Of a context that is too long, the end is cut
-      off, never the question.
   """
 
   task = trained_task.QUESTION_ANSWERING

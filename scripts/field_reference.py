@@ -42,6 +42,7 @@ _SHARED = (
   ("exporters.base", "Exporter"),
   ("exporters.base", "CheckpointExporter"),
   ("exporters.text.encoder_exporter", "EncoderExporter"),
+  ("exporters.text_task", "TextTaskExporter"),
   ("exporters.saved_model.labels", "Labelled"),
   ("exporters.video.videos", "VideoExporter"),
   ("exporters.video.official_vision", "VideoClassificationExporter"),
