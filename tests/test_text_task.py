@@ -341,6 +341,19 @@ class TestModelGarden:
     ):
       export(tmp_path, SENTENCES, folder)
 
+  @pytest.mark.parametrize(
+    ("task", "match"),
+    [
+      (SPANS, "the checkpoint is of another task, with the same layers"),
+      (SENTENCES, "has no head for sentence prediction; it is of the encoder"),
+    ],
+  )
+  def test_the_weights_must_be_of_this_task(self, task, match, tmp_path):
+    _, folder = self.written(tmp_path, self.tagging())
+    (folder / "params.yaml").unlink()
+    with pytest.raises(ExportError, match=match):
+      export(tmp_path, task, folder, encoder=small_bert.config())
+
 
 class TestMistakes:
   """What a folder states contradicts the gin file or the weights."""

@@ -195,7 +195,7 @@ def _classes(
   if shape is not None and len(shape) == 1:
     return shape[0]
   named = next((said.stated for said in stated if said.stated), "")
-  what = f"a {named}" if named else "perhaps the encoder alone"
+  what = f"a {named}" if named else "of the encoder alone or of another task"
   raise ExportError(
     f"The checkpoint '{checkpoint.path}' ({checkpoint.kind}) has no head for "
     f"{task}; it is {what}. Use the checkpoint of the fine-tuned model, or "
