@@ -161,6 +161,12 @@ class TestHuggingFace:
     assert labels.split("\n") == ["yes", "no", "perhaps", ""]
     assert not done.artifacts[0].remarks
 
+  def test_a_start_and_an_end_have_no_labels(self, tmp_path):
+    names = {"0": "start", "1": "end"}
+    folder = written(tmp_path, "bert", SPANS, id2label=names)
+    model, _ = export(tmp_path, SPANS, folder)
+    assert not hasattr(model, "labels")
+
   def test_labels_of_a_file(self, tmp_path):
     (tmp_path / "mine.txt").write_text("a\nb\nc\n")
     generic = {str(i): f"LABEL_{i}" for i in range(3)}

@@ -102,6 +102,8 @@ def read(
         labels=said.labels, problem_type=said.problem_type
       )
       for said in stated
+      # A start and an end are not classes, whatever a folder calls them.
+      if task != trained_task.QUESTION_ANSWERING
     }
   )
   default = (
@@ -169,7 +171,7 @@ def _of_experiment(path: str, task: Mapping[str, Any]) -> TrainedTask:
     path=path,
     task=found[0] if len(found) == 1 else None,
     labels=tuple(names) if names else None,
-    # A training that leaves it out would not have built a classifier.
+    # 0 where the training is not of a classifier.
     num_labels=classes or None,
     dropout={}
     if rate is None

@@ -96,7 +96,7 @@ def sentence_prediction(
   )
   return _head(
     "pooled_output" if pooled else "sequence_output",
-    [head],
+    head,
     encoder,
     whole=whole,
     before=dropout.before,
@@ -111,7 +111,7 @@ def tagging(encoder: Encoder, *, classes: int, dropout: Dropout) -> Head:
   )
   return _head(
     "sequence_output",
-    [whole.classifier],
+    whole.classifier,
     encoder,
     whole=whole,
     before=dropout.before,
@@ -124,7 +124,7 @@ def question_answering(encoder: Encoder, *, dropout: Dropout) -> Head:
   whole = models.BertSpanLabeler(encoder.model)
   return _head(
     "sequence_output",
-    [whole.span_labeling],
+    whole.span_labeling,
     encoder,
     whole=whole,
     before=dropout.before,
@@ -134,7 +134,7 @@ def question_answering(encoder: Encoder, *, dropout: Dropout) -> Head:
 
 def _head(
   features: str,
-  parts: Sequence[Any],
+  layer: Any,
   encoder: Encoder,
   *,
   whole: tf_keras.Model,
@@ -143,14 +143,10 @@ def _head(
 ) -> Head:
   length = [] if features == "pooled_output" else [None]
   inputs = tf_keras.Input([*length, encoder.width])
-  made = inputs
-  if before:
-    made = tf_keras.layers.Dropout(before)(made)
-  for part in parts:
-    made = part(made)
+  kept = tf_keras.layers.Dropout(before)(inputs) if before else inputs
   return Head(
     features=features,
-    model=tf_keras.Model(inputs, made),
+    model=tf_keras.Model(inputs, layer(kept)),
     whole=whole,
     form=form,
   )
