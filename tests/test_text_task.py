@@ -21,6 +21,7 @@ from exporters import checks
 from exporters import text_task
 from exporters.errors import ExportError
 from exporters.life_cycle import exporting
+from exporters.text import wordpiece_source
 from scripts.small_instances import encoders
 from scripts.small_instances import sentencepiece_model
 from tests import checkpoint_files
@@ -568,6 +569,40 @@ class TestFromText:
     # In bytes; nothing for [CLS], [SEP] and padding.
     assert got["start"][0].numpy().tolist() == [-1, 0, 7, 12, 13] + [-1] * 19
     assert got["limit"][0].numpy().tolist() == [-1, 5, 12, 13, 18] + [-1] * 19
+
+  def test_offsets_are_bytes_of_the_text_itself(self, tmp_path):
+    """Not of what becomes of it before its words are looked up."""
+    letters = "abcdefghijklmnopqrstuvwxyz"
+    tokens = [*_VOCABULARY[:5], "angstrom", "naive", "東", "京", "!"]
+    tokens += [*letters, *(f"##{letter}" for letter in letters)]
+    folder = tmp_path / "vocabulary"
+    folder.mkdir()
+    small_bert.write_vocabulary(folder / "vocab.txt", tokens)
+    (folder / "tokenizer_config.json").write_text(
+      json.dumps({"tokenizer_class": "BertTokenizer"})
+    )
+    source = wordpiece_source.read(
+      vocab_file=str(folder), stated={"do_lower_case": True}
+    )
+    tokenizer = source.tokenizer()
+    texts = ["Ångström naïve東京!", "", "a [SEP] B\u0301b İx [MASK]🙂"]
+    ids, starts, limits = tokenizer.tokenize_with_source_offsets(
+      tf.constant(texts)
+    )
+    assert ids.to_list() == (
+      tokenizer.tokenize(tf.constant(texts)).merge_dims(1, 2).to_list()
+    )
+    found = [
+      [text.encode()[i:j].decode() for i, j in zip(*offsets, strict=True)]
+      for text, *offsets in zip(
+        texts, starts.to_list(), limits.to_list(), strict=True
+      )
+    ]
+    assert found == [
+      ["Ångström", "naïve", "東", "京", "!"],
+      [],
+      ["a", "[SEP]", "B\u0301", "b", "İ", "x", "[MASK]", "🙂"],
+    ]
 
   def test_an_answer(self, tmp_path):
     model, weights = self.exported(tmp_path, SPANS, max_answer_length=3)

@@ -84,23 +84,10 @@ class WordPieceTokenizer(tf.Module):
 
   def tokenize_with_offsets(self, texts: tf.Tensor) -> list[tf.RaggedTensor]:
     """Returns the ids, and where each piece starts and ends."""
-    words, word_starts, word_limits = self._words(texts, offsets=True)
-    too_long = self._too_long(words)
-    pieces, starts, limits = self._pieces.tokenize_with_offsets(
-      tf.where(too_long, self._wanted.unknown, words.values)
-    )
-    word = pieces.value_rowids()
-    begins = tf.gather(word_starts.values, word)
-    ends = tf.where(
-      tf.gather(too_long, word),
-      tf.gather(word_limits.values, word),
-      begins + limits.values,
-    )
+    words, *offsets = self._words(texts, offsets=True)
     return [
-      text_operations.with_batch(
-        texts, words.with_values(pieces.with_values(values))
-      )
-      for values in (pieces.values, begins + starts.values, ends)
+      text_operations.with_batch(texts, words.with_values(pieces))
+      for pieces in self._placed_pieces(words, *offsets)
     ]
 
   def tokenize_with_source_offsets(
@@ -116,9 +103,31 @@ class WordPieceTokenizer(tf.Module):
     inside = parts.texts if parts else valid
     words, word_starts, word_limits = self._split(inside)
     looked_up = parts.with_tokens(words) if parts else words
-    too_long = self._too_long(looked_up)
+    ids, starts, limits = (
+      words.with_values(pieces).merge_dims(1, 2)
+      for pieces in self._placed_pieces(looked_up, word_starts, word_limits)
+    )
+    found = self._in_source(inside, starts, limits)
+    if parts:
+      found = parts.placed(*found)
+    joined = parts.joined if parts else lambda ragged: ragged
+    return [
+      text_operations.with_batch(texts, joined(one)) for one in (ids, *found)
+    ]
+
+  def _placed_pieces(
+    self,
+    words: tf.RaggedTensor,
+    word_starts: tf.RaggedTensor,
+    word_limits: tf.RaggedTensor,
+  ) -> list[tf.RaggedTensor]:
+    """Returns the words' ids, and where each piece starts and ends.
+
+    Ragged [words, (pieces)], for the words of all texts together.
+    """
+    too_long = self._too_long(words)
     pieces, starts, limits = self._pieces.tokenize_with_offsets(
-      tf.where(too_long, self._wanted.unknown, looked_up.values)
+      tf.where(too_long, self._wanted.unknown, words.values)
     )
     word = pieces.value_rowids()
     begins = tf.gather(word_starts.values, word)
@@ -127,17 +136,9 @@ class WordPieceTokenizer(tf.Module):
       tf.gather(word_limits.values, word),
       begins + limits.values,
     )
-    ids = words.with_values(pieces).merge_dims(1, 2)
-    found = self._in_source(
-      inside,
-      ids.with_values(begins + starts.values),
-      ids.with_values(ends),
-    )
-    if parts:
-      found = parts.placed(*found)
-    joined = parts.joined if parts else lambda ragged: ragged
     return [
-      text_operations.with_batch(texts, joined(one)) for one in (ids, *found)
+      pieces.with_values(values)
+      for values in (pieces.values, begins + starts.values, ends)
     ]
 
   def _in_source(
