@@ -182,6 +182,7 @@ class TextTaskExporter(EncoderExporter, abc.ABC):
       built_on=FROM_IDS,
       samples=texts.samples(),
       reference=reference,
+      remarks=[*from_ids.remarks, *answers.remarks()],
     )
 
   def _refuse_unknown_artifacts(self) -> None:

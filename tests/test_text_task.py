@@ -694,7 +694,7 @@ class TestFromText:
     rng = np.random.default_rng(0)
     weights[words] = rng.normal(size=[len(pieces), 8]).astype(np.float32)
     safetensors.numpy.save_file(weights, folder / "model.safetensors")
-    model, _ = export(
+    model, done = export(
       tmp_path,
       SPANS,
       folder,
@@ -702,6 +702,7 @@ class TestFromText:
       default_seq_length=24,
       level=checks.BASIC,
     )
+    assert [r for r in done.artifacts[0].remarks if "can't tell where" in r]
     got = model(
       {"question": tf.constant(["Hello"]), "context": tf.constant(["world"])}
     )

@@ -131,14 +131,16 @@ class Texts:
       return [inputs]
     return [inputs[name] for name in self.names]
 
+  @property
+  def has_offsets(self) -> bool:
+    """Whether it can tell which bytes of a text a token is; ALBERT's can't."""
+    return isinstance(self._source, WordPieceSource)
+
   def offsets(
     self, texts: tf.Tensor
   ) -> tuple[tf.RaggedTensor, tf.RaggedTensor] | None:
-    """Returns where each token starts and ends in a text, in bytes.
-
-    None if the tokenizer can't tell, as ALBERT's can't.
-    """
-    if not isinstance(self._source, WordPieceSource):
+    """Returns where each token starts and ends in a text; None: not known."""
+    if not self.has_offsets:
       return None
     _, starts, limits = self.tokenizer.tokenize_with_source_offsets(texts)
     return starts, limits
@@ -166,6 +168,12 @@ class Classes:
   facts: TaskFacts
   texts: Texts
   of_tokens: bool = False
+
+  def remarks(self) -> list[str]:
+    """Returns sentences for those who publish or use the model."""
+    if self.of_tokens and not self.texts.has_offsets:
+      return ["Its tokenizer can't tell where in the text a token is."]
+    return []
 
   def __call__(
     self, inputs: Any, packed: Mapping[str, tf.Tensor], logits: tf.Tensor
@@ -217,6 +225,16 @@ class Spans:
 
   texts: Texts
   max_answer_length: int
+
+  def remarks(self) -> list[str]:
+    """Returns sentences for those who publish or use the model."""
+    found = ["Of a context that is too long, only the beginning is searched."]
+    if not self.texts.has_offsets:
+      found.append(
+        "Its tokenizer can't tell where in the context an answer is, so the "
+        "logits have to be read."
+      )
+    return found
 
   def __call__(
     self,
