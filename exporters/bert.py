@@ -41,11 +41,9 @@ if __name__ == "__main__":
 
 from collections.abc import Mapping
 import dataclasses
-import os
 from typing import Any, ClassVar
 
 from official.modeling import tf_utils
-from official.nlp.configs import encoders as encoder_configs
 from official.nlp.modeling import layers
 from official.nlp.modeling import models
 import tensorflow as tf
@@ -56,32 +54,16 @@ from exporters import base
 from exporters.checkpoints.sentence_embedding import SentenceEmbedding
 from exporters.errors import ExportError
 from exporters.saved_model.variables import each_once
-from exporters.text import encoder_file
 from exporters.text import encoders
-from exporters.text import sentencepiece_model
-from exporters.text import sentencepiece_source
-from exporters.text import vocabulary
-from exporters.text import wordpiece_source
+from exporters.text.encoder_exporter import EncoderExporter
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class BertExporter(base.CheckpointExporter):
+class BertExporter(EncoderExporter):
   """Publishes a BERT encoder, with its masked language model on request.
 
   Attributes:
-    checkpoint: The checkpoint's path. What lies beside it about the encoder and
-      its text must agree with the gin file; see `text.encoder_file` and
-      `text.tokenizer_files`.
-    encoder: The architecture. None: as `encoder_file` describes it, or a file
-      beside the checkpoint.
-    encoder_file: A `bert_config.json` or a Model Garden YAML that describes the
-      architecture. If `encoder` is set too, the two must agree.
     masked_lm_layer: The class of `.mlm`'s head, which subclasses may replace.
-    do_lower_case: Whether text was lower-cased for training. It must be stated:
-      a wrong guess gives a model that works, but less well.
-    vocab_file: The WordPiece vocabulary, or a folder that holds it. None: the
-      one beside the checkpoint.
-    sp_model_file: The SentencePiece model, instead of a vocabulary.
     with_mlm: Whether to publish `.mlm`; the checkpoint must have its head.
     copy_pooler_dense_to_encoder: Whether to publish the pooler of the next
       sentence head, which `BertPretrainerV2` trains, in place of the encoder's
@@ -89,32 +71,15 @@ class BertExporter(base.CheckpointExporter):
   """
 
   masked_lm_layer: ClassVar[type[tf_keras.layers.Layer]] = layers.MaskedLM
-  checkpoint: encoder_file.EncoderCheckpointPath
-  do_lower_case: bool
-  encoder: encoder_configs.EncoderConfig | None = None
-  encoder_file: base.FilePath | None = None
-  vocab_file: vocabulary.VocabularyPath | None = None
-  sp_model_file: sentencepiece_model.ModelPath | None = None
   with_mlm: bool = False
   copy_pooler_dense_to_encoder: bool = False
 
   @override
   def build(self) -> base.Build:
-    checkpoint = self.opened
-    config, declared = self._described()
-    encoder = encoders.build(
-      config,
-      declared | {"the checkpoint": checkpoint.declared},
-      do_lower_case=self.do_lower_case,
-    )
-    tokens_name, tokens = self._tokens()
-    remarks = tokens.require_size(encoder.vocab_size)
-    remarks += [
-      f"Its text was split in a way that no preprocessor here computes: its "
-      f"{os.path.basename(path)} {what}."
-      for path, what in tokens.foreign[:1]
-    ]
-    embed = checkpoint.sentence_embedding
+    encoder = self.built_encoder()
+    tokens = self.tokens()
+    remarks = tokens.remarks(encoder.vocab_size)
+    embed = self.opened.sentence_embedding
 
     def core(inputs, training):
       outputs = encoder(inputs, training)
@@ -146,48 +111,13 @@ class BertExporter(base.CheckpointExporter):
       api="text encoder",
       constants={"do_lower_case": self.do_lower_case}
       | (embed.constants if embed else {}),
-      assets=_assets(tokens_name, tokens),
+      assets=tokens.assets(),
       sub_objects=sub_objects,
       samples=encoder.samples(),
       reference=reference,
       remarks=remarks,
     )
     return base.Build(restores=restores, published={"": published})
-
-  def _described(self):
-    """Returns the architecture, and what files declare about it."""
-    files = {file.path: file for file in encoder_file.beside(self.opened)}
-    if self.encoder_file is not None:
-      file = encoder_file.read_encoder_file(self.encoder_file)
-      files = {self.encoder_file: file} | files
-    if self.encoder is None and not files:
-      raise ExportError(
-        "Set encoder or encoder_file to describe the architecture."
-      )
-    config = self.encoder or next(iter(files.values())).config()
-    return config, {f"'{path}'": f.declared for path, f in files.items()}
-
-  def _tokens(self):
-    """Returns the asset's name, and the vocabulary or SentencePiece model."""
-    stated = {"do_lower_case": self.do_lower_case}
-    if self.sp_model_file and self.vocab_file:
-      raise ExportError("Set only one of vocab_file and sp_model_file.")
-    if not self.sp_model_file:
-      source = wordpiece_source.read(
-        vocab_file=self.vocab_file, checkpoint=self.checkpoint, stated=stated
-      )
-      if source:
-        return "vocab_file", source
-    beside = sentencepiece_model.beside(self.checkpoint)
-    model_file = self.sp_model_file or (beside[0] if len(beside) == 1 else None)
-    if not model_file:
-      raise ExportError(
-        f"The checkpoint '{self.checkpoint}' comes without a vocabulary. Name "
-        "the one it was trained with: --gin_bindings=\"VOCAB_FILE = '...'\"."
-      )
-    return "sp_model_file", sentencepiece_source.read(
-      sp_model_file=model_file, checkpoint=self.checkpoint, stated=stated
-    )
 
   def _pooler(self, encoder: encoders.Encoder) -> tf_keras.layers.Layer:
     pooler = getattr(encoder.model, "pooler_layer", None)
@@ -198,14 +128,6 @@ class BertExporter(base.CheckpointExporter):
         "copy_pooler_dense_to_encoder = False."
       )
     return pooler
-
-
-def _assets(name: str, tokens: Any) -> dict[str, str]:
-  """Returns the vocabulary, and what has to lie beside it, by attribute."""
-  config = tokens.as_json()
-  return {name: tokens.asset()} | (
-    {"tokenizer_config": config} if config else {}
-  )
 
 
 def _by_model_garden(

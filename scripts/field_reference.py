@@ -41,6 +41,8 @@ Bind these to the exporter in hand: `bert.BertExporter.trainable = 'pooler'`.
 _SHARED = (
   ("exporters.base", "Exporter"),
   ("exporters.base", "CheckpointExporter"),
+  ("exporters.text.encoder_exporter", "EncoderExporter"),
+  ("exporters.text_task", "TextTaskExporter"),
   ("exporters.saved_model.labels", "Labelled"),
   ("exporters.video.videos", "VideoExporter"),
   ("exporters.video.official_vision", "VideoClassificationExporter"),

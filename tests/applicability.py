@@ -11,6 +11,7 @@ from scripts.small_instances import Kind
 _OF_KIND = {
   Kind.TEXT_ENCODER: {"text encoder", "numbers"},
   Kind.TEXT_PREPROCESSOR: {"text preprocessor", "strings"},
+  Kind.TEXT_TASK: {"strings"},
   Kind.IMAGE_CLASSIFIER: {"images", "numbers"},
   Kind.VIDEO_CLASSIFIER: {"videos", "numbers"},
   Kind.OTHER: {"numbers"},

@@ -15,10 +15,13 @@ import subprocess
 import sys
 
 import markdown_it
+import numpy as np
 import tensorflow as tf
 
 from exporters.text import vocabulary
+from tests import checkpoint_files
 from tests import command
+from tests import numpy_tasks
 from tests import small_bert
 
 ROOT = command.ROOT
@@ -93,7 +96,10 @@ def _parser() -> markdown_it.MarkdownIt:
 
 
 def write_inputs(folder: pathlib.Path) -> None:
-  """Writes what stands at /path/to: the smallest of the 24 small BERTs."""
+  """Writes what stands at /path/to.
+
+  The smallest of the 24 small BERTs, and a folder of a fine-tuned one.
+  """
   pretrainer = small_bert.pretrainer(
     vocab_size=30522,
     hidden_size=128,
@@ -104,6 +110,18 @@ def write_inputs(folder: pathlib.Path) -> None:
   items.write(str(folder / "bert_model.ckpt"))
   tokens = [*vocabulary.SPECIAL_TOKENS, *(f"w{i}" for i in range(30517))]
   small_bert.write_vocabulary(folder / "vocab.txt", tokens)
+  weights = numpy_tasks.tensors("bert", numpy_tasks.SENTENCES)
+  positions = "bert.embeddings.position_embeddings.weight"
+  weights[positions] = np.resize(weights[positions], [512, 16])
+  checkpoint_files.hugging_face(
+    folder / "classifier",
+    "bert",
+    numpy_tasks.config(
+      "bert", numpy_tasks.SENTENCES, max_position_embeddings=512
+    ),
+    weights,
+  )
+  small_bert.write_vocabulary(folder / "classifier/vocab.txt")
 
 
 def run(text: str, folder: pathlib.Path, scratch: pathlib.Path) -> None:

@@ -364,7 +364,12 @@ GOLDEN = {
   ),
 }
 # Templates, which take what a user's file holds.
-GOLDEN_OF_FILE = {"keras_model/keras_model"}
+GOLDEN_OF_FILE = {
+  "keras_model/keras_model",
+  "text_task/question_answering",
+  "text_task/sentence_prediction",
+  "text_task/tagging",
+}
 LEAVES = {
   str(path.relative_to(command.ROOT / "configs").with_suffix("")): path
   for path in list_configs.leaves()

@@ -13,6 +13,8 @@ from exporters.errors import ExportError
 from exporters.text import encoder_file
 from exporters.text import encoders
 from scripts.small_instances import encoders as small_encoders
+from tests import checkpoint_files
+from tests import numpy_bert
 from tests import small_bert
 
 # As google-research/bert publishes it, with the sizes of small_bert.
@@ -217,6 +219,17 @@ def test_the_file_may_stand_in_for_the_gin_files_architecture(
   )
   published = exporter.build().published[""]
   # By hand: embeddings 5, layers 16 each, pooler 2.
+  assert len(published.variables) == 5 + 2 * 16 + 2
+
+
+def test_a_hugging_face_folder_describes_itself(tmp_path):
+  folder = tmp_path / "folder"
+  checkpoint_files.hugging_face(
+    folder, "bert", numpy_bert.CONFIGS["bert"], numpy_bert.tensors("bert")
+  )
+  small_bert.write_vocabulary(folder / "vocab.txt")
+  exporter = bert.BertExporter(checkpoint=str(folder), do_lower_case=True)
+  published = exporter.build().published[""]
   assert len(published.variables) == 5 + 2 * 16 + 2
 
 

@@ -22,6 +22,7 @@ from exporters.inspection import report
 from tests import checkpoint_files
 from tests import command
 from tests import numpy_bert
+from tests import numpy_tasks
 from tests import test_tokenizer_files
 
 # By hand: a Dense layer of 4 on 8 numbers, one of 2 on these 4.
@@ -320,3 +321,27 @@ def test_a_vocabulary_in_tokenizer_json_alone(tmp_path):
   test_tokenizer_files.write(folder, "tokenizer.json", content)
   leaf = gin_file.written(identity_lib.identify(str(folder)))
   assert f"VOCAB_FILE = '{folder}'\n" in leaf
+
+
+@pytest.mark.parametrize("task", numpy_tasks.TASKS)
+def test_a_fine_tuned_folder_gets_the_gin_file_of_its_task(task, tmp_path):
+  folder = tmp_path / "bert"
+  checkpoint_files.hugging_face(
+    folder,
+    "bert",
+    numpy_tasks.config("bert", task),
+    numpy_tasks.tensors("bert", task),
+  )
+  tokens = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
+  tokens += [f"word{i}" for i in range(35)]
+  (folder / "vocab.txt").write_text("\n".join(tokens))
+  gin_file = tmp_path / "its.gin"
+  gin_file.write_text(report.read(str(folder)).gin)
+  assert "DO_LOWER_CASE = %gin.REQUIRED" in gin_file.read_text()
+  command.run(
+    "exporters.text_task",
+    f"--gin_file={gin_file}",
+    "--gin_bindings=DO_LOWER_CASE = True",
+    f"--export_path={tmp_path / 'model'}",
+    "--checks=none",
+  )

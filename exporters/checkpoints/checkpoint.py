@@ -16,6 +16,7 @@ import tensorflow as tf
 
 from exporters.checkpoints import mismatch
 from exporters.checkpoints.sentence_embedding import SentenceEmbedding
+from exporters.checkpoints.trained_task import TrainedTask
 from exporters.errors import ExportError
 from exporters.errors import first_line
 from exporters.saved_model.variables import variable_name
@@ -180,6 +181,24 @@ class Checkpoint(abc.ABC):
   def sentence_embedding(self) -> SentenceEmbedding | None:
     """How a sentence encoder pools its outputs; None for any other model."""
     return None
+
+  @property
+  def task(self) -> TrainedTask | None:
+    """What the checkpoint itself states about its task; None for nothing."""
+    return None
+
+  def shape_of(self, variable: str) -> tuple[int, ...] | None:
+    """Returns the shape of a variable's tensor; None if there is none.
+
+    Args:
+      variable: The end of the variable's name.
+    """
+    names = sorted(
+      name
+      for name in self.tensors.keys() - self.training
+      if f"/{name}".endswith(f"/{variable}")
+    )
+    return self.tensors[names[0]].shape if names else None
 
 
 @contextlib.contextmanager

@@ -28,6 +28,7 @@ from exporters.checkpoints.hugging_face_config import read_json
 from exporters.checkpoints.hugging_face_config import transformer_folder
 from exporters.checkpoints.named import Mapped
 from exporters.checkpoints.sentence_embedding import SentenceEmbedding
+from exporters.checkpoints.trained_task import TrainedTask
 from exporters.errors import ExportError
 
 _SAFETENSORS = "model.safetensors"
@@ -85,6 +86,9 @@ class HuggingFace(Mapped):
     self._config = HuggingFaceConfig(self._folder, root=path)
     self.weight_map = weight_maps.HUGGING_FACE[self._config.model_type]
     self._tensors = self._open()
+    self.weight_map = weight_maps.of_hugging_face(
+      self._config.model_type, self._tensors
+    )
 
   @property
   @override
@@ -124,6 +128,11 @@ class HuggingFace(Mapped):
   @override
   def sentence_embedding(self) -> SentenceEmbedding | None:
     return self._config.sentence_embedding
+
+  @property
+  @override
+  def task(self) -> TrainedTask:
+    return self._config.task
 
   def _open(self) -> dict[str, Tensor]:
     """Returns the tensors, by their plain names."""

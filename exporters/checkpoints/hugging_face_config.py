@@ -16,9 +16,11 @@ from typing import Any
 import tensorflow as tf
 
 from exporters.checkpoints import encoder_json
+from exporters.checkpoints import trained_task
 from exporters.checkpoints import weight_maps
 from exporters.checkpoints.checkpoint import EXACT_GELU
 from exporters.checkpoints.sentence_embedding import SentenceEmbedding
+from exporters.checkpoints.trained_task import TrainedTask
 from exporters.errors import ExportError
 
 CONFIG = "config.json"
@@ -60,6 +62,16 @@ _ACTIVATIONS = {
 _TRANSFORMERS = ("Transformer", "BERT", "DistilBERT", "ALBERT")
 # The architecture in the name of a class, such as "TFBertForMaskedLM".
 _CLASS = re.compile(r"(?:TF|Flax)?([A-Za-z]+?)(?:For\w+|LMHeadModel|Model)")
+# What follows the inner dense layer of a classifier's head.
+_HEAD_ACTIVATIONS = {"electra": EXACT_GELU, "distilbert": "relu"}
+# The tasks, by the end of the name of a class.
+_TASKS = {
+  "ForSequenceClassification": trained_task.SENTENCE_PREDICTION,
+  "ForTokenClassification": trained_task.TAGGING,
+  "ForQuestionAnswering": trained_task.QUESTION_ANSWERING,
+}
+# What `transformers` calls a class that nobody gave a name.
+_UNNAMED = re.compile(r"LABEL_\d+")
 
 
 class HuggingFaceConfig:
@@ -152,6 +164,103 @@ class HuggingFaceConfig:
     return SentenceEmbedding.from_pooling_mode(
       pooling, normalize=normalize, path=self._root
     )
+
+  @property
+  def task(self) -> TrainedTask:
+    """What `config.json` says about the task.
+
+    Raises:
+      ExportError: It has a value that can't be right.
+    """
+    path = os.path.join(self._folder, self.name)
+    classes = self._config.get("architectures")
+    stated = classes[0] if isinstance(classes, list) and classes else None
+    stated = stated if isinstance(stated, str) else ""
+    problem = self._config.get("problem_type")
+    if problem not in (None, *trained_task.PROBLEM_TYPES):
+      raise ExportError(
+        f"'{path}' says problem_type = {reprlib.repr(problem)}; known are "
+        f"{', '.join(trained_task.PROBLEM_TYPES)}. Fix the file."
+      )
+    labels = self._labels(path)
+    number = self._config.get("num_labels", labels and len(labels))
+    if number is not None and type(number) is not int:
+      raise ExportError(
+        f"'{path}' says num_labels = {reprlib.repr(number)}, which is not a "
+        "number. Fix the file."
+      )
+    if labels and all(map(_UNNAMED.fullmatch, labels)):
+      labels = None
+    return TrainedTask(
+      path=path,
+      task=next((t for e, t in _TASKS.items() if stated.endswith(e)), None),
+      stated=stated,
+      labels=labels,
+      num_labels=number,
+      problem_type=problem,
+      dropout=self._dropout(path),
+      activation=_HEAD_ACTIVATIONS.get(self.model_type),
+    )
+
+  def _labels(self, path: str) -> tuple[str, ...] | None:
+    """Returns the names in `id2label`, in the order of their ids."""
+    found = self._config.get("id2label")
+    if found is None:
+      return None
+    names: dict[str, Any] = found if isinstance(found, dict) else {}
+    ids = [str(i) for i in range(len(names))]
+    if (
+      not names
+      or sorted(names) != sorted(ids)
+      or not all(
+        isinstance(name, str) and name.strip() and name.isprintable()
+        for name in names.values()
+      )
+    ):
+      raise ExportError(
+        f"'{path}' says id2label = {reprlib.repr(found)}, which does not give "
+        "each class from 0 on a name. Fix the file."
+      )
+    return tuple(names[i] for i in ids)
+
+  def _dropout(self, path: str) -> dict[str, trained_task.Dropout]:
+    """Returns the rates of the heads, by task."""
+
+    def rate(*keys: str, default: float) -> float:
+      for key in keys:
+        value = self._config.get(key)
+        if value is None:
+          continue
+        if type(value) not in (int, float) or not 0 <= value < 1:
+          raise ExportError(
+            f"'{path}' says {key} = {reprlib.repr(value)}, which is not a rate "
+            "between 0 and 1. Fix the file."
+          )
+        return float(value)
+      return default
+
+    dropout = trained_task.Dropout
+    if self.model_type == "distilbert":
+      return {
+        trained_task.SENTENCE_PREDICTION: dropout(
+          inside=rate("seq_classif_dropout", default=0.2)
+        ),
+        trained_task.TAGGING: dropout(before=rate("dropout", default=0.1)),
+        trained_task.QUESTION_ANSWERING: dropout(
+          before=rate("qa_dropout", default=0.1)
+        ),
+      }
+    keys = ["classifier_dropout", "hidden_dropout_prob"]
+    if self.model_type == "albert":
+      keys = ["classifier_dropout_prob"]
+    default = 0.0 if self.model_type == "mobilebert" else 0.1
+    of_head = rate(*keys, default=default)
+    inside = of_head if self.model_type == "electra" else 0.0
+    return {
+      trained_task.SENTENCE_PREDICTION: dropout(before=of_head, inside=inside),
+      trained_task.TAGGING: dropout(before=of_head),
+      trained_task.QUESTION_ANSWERING: dropout(),
+    }
 
   def _model_type(self) -> str:
     """Returns the architecture, which files of before 2020 do not name."""

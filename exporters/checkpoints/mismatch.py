@@ -72,6 +72,12 @@ class Mismatch:
         "masked language model. Use the pretrainer's checkpoint, or set "
         "`with_mlm = False`."
       )
+    if self.missing and set(self.missing) == set(self.unexpected):
+      return (
+        "the checkpoint is of another task, with the same layers in other "
+        "places: of a tagger, say, not of a model for question answering. Use "
+        "the exporter of its task."
+      )
     if self.missing and all("pooler" in name for name in self.missing):
       return (
         "this model was saved without a pooler, which a masked language model "

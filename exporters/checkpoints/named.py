@@ -113,6 +113,12 @@ class Mapped(Named):
   def tensor(self, variable: str) -> str | None:
     return self.weight_map.tensor(variable)
 
+  @override
+  def shape_of(self, variable: str) -> tuple[int, ...] | None:
+    key = self.tensor(variable)
+    tensor = key and self.tensors.get(key)
+    return tensor.shape if tensor else None
+
   @functools.cached_property
   @override
   def training(self) -> frozenset[str]:

@@ -122,6 +122,9 @@ class WeightMap:
 
   def is_transposed(self, variable: str) -> bool:
     """Tells whether a variable is the transpose of its tensor."""
+    # Those of a task's head are [outputs, inputs] in TF1, too.
+    if f"/{self.tensor(variable)}".endswith("/output_weights"):
+      return True
     return self.transposed and variable.endswith(
       ("/kernel", "/extra_output_weights")
     )

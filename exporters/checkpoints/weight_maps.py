@@ -5,6 +5,7 @@ successors (TF1), and `transformers` (PyTorch).
 """
 
 from collections.abc import Collection
+import dataclasses
 
 import numpy as np
 
@@ -197,6 +198,13 @@ _NO_POOLER = {
 }
 
 _BERT_OURS = "transformer/layer_#/"
+# What google-research's run_classifier.py and run_squad.py train.
+_TF1_TASKS = (
+  ("sentence_prediction/logits/kernel", "output_weights"),
+  ("sentence_prediction/logits/bias", "output_bias"),
+  ("predictions/transform/logits/kernel", "cls/squad/output_weights"),
+  ("predictions/transform/logits/bias", "cls/squad/output_bias"),
+)
 _TF1_BERT_ROWS = _TF1 + below(_BERT_OURS, "encoder/layer_#/", _TF1_LAYER)
 _PYTORCH_BERT_ROWS = (
   _PYTORCH_EMBEDDINGS
@@ -205,7 +213,7 @@ _PYTORCH_BERT_ROWS = (
 )
 
 TF1_BERT = WeightMap(
-  rows=_TF1_BERT_ROWS,
+  rows=_TF1_BERT_ROWS + _TF1_TASKS,
   parameters=_SAME,
   prefix="bert/",
   transposed=False,
@@ -289,6 +297,41 @@ HUGGING_FACE = {
     absent=_NO_POOLER | {"type_embeddings/embeddings": _zeros},
   ),
 }
+
+# What follows the encoder in a classifier of sentences, where that is not one
+# dense layer, `classifier`.
+_PYTORCH_CLASSIFIERS = {
+  "electra": (
+    ("sentence_prediction/pooler_dense/", "classifier.dense."),
+    ("sentence_prediction/logits/", "classifier.out_proj."),
+  ),
+  "distilbert": (
+    ("sentence_prediction/pooler_dense/", "pre_classifier."),
+    ("sentence_prediction/logits/", "classifier."),
+  ),
+}
+_CLASSIFIER = (("sentence_prediction/logits/", "classifier."),)
+_SPANS = "qa_outputs."
+
+
+def of_hugging_face(model_type: str, tensors: Collection[str]) -> WeightMap:
+  """Returns the map for a folder of `transformers`, with the task's head.
+
+  Model Garden gives the last layer of a tagger and of a span labeler the same
+  name; the names of the folder's tensors show which of them it has.
+
+  Args:
+    model_type: The `model_type` of its config.json.
+    tensors: The names of its tensors.
+  """
+  encoder = HUGGING_FACE[model_type]
+  of_spans = any(f".{name}".find(f".{_SPANS}") >= 0 for name in tensors)
+  rows = (
+    *encoder.rows,
+    *_PYTORCH_CLASSIFIERS.get(model_type, _CLASSIFIER),
+    ("predictions/transform/logits/", _SPANS if of_spans else "classifier."),
+  )
+  return dataclasses.replace(encoder, rows=rows)
 
 
 def of_tf1(tensors: Collection[str]) -> WeightMap:

@@ -146,10 +146,13 @@ def _hyperparameters(candidate: Candidate) -> Finding:
         if not difference(got, outputs)[0] <= TOLERANCE:
           bad.append(f"{name}({key}={override}) differs from the default")
       # Rates and momenta only matter in training, and have their own checks.
-      if not value["attribute"]:
-        got = loaded(*arguments, **{key: default + 1})
-        if difference(got, outputs)[0] <= TOLERANCE:
-          bad.append(f"{name}({key}={default + 1}) equals the default")
+      # A length may matter only for an input that is cut.
+      if not value["attribute"] and all(
+        difference(loaded(*arguments, **{key: default + 1}), outputs)[0]
+        <= TOLERANCE
+        for arguments, outputs in candidate.cases(name)
+      ):
+        bad.append(f"{name}({key}={default + 1}) equals the default")
   if not count:
     raise candidate.without("hyperparameters")
   return Finding(len(bad), 0, "; ".join(bad) or f"wrong calls, of {count}")

@@ -5,6 +5,7 @@ One fits if the model that it builds has the checkpoint's tensors.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 import re
 import shlex
 
@@ -14,11 +15,13 @@ from official.nlp.configs import encoders
 from exporters import base
 from exporters import checkpoints
 from exporters import recipe
+from exporters.checkpoints import trained_task
 from exporters.errors import ExportError
 from exporters.errors import explained
 from exporters.inspection.identity import Identity
 from exporters.text import encoder_types
 from exporters.text import encoders as encoders_lib
+from exporters.text import task_facts
 
 # By architecture, the gin file to include, and the configuration's class.
 _BASES = {
@@ -102,6 +105,50 @@ def written(identity: Identity) -> str | None:
   return "\n".join(lines) + "\n"
 
 
+def of_task(identity: Identity) -> str | None:
+  """Returns the text of a gin file that exports a fine-tuned model.
+
+  Args:
+    identity: What the checkpoint is.
+
+  Returns:
+    The text; None if no task is known, or the model is not exported as it is.
+  """
+  task = task_facts.task_of(identity.checkpoint)
+  if task is None:
+    return None
+  name = task.replace(" ", "_")
+  leaf = f"configs/text_task/{name}.gin"
+  lower = identity.do_lower_case
+  bindings = [f"CHECKPOINT = {identity.path!r}"]
+  if lower is not None:
+    bindings.append(f"DO_LOWER_CASE = {lower}")
+  most = identity.sizes.get("max_position_embeddings")
+  default = 384 if task == trained_task.QUESTION_ANSWERING else 128
+  imports = []
+  if isinstance(most, int) and most < default:
+    imports = [
+      "from __gin__ import dynamic_registration",
+      "from exporters import text_task",
+    ]
+    exporter = name.title().replace("_", "")
+    bindings.append(f"text_task.{exporter}Exporter.default_seq_length = {most}")
+  asked = [] if lower is not None else ["DO_LOWER_CASE = True"]
+  if not _fits(leaf, [*imports, *bindings, *asked]):
+    return None
+  command = command_line("exporters.text_task", "this_file.gin", *asked)
+  lines = "\n".join(f"#   {line}" for line in command.splitlines())
+  before = f"{imports[0]}\n\n" if imports else ""
+  after = f"{imports[1]}\n\n" if imports else ""
+  required = "" if asked == [] else "DO_LOWER_CASE = %gin.REQUIRED\n"
+  return (
+    f"# A {identity.architecture} for {task}, as found in a {identity.kind}."
+    f"\n#\n{lines}\n\n{before}include '{leaf}'\n\n{after}"
+    + "".join(f"{binding}\n" for binding in bindings)
+    + required
+  )
+
+
 def of_leaf(leaf: str, identity: Identity) -> str | None:
   """Returns the text of a gin file that includes a leaf, if that fits.
 
@@ -110,19 +157,8 @@ def of_leaf(leaf: str, identity: Identity) -> str | None:
     identity: What the checkpoint is.
   """
   binding = f"CHECKPOINT = {identity.path!r}"
-  gin.clear_config()
-  try:
-    exporter = recipe.load([leaf], [binding]).exporter
-    if not isinstance(exporter, base.CheckpointExporter):
-      return None
-    with explained("build the model"), checkpoints.uninitialized():
-      restores = exporter.build().restores
-      fits = all(not exporter.opened.match(i).mismatch for i in restores)
-  except ExportError:
-    fits = False
-  finally:
-    gin.clear_config()
-  if not fits:
+  exporter = _fits(leaf, [binding])
+  if not exporter:
     return None
   command = command_line(type(exporter).__module__, leaf, binding)
   lines = "\n".join(f"#   {line}" for line in command.splitlines())
@@ -130,6 +166,23 @@ def of_leaf(leaf: str, identity: Identity) -> str | None:
     f"# The checkpoint has the tensors of {leaf}.\n#\n{lines}\n\n"
     f"include '{leaf}'\n\n{binding}\n"
   )
+
+
+def _fits(leaf: str, bindings: Sequence[str]) -> base.CheckpointExporter | None:
+  """Returns a leaf's exporter if its model has the checkpoint's tensors."""
+  gin.clear_config()
+  try:
+    exporter = recipe.load([leaf], bindings).exporter
+    if not isinstance(exporter, base.CheckpointExporter):
+      return None
+    with explained("build the model"), checkpoints.uninitialized():
+      restores = exporter.build().restores
+      fits = all(not exporter.opened.match(i).mismatch for i in restores)
+  except ExportError:
+    return None
+  finally:
+    gin.clear_config()
+  return exporter if fits else None
 
 
 def command_line(module: str, gin_file: str, *bindings: str) -> str:

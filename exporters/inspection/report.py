@@ -241,6 +241,9 @@ def _identity(path: str) -> Identity | None:
 
 def _offer(identity: Identity) -> dict[str, Any]:
   """Returns the fields of a report that say how to export a checkpoint."""
+  text = gin_file.of_task(identity)
+  if text:
+    return {"gin": text}
   reason = gin_file.misfit(identity)
   if reason:
     return {"advice": f"No gin file is known to fit: {reason}"}

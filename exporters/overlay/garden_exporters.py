@@ -26,6 +26,7 @@ from exporters.checkpoints.encoder_fields import bert_name
 from exporters.errors import ExportError
 from exporters.life_cycle import exporting
 from exporters.saved_model import assets
+from exporters.text.encoder_exporter import Tokens
 from exporters.text.encoder_types import INPUTS
 from exporters.text.sentencepiece_model import SentencePieceModel
 from exporters.text.vocabulary import Vocabulary
@@ -134,11 +135,11 @@ class GardenBertExporter(bert.BertExporter):
     return dataclasses.replace(build, published={"": published})
 
   @override
-  def _tokens(self):
+  def tokens(self) -> Tokens:
     if self.vocab_file and not self.sp_model_file:
-      return "vocab_file", UnreadFile(self.vocab_file)
+      return Tokens(name="vocab_file", source=UnreadFile(self.vocab_file))
     if self.sp_model_file and not self.vocab_file:
-      return "sp_model_file", UnreadFile(self.sp_model_file)
+      return Tokens(name="sp_model_file", source=UnreadFile(self.sp_model_file))
     raise ExportError("Set exactly one of vocab_file and sp_model_file.")
 
 

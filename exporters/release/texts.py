@@ -14,6 +14,7 @@ import jinja2
 import numpy as np
 import tensorflow as tf
 
+from exporters.checks import operations
 from exporters.companions import kinds
 from exporters.companions.making import Companion
 from exporters.companions.source import fitted
@@ -227,6 +228,8 @@ def _values(
     "sample": None if sample is None else samples.code(sample),
     "autocast": not samples.has_other_floats(sample),
     "is_keras_model": _KERAS_FILE in described.files,
+    "needs_text": _needs_text(described),
+    "has_strings": any(tensor.dtype == "string" for tensor in inputs),
     "from_text": is_encoder and bool(page.preprocessor),
     "lengths": lengths,
     "longest": longest,
@@ -242,6 +245,13 @@ def _values(
       kind_ in _IMAGES and None not in (model.inputs[0][0].shape or ())[1:3]
     ),
   }
+
+
+def _needs_text(described: description.Description) -> bool:
+  """Tells whether a model has operations of tensorflow_text."""
+  known = operations.classification()
+  found = (known.get(name) for name in described.custom_operations)
+  return any(family and family.name == "tensorflow_text" for family in found)
 
 
 def _of_signature(

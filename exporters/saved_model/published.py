@@ -83,6 +83,9 @@ class Published:
     parent: For a sub-object that builds on the model it belongs to: the keyword
       by which `function` takes a function that calls this model, so that the
       model is in the graph only once.
+    built_on: For a model that builds on one of its sub-objects: that one's
+      name, which is also the keyword by which `function` takes a function that
+      calls it, for the same reason.
     samples: Inputs to check the artifact with: nests of arrays with different
       batch sizes and, where `inputs` leave them open, lengths or image sizes.
     unbatched: The names of inputs that have no batch dimension, such as
@@ -117,6 +120,7 @@ class Published:
   sub_objects: Mapping[str, Published] = dataclasses.field(default_factory=dict)
   signature: bool = False
   parent: str | None = None
+  built_on: str | None = None
   samples: Sequence[Any] = ()
   unbatched: Collection[str] = ()
   stream: Stream | None = None

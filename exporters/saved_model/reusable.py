@@ -93,9 +93,10 @@ class _Call:
     function: The `tf.function`.
   """
 
-  def __init__(self, published: Published, parent: _Call | None = None):
+  def __init__(self, published: Published, others: Mapping[str, _Call]):
     self.published = published
-    self._parent = parent
+    # The calls that `Published.function` takes, by its keywords.
+    self._others = others
     self._signature = _signature(published)
 
     def call(*args, **kwargs):
@@ -133,9 +134,9 @@ class _Call:
       for name, hyperparameter in published.hyperparameters.items()
     }
     keywords = published.arguments(given.get("training", False))
-    if published.parent and self._parent:
-      keywords[published.parent] = functools.partial(
-        self._parent.call_by_sub_object, given=hyperparameters
+    for keyword, other in self._others.items():
+      keywords[keyword] = functools.partial(
+        other.call_by_other, given=hyperparameters
       )
     with contextlib.ExitStack() as stack:
       for name, value in hyperparameters.items():
@@ -148,10 +149,10 @@ class _Call:
       args = (given["inputs"],) if published.inputs else ()
       return published.function(*args, **keywords)
 
-  def call_by_sub_object(
+  def call_by_other(
     self, inputs: Any, training: bool, *, given: Mapping[str, tf.Tensor]
   ) -> Any:
-    """Calls with those of a sub-object's hyperparameters that it has too."""
+    """Calls with those of another's hyperparameters that it has too."""
     hyperparameters = {
       name: value
       for name, value in given.items()
@@ -241,7 +242,14 @@ def _reusable(
     tf.function(loss, input_signature=[], autograph=False)
     for loss in published.regularization_losses
   ]
-  call = _Call(published, parent)
+  others = {}
+  if published.parent and parent:
+    others[published.parent] = parent
+  if published.built_on:
+    core = published.sub_objects[published.built_on]
+    made[id(core)] = _reusable(core, made)
+    others[published.built_on] = made[id(core)][1]
+  call = _Call(published, others)
   root.__call__ = call.function
   for name, sub_object in published.sub_objects.items():
     if id(sub_object) not in made:

@@ -117,6 +117,28 @@ def beside(checkpoint: Checkpoint) -> list[EncoderFile]:
   return [file for file in found if file]
 
 
+def experiments_beside(checkpoint: Checkpoint) -> dict[str, Mapping[str, Any]]:
+  """Returns what YAMLs of trainings with Model Garden say below `task`.
+
+  Args:
+    checkpoint: The checkpoint, in whose folder they lie.
+
+  Returns:
+    The content of `task`, by the path of the file.
+
+  Raises:
+    ExportError: One is damaged.
+  """
+  found = {}
+  for path in paths_beside(checkpoint):
+    content = None if path.endswith(".json") else _parsed(path)
+    if isinstance(content, Mapping) and isinstance(
+      content.get("task"), Mapping
+    ):
+      found[path] = content["task"]
+  return found
+
+
 def paths_beside(checkpoint: Checkpoint) -> list[str]:
   """Returns the paths of files that may describe a checkpoint's encoder."""
   path = checkpoint.path

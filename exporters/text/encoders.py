@@ -62,6 +62,7 @@ class Encoder:
     seq_lengths: The lengths that it takes, the longest first. Empty: any.
     max_length: The longest text for which it has positions. None: any.
     extra_outputs: The names of the outputs that only this configuration has.
+    has_pooler: Whether `pooled_output` is among its outputs.
   """
 
   type: str
@@ -74,6 +75,7 @@ class Encoder:
   seq_lengths: Sequence[int]
   max_length: int | None
   extra_outputs: Sequence[str]
+  has_pooler: bool = True
 
   @tf.autograph.experimental.do_not_convert
   def __call__(self, inputs: Any, training: bool) -> dict[str, Any]:
@@ -88,10 +90,34 @@ class Encoder:
       width], and `encoder_outputs`, a list of the same, one for each layer;
       and `extra_outputs`.
     """
-    names = ("pooled_output", "sequence_output", *self.extra_outputs)
+    names = ("sequence_output", *self.extra_outputs)
+    if self.has_pooler:
+      names = ("pooled_output", *names)
     # MobileBERT's list starts with the embeddings.
     layers = list(outputs["encoder_outputs"])[-self.num_layers :]
     return {name: outputs[name] for name in names} | {"encoder_outputs": layers}
+
+  @property
+  def trainable_variables(self) -> list[tf.Variable]:
+    """The variables that a consumer may train: its outputs depend on them."""
+    return [
+      variable
+      for variable in self.model.trainable_variables
+      if self.has_pooler or "pooler" not in variable.name
+    ]
+
+  def without_pooler(self) -> Encoder:
+    """Returns the same without its pooler, which tasks on tokens don't train.
+
+    A subclassed model keeps the layer, although nothing reads its output.
+    """
+    model = self.model
+    layers = getattr(model, "layers", ())
+    if any(isinstance(layer, tf_keras.layers.InputLayer) for layer in layers):
+      kept = dict(model.output)
+      del kept["pooled_output"]
+      model = tf_keras.Model(model.input, kept, name=model.name)
+    return dataclasses.replace(self, model=model, has_pooler=False)
 
   def input_specs(self, *more: str) -> list[dict[str, tf.TensorSpec]]:
     """Returns the specs of the inputs, int32 [batch, seq_length].

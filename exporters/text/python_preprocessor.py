@@ -26,6 +26,7 @@ class PythonPreprocessor:
     words: bool,
     special_ids: Mapping[str, int],
     seq_length: int,
+    cuts_last: bool = False,
   ):
     """Makes a preprocessor.
 
@@ -34,7 +35,10 @@ class PythonPreprocessor:
       words: Whether the pieces of each word are a list of their own.
       special_ids: As `get_special_tokens_dict` returns them.
       seq_length: The default length of the encoder's inputs.
+      cuts_last: Whether of two segments that are too long together only the
+        second is cut, as long as the first leaves room for any of it.
     """
+    self._cuts_last = cuts_last
     self._split = split
     self._words = words
     self._ids = dict(special_ids)
@@ -90,6 +94,7 @@ class PythonPreprocessor:
         python_tokenizer.packed(
           [list(segment) for segment in row],
           int(length),
+          cuts_last=self._cuts_last,
           start=self._ids["start_of_sequence_id"],
           end=self._ids["end_of_segment_id"],
           padding=self._ids["padding_id"],

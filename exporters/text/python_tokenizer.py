@@ -176,6 +176,7 @@ def packed(
   start: int,
   end: int,
   padding: int,
+  cuts_last: bool = False,
 ) -> dict[str, list[int]]:
   """Packs the ids of one or two segments into an encoder's inputs.
 
@@ -185,9 +186,14 @@ def packed(
     start: The id of the token before the first segment.
     end: The id of the token after each segment.
     padding: The id of the token after the last of these.
+    cuts_last: Whether each gets all the room that those before it leave.
   """
   room = max(seq_length - 1 - len(segments), 0)
   lengths = [0] * len(segments)
+  if cuts_last:
+    for i, segment in enumerate(segments):
+      lengths[i] = min(len(segment), room)
+      room -= lengths[i]
   # A token at a time to each in turn, as long as there is room.
   while room and any(
     n < len(s) for n, s in zip(lengths, segments, strict=True)

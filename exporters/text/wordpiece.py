@@ -84,7 +84,47 @@ class WordPieceTokenizer(tf.Module):
 
   def tokenize_with_offsets(self, texts: tf.Tensor) -> list[tf.RaggedTensor]:
     """Returns the ids, and where each piece starts and ends."""
-    words, word_starts, word_limits = self._words(texts, offsets=True)
+    words, *offsets = self._words(texts, offsets=True)
+    return [
+      text_operations.with_batch(texts, words.with_values(pieces))
+      for pieces in self._placed_pieces(words, *offsets)
+    ]
+
+  def tokenize_with_source_offsets(
+    self, texts: tf.Tensor
+  ) -> list[tf.RaggedTensor]:
+    """Returns the ids, and the bytes of the texts themselves that they are.
+
+    Of what is valid UTF-8 in them; ragged [batch, (pieces)].
+    """
+    valid = text_operations.utf8(texts, for_nul=_REMOVED_LIKE_NUL)
+    kept = self._wanted.kept_whole
+    parts = text_operations.Parts(valid, kept) if kept else None
+    inside = parts.texts if parts else valid
+    words, word_starts, word_limits = self._split(inside)
+    looked_up = parts.with_tokens(words) if parts else words
+    ids, starts, limits = (
+      words.with_values(pieces).merge_dims(1, 2)
+      for pieces in self._placed_pieces(looked_up, word_starts, word_limits)
+    )
+    found = self._in_source(inside, starts, limits)
+    if parts:
+      found = parts.placed(*found)
+    joined = parts.joined if parts else lambda ragged: ragged
+    return [
+      text_operations.with_batch(texts, joined(one)) for one in (ids, *found)
+    ]
+
+  def _placed_pieces(
+    self,
+    words: tf.RaggedTensor,
+    word_starts: tf.RaggedTensor,
+    word_limits: tf.RaggedTensor,
+  ) -> list[tf.RaggedTensor]:
+    """Returns the words' ids, and where each piece starts and ends.
+
+    Ragged [words, (pieces)], for the words of all texts together.
+    """
     too_long = self._too_long(words)
     pieces, starts, limits = self._pieces.tokenize_with_offsets(
       tf.where(too_long, self._wanted.unknown, words.values)
@@ -97,11 +137,45 @@ class WordPieceTokenizer(tf.Module):
       begins + limits.values,
     )
     return [
-      text_operations.with_batch(
-        texts, words.with_values(pieces.with_values(values))
-      )
+      pieces.with_values(values)
       for values in (pieces.values, begins + starts.values, ends)
     ]
+
+  def _in_source(
+    self,
+    texts: tf.Tensor,
+    starts: tf.RaggedTensor,
+    limits: tf.RaggedTensor,
+  ) -> tuple[tf.RaggedTensor, tf.RaggedTensor]:
+    """Returns bytes of texts for bytes of what they are normalized to.
+
+    That is done letter by letter, so the letters' lengths add up.
+    """
+    letters, at = tf.strings.unicode_split_with_offsets(texts, "UTF-8")
+    lengths = tf.strings.length(self._normalized(letters.values))
+    # How many normalized bytes there are up to the end of each letter.
+    ends = tf.cumsum(tf.cast(lengths, tf.int64))
+    before = tf.gather(tf.concat([[0], ends], axis=0), letters.row_splits)
+    row = starts.value_rowids()
+    first = tf.gather(before, row)
+    last_letter = tf.gather(letters.row_splits, row + 1)
+    # The end of a text is where a letter more would begin.
+    begins = tf.concat([at.values, [0]], axis=0)
+    whole = tf.cast(tf.strings.length(texts), tf.int64)
+
+    def letter(offsets):
+      found = tf.searchsorted(ends, first + offsets, side="right")
+      return tf.cast(found, tf.int64)
+
+    limit = letter(limits.values)
+    return (
+      starts.with_values(tf.gather(begins, letter(starts.values))),
+      limits.with_values(
+        tf.where(
+          limit < last_letter, tf.gather(begins, limit), tf.gather(whole, row)
+        )
+      ),
+    )
 
   def _too_long(self, words: tf.RaggedTensor) -> tf.Tensor:
     letters = tf.strings.length(words.values, unit="UTF8_CHAR")

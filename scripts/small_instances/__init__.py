@@ -23,6 +23,7 @@ class Kind(enum.Enum):
 
   TEXT_ENCODER = "text encoder"
   TEXT_PREPROCESSOR = "text preprocessor"
+  TEXT_TASK = "text task"
   IMAGE_CLASSIFIER = "image classifier"
   VIDEO_CLASSIFIER = "video classifier"
   OTHER = "other"
@@ -164,6 +165,14 @@ def _talking_heads(folder: pathlib.Path) -> list[str]:
   return [f"CHECKPOINT = '{prefix}'", *_vocabulary(folder)]
 
 
+def _task(
+  folder: pathlib.Path, task: str, labels: tuple[str, ...] = ()
+) -> list[str]:
+  from scripts.small_instances import tasks
+
+  return tasks.write(folder, task, labels)
+
+
 _OF_TEXT_ENCODERS = frozenset({"dropout", "hyperparameters", "training"})
 _OF_CONVOLUTIONS = frozenset(
   {"batch norm", "regularization losses", "hyperparameters", "training"}
@@ -220,6 +229,41 @@ INSTANCES = {
     has=frozenset({"hyperparameters"}),
     trainable=0,
     write=_sentencepiece,
+  ),
+  # The encoder's 39 and the logits.
+  "sentence_prediction": Instance(
+    module="exporters.text_task",
+    leaf="configs/text_task/sentence_prediction.gin",
+    bindings=("text_task.SentencePredictionExporter.artifacts = ['from_ids']",),
+    kind=Kind.OTHER,
+    has=_OF_TEXT_ENCODERS,
+    trainable=5 + 2 * 16 + 2 + 2,
+    write=lambda folder: _task(folder, "sentence prediction", ("no", "yes")),
+  ),
+  # The same without the pooler.
+  "tagging": Instance(
+    module="exporters.text_task",
+    leaf="configs/text_task/tagging.gin",
+    bindings=(
+      "text_task.TaggingExporter.artifacts = ['from_text']",
+      "text_task.TaggingExporter.default_seq_length = 16",
+    ),
+    kind=Kind.TEXT_TASK,
+    has=_OF_TEXT_ENCODERS,
+    trainable=5 + 2 * 16 + 2,
+    write=lambda folder: _task(folder, "tagging", ("O", "B", "I")),
+  ),
+  "question_answering": Instance(
+    module="exporters.text_task",
+    leaf="configs/text_task/question_answering.gin",
+    bindings=(
+      "text_task.QuestionAnsweringExporter.artifacts = ['from_text']",
+      "text_task.QuestionAnsweringExporter.default_seq_length = 16",
+    ),
+    kind=Kind.TEXT_TASK,
+    has=_OF_TEXT_ENCODERS,
+    trainable=5 + 2 * 16 + 2,
+    write=lambda folder: _task(folder, "question answering"),
   ),
   # ResNet-RS of depth 10. Convolutions with their batch norms: 3 in the stem, 1
   # for its pooling, 3 in each of 4 blocks; in each block squeeze and excite.

@@ -1,0 +1,747 @@
+"""Fine-tuned text models, against NumPy and against Model Garden's own code."""
+
+import json
+import re
+import shutil
+import subprocess
+import sys
+
+import numpy as np
+from official.nlp.tasks import question_answering
+from official.nlp.tasks import sentence_prediction
+from official.nlp.tasks import tagging
+import pytest
+import safetensors.numpy
+import sentencepiece
+import tensorflow as tf
+import tensorflow_hub as hub
+import yaml
+
+from exporters import checks
+from exporters import text_task
+from exporters.errors import ExportError
+from exporters.life_cycle import exporting
+from exporters.text import wordpiece_source
+from scripts.small_instances import encoders
+from scripts.small_instances import sentencepiece_model
+from tests import checkpoint_files
+from tests import numpy_tasks
+from tests import small_bert
+from tests.numpy_tasks import SENTENCES
+from tests.numpy_tasks import SPANS
+from tests.numpy_tasks import TOKENS
+
+_EXPORTERS = {
+  SENTENCES: text_task.SentencePredictionExporter,
+  TOKENS: text_task.TaggingExporter,
+  SPANS: text_task.QuestionAnsweringExporter,
+}
+_LABELS = {"0": "yes", "1": "no", "2": "perhaps"}
+_VOCABULARY = [
+  *("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"),
+  *(f"word{i}" for i in range(35)),
+]
+
+
+def written(tmp_path, kind, task, *, tensors=None, **config):
+  """Writes a Hugging Face folder of a fine-tuned model; returns its path."""
+  folder = tmp_path / f"{kind}{task}"
+  checkpoint_files.hugging_face(
+    folder,
+    kind,
+    numpy_tasks.config(kind, task, **config),
+    numpy_tasks.tensors(kind, task) if tensors is None else tensors,
+  )
+  (folder / "vocab.txt").write_text("".join(f"{t}\n" for t in _VOCABULARY))
+  return folder
+
+
+def export(tmp_path, task, checkpoint, *, level=checks.NONE, **fields):
+  exporter = _EXPORTERS[task](
+    checkpoint=str(checkpoint),
+    **{"do_lower_case": True, "artifacts": ["from_ids"]} | fields,
+  )
+  path = tmp_path / "exported"
+  done = exporting.export(exporter, export_path=str(path), level=level)
+  return hub.load(str(path)), done
+
+
+def inputs(*, padding=True):
+  found = small_bert.inputs()
+  if not padding:
+    found["input_mask"] = tf.ones_like(found["input_mask"])
+  return found
+
+
+def assert_close(got, want):
+  want = np.asarray(want)
+  scale = np.abs(want).max()
+  np.testing.assert_allclose(got, want, rtol=0, atol=1e-5 * scale)
+
+
+def joined(logits):
+  """Returns a result as one array, as `numpy_tasks.logits` does."""
+  if isinstance(logits, dict):
+    return np.stack([logits["start_logits"], logits["end_logits"]], axis=-1)
+  return logits.numpy()
+
+
+_TEXTS = ["word1 word2, word30", "word3", ""]
+
+
+def packed(*segments, seq_length=24):
+  """Returns an encoder's inputs of words of the vocabulary, by hand."""
+  ids, types = [2], [0]
+  for i, segment in enumerate(segments):
+    pieces = [
+      _VOCABULARY.index(word) if word in _VOCABULARY else 1
+      for word in segment.replace(",", " ,").split()
+    ]
+    ids += [*pieces, 3]
+    types += [i] * (len(pieces) + 1)
+  rest = [0] * (seq_length - len(ids))
+  return np.array([ids + rest, [1] * len(ids) + rest, types + rest])
+
+
+def by_numpy(task, weights, *texts):
+  """Returns the logits for texts, or for pairs of texts."""
+  rows = [packed(*segments) for segments in zip(*texts, strict=True)]
+  ids, mask, types = np.stack(rows, axis=1)
+  return numpy_tasks.logits("bert", task, weights, ids, mask, types)
+
+
+def softmax(x):
+  exponents = np.exp(x - x.max(-1, keepdims=True))
+  return exponents / exponents.sum(-1, keepdims=True)
+
+
+class TestHuggingFace:
+  """Folders of `transformers`, against NumPy."""
+
+  @pytest.mark.parametrize("task", numpy_tasks.TASKS)
+  @pytest.mark.parametrize("kind", numpy_tasks.CLASSES)
+  def test_logits_are_those_of_numpy(self, kind, task, tmp_path):
+    model, _ = export(tmp_path, task, written(tmp_path, kind, task))
+    given = inputs(padding=kind != "mobilebert")
+    ids, mask, types = (
+      given[n].numpy()
+      for n in ("input_word_ids", "input_mask", "input_type_ids")
+    )
+    weights = numpy_tasks.tensors(kind, task)
+    want = numpy_tasks.logits(kind, task, weights, ids, mask, types)
+    assert_close(joined(model(given)), want)
+
+  def test_a_pooler_that_the_task_does_not_use_is_left_out(self, tmp_path):
+    """Older versions of `transformers` saved one."""
+    weights = numpy_tasks.tensors("bert", SENTENCES)
+    weights |= numpy_tasks.tensors("bert", TOKENS)
+    folder = written(tmp_path, "bert", TOKENS, tensors=weights)
+    model, _ = export(tmp_path, TOKENS, folder)
+    assert sorted(model.encoder(inputs())) == [
+      "encoder_outputs",
+      "sequence_output",
+    ]
+    assert not [v.name for v in model.variables if "pooler" in v.name]
+
+  def test_rates_are_those_of_the_folder(self, tmp_path):
+    folder = written(tmp_path, "bert", SENTENCES, classifier_dropout=0.3)
+    exporter = text_task.SentencePredictionExporter(
+      checkpoint=str(folder), do_lower_case=True, artifacts=["from_ids"]
+    )
+    rates = exporter.build().published[""].hyperparameters
+    assert {name: rate.default for name, rate in rates.items()} == {
+      "dropout_rate": 0.1,
+      "attention_dropout_rate": 0.1,
+      "head_dropout_rate": 0.3,
+    }
+
+  def test_labels_are_those_of_the_folder(self, tmp_path):
+    folder = written(tmp_path, "bert", SENTENCES, id2label=_LABELS)
+    model, done = export(tmp_path, SENTENCES, folder)
+    labels = tf.io.gfile.GFile(model.labels.asset_path.numpy()).read()
+    assert labels.split("\n") == ["yes", "no", "perhaps", ""]
+    assert not done.artifacts[0].remarks
+
+  def test_a_start_and_an_end_have_no_labels(self, tmp_path):
+    names = {"0": "start", "1": "end"}
+    folder = written(tmp_path, "bert", SPANS, id2label=names)
+    model, _ = export(tmp_path, SPANS, folder)
+    assert not hasattr(model, "labels")
+
+  def test_labels_of_a_file(self, tmp_path):
+    (tmp_path / "mine.txt").write_text("a\nb\nc\n")
+    generic = {str(i): f"LABEL_{i}" for i in range(3)}
+    folder = written(tmp_path, "bert", TOKENS, id2label=generic)
+    model, _ = export(
+      tmp_path, TOKENS, folder, labels_file=str(tmp_path / "mine.txt")
+    )
+    labels = tf.io.gfile.GFile(model.labels.asset_path.numpy()).read()
+    assert labels == "a\nb\nc\n"
+
+  def test_says_if_nothing_names_the_classes(self, tmp_path):
+    _, done = export(tmp_path, SENTENCES, written(tmp_path, "bert", SENTENCES))
+    (remark,) = done.artifacts[0].remarks
+    assert remark.startswith("The classes have no names")
+
+  def test_exported_again(self, tmp_path):
+    folder = written(tmp_path, "bert", SENTENCES, id2label=_LABELS)
+    model, done = export(tmp_path, SENTENCES, folder)
+    (tmp_path / "again").mkdir()
+    again, _ = export(
+      tmp_path / "again",
+      SENTENCES,
+      done.artifacts[0].path,
+      encoder=small_bert.config(),
+    )
+    np.testing.assert_array_equal(again(inputs()), model(inputs()))
+
+
+class TestTf1:
+  """Checkpoints of google-research/bert, against NumPy."""
+
+  @pytest.mark.parametrize(
+    ("task", "head", "scope"),
+    [
+      (SENTENCES, "classifier", ""),
+      (SPANS, "qa_outputs", "cls/squad/"),
+    ],
+  )
+  def test_logits_are_those_of_numpy(self, task, head, scope, tmp_path):
+    weights = numpy_tasks.tensors("bert", task)
+    plain = {n: v for n, v in weights.items() if not n.startswith(head)}
+    # It always has a pooler.
+    plain |= {
+      name: value
+      for name, value in numpy_tasks.tensors("bert", SENTENCES).items()
+      if "pooler" in name
+    }
+    found = checkpoint_files.tf1_names(plain)
+    found[f"{scope}output_weights"] = weights[f"{head}.weight"]
+    found[f"{scope}output_bias"] = weights[f"{head}.bias"]
+    checkpoint_files.save_tf1(tmp_path / "model.ckpt-10", found)
+    (tmp_path / "vocab.txt").write_text("\n".join(_VOCABULARY))
+    model, _ = export(
+      tmp_path,
+      task,
+      tmp_path / "model.ckpt-10",
+      encoder=small_bert.config(hidden_activation="exporters>exact_gelu"),
+    )
+    given = inputs()
+    ids, mask, types = (
+      given[n].numpy()
+      for n in ("input_word_ids", "input_mask", "input_type_ids")
+    )
+    want = numpy_tasks.logits("bert", task, weights, ids, mask, types)
+    assert_close(joined(model(given)), want)
+
+
+class TestModelGarden:
+  """Checkpoints of Model Garden's own tasks."""
+
+  @staticmethod
+  def sentence_prediction(pooler):
+    return sentence_prediction.SentencePredictionTask(
+      sentence_prediction.SentencePredictionConfig(
+        model=sentence_prediction.ModelConfig(
+          num_classes=3,
+          use_encoder_pooler=pooler,
+          encoder=small_bert.config(),
+        )
+      )
+    )
+
+  @staticmethod
+  def tagging():
+    return tagging.TaggingTask(
+      tagging.TaggingConfig(
+        model=tagging.ModelConfig(
+          encoder=small_bert.config(), head_dropout=0.2
+        ),
+        class_names=["yes", "no", "perhaps"],
+      )
+    )
+
+  @staticmethod
+  def question_answering():
+    return question_answering.QuestionAnsweringTask(
+      question_answering.QuestionAnsweringConfig(
+        model=question_answering.ModelConfig(encoder=small_bert.config()),
+        validation_data=None,
+      )
+    )
+
+  def written(self, tmp_path, task):
+    """Writes what a training leaves; returns the model and the folder."""
+    model = task.build_model()
+    small_bert.randomize(model, seed=3)
+    folder = tmp_path / "training"
+    folder.mkdir()
+    tf.train.Checkpoint(
+      model=model, global_step=tf.Variable(10, dtype=tf.int64)
+    ).save(str(folder / "ckpt"))
+    small_bert.write_vocabulary(folder / "vocab.txt")
+    content = {"task": task.task_config.as_dict()}
+    (folder / "params.yaml").write_text(yaml.safe_dump(content))
+    return model, folder
+
+  @pytest.mark.parametrize("pooler", [True, False])
+  def test_sentence_prediction(self, pooler, tmp_path):
+    task = self.sentence_prediction(pooler)
+    trained, folder = self.written(tmp_path, task)
+    model, _ = export(tmp_path, SENTENCES, folder)
+    assert_close(model(inputs()), trained(inputs()))
+    # By hand: the encoder's 37, its pooler or that of the head, the logits.
+    assert len(model.trainable_variables) == 5 + 2 * 16 + 2 + 2
+    assert len(model.encoder.trainable_variables) == 5 + 2 * 16 + 2 * pooler
+    assert ("pooled_output" in model.encoder(inputs())) == pooler
+
+  def test_tagging(self, tmp_path):
+    trained, folder = self.written(tmp_path, self.tagging())
+    model, _ = export(tmp_path, TOKENS, folder)
+    assert_close(model(inputs()), trained(inputs())["logits"])
+    labels = tf.io.gfile.GFile(model.labels.asset_path.numpy()).read()
+    assert labels == "yes\nno\nperhaps\n"
+
+  def test_of_an_encoder_that_keeps_its_pooler(self, tmp_path):
+    """Model Garden's second BERT is not a functional model."""
+    encoder = encoders.config("bert_v2")
+    task = tagging.TaggingTask(
+      tagging.TaggingConfig(
+        model=tagging.ModelConfig(encoder=encoder), class_names=["yes", "no"]
+      )
+    )
+    trained, folder = self.written(tmp_path, task)
+    model, _ = export(tmp_path, TOKENS, folder)
+    assert_close(model(inputs()), trained(inputs())["logits"])
+    assert "pooled_output" not in model.encoder(inputs())
+    for callable_ in (model, model.encoder):
+      names = [v.name for v in callable_.trainable_variables]
+      assert names
+      assert not [name for name in names if "pooler" in name]
+
+  def test_question_answering(self, tmp_path):
+    trained, folder = self.written(tmp_path, self.question_answering())
+    model, _ = export(tmp_path, SPANS, folder)
+    start, end = trained(inputs())
+    got = model(inputs())
+    assert_close(got["start_logits"], start)
+    assert_close(got["end_logits"], end)
+
+  def test_a_regressor_has_one_logit(self, tmp_path):
+    task = sentence_prediction.SentencePredictionTask(
+      sentence_prediction.SentencePredictionConfig(
+        model=sentence_prediction.ModelConfig(
+          num_classes=1, encoder=small_bert.config()
+        )
+      )
+    )
+    trained, folder = self.written(tmp_path, task)
+    model, done = export(tmp_path, SENTENCES, folder)
+    assert model(inputs()).shape == [2, 1]
+    assert_close(model(inputs()), trained(inputs()))
+    assert not done.artifacts[0].remarks
+
+  def test_the_trainings_file_must_be_of_this_task(self, tmp_path):
+    _, folder = self.written(tmp_path, self.tagging())
+    with pytest.raises(
+      ExportError, match=r"params.yaml' is of a model for tag"
+    ):
+      export(tmp_path, SENTENCES, folder)
+
+  @pytest.mark.parametrize(
+    ("task", "match"),
+    [
+      (SPANS, "the checkpoint is of another task, with the same layers"),
+      (SENTENCES, "has no head for sentence prediction; it is of the encoder"),
+    ],
+  )
+  def test_the_weights_must_be_of_this_task(self, task, match, tmp_path):
+    _, folder = self.written(tmp_path, self.tagging())
+    (folder / "params.yaml").unlink()
+    with pytest.raises(ExportError, match=match):
+      export(tmp_path, task, folder, encoder=small_bert.config())
+
+
+class TestMistakes:
+  """What a folder states contradicts the gin file or the weights."""
+
+  def refused(self, tmp_path, task, folder, match, **fields):
+    with pytest.raises(ExportError, match=match):
+      export(tmp_path, task, folder, **fields)
+
+  def test_another_task(self, tmp_path):
+    self.refused(
+      tmp_path,
+      SENTENCES,
+      written(tmp_path, "bert", TOKENS),
+      r"config.json' is of a model for tagging \(BertForTokenClassification\), "
+      "not for sentence prediction. Export it with text_task.TaggingExporter",
+    )
+
+  def test_an_encoder_alone(self, tmp_path):
+    weights = numpy_tasks.tensors("bert", SENTENCES)
+    weights = {n: v for n, v in weights.items() if "classifier" not in n}
+    folder = written(
+      tmp_path, "bert", SENTENCES, tensors=weights, architectures=["BertModel"]
+    )
+    self.refused(
+      tmp_path,
+      SENTENCES,
+      folder,
+      "has no head for sentence prediction; it is a BertModel. Use the",
+    )
+
+  @pytest.mark.parametrize(
+    ("config", "match"),
+    [
+      ({"num_labels": 4}, "there are 4 classes, but the head in .* 3 logits"),
+      ({"id2label": {"0": "a", "1": "b"}}, "there are 2 classes, but"),
+      ({"num_labels": 3, "id2label": {"0": "a"}}, "names 1 classes, but"),
+      ({"id2label": {"1": "a", "2": "b"}}, "does not give each class from 0"),
+      ({"id2label": ["a", "b", "c"]}, "does not give each class from 0"),
+      ({"num_labels": "3"}, "num_labels = '3', which is not a number"),
+      ({"problem_type": "ranking"}, "problem_type = 'ranking'; known are"),
+      (
+        {"classifier_dropout": 2},
+        "classifier_dropout = 2, which is not a rate",
+      ),
+    ],
+  )
+  def test_a_config_that_cannot_be_right(self, config, match, tmp_path):
+    folder = written(tmp_path, "bert", SENTENCES, **config)
+    self.refused(tmp_path, SENTENCES, folder, match)
+
+  def test_a_generic_name_for_some_other_number_of_classes(self, tmp_path):
+    """As `transformers` once wrote beside num_labels."""
+    generic = {"0": "LABEL_0", "1": "LABEL_1"}
+    folder = written(
+      tmp_path, "bert", SENTENCES, num_labels=3, id2label=generic
+    )
+    model, _ = export(tmp_path, SENTENCES, folder)
+    assert model(inputs()).shape == [2, 3]
+
+  def test_other_names_than_the_folders(self, tmp_path):
+    (tmp_path / "mine.txt").write_text("yes\nmaybe\nperhaps\n")
+    self.refused(
+      tmp_path,
+      SENTENCES,
+      written(tmp_path, "bert", SENTENCES, id2label=_LABELS),
+      "differently: class 1 is 'maybe' and 'no'",
+      labels_file=str(tmp_path / "mine.txt"),
+    )
+
+  def test_too_few_names(self, tmp_path):
+    (tmp_path / "mine.txt").write_text("yes\nno\n")
+    self.refused(
+      tmp_path,
+      SENTENCES,
+      written(tmp_path, "bert", SENTENCES),
+      "names 2 classes, but the model has 3 logits",
+      labels_file=str(tmp_path / "mine.txt"),
+    )
+
+  def test_another_problem_than_the_folders(self, tmp_path):
+    self.refused(
+      tmp_path,
+      SENTENCES,
+      written(
+        tmp_path, "bert", SENTENCES, problem_type="multi_label_classification"
+      ),
+      "problem_type: 'regression' in the gin file, 'multi_label_class",
+      problem_type="regression",
+    )
+
+  def test_an_unknown_problem(self, tmp_path):
+    self.refused(
+      tmp_path,
+      SENTENCES,
+      written(tmp_path, "bert", SENTENCES),
+      "problem_type = 'ranking' must be one of 'regression'",
+      problem_type="ranking",
+    )
+
+  def test_an_activation_that_nothing_states(self, tmp_path):
+    folder = written(tmp_path, "distilbert", SENTENCES)
+    self.refused(
+      tmp_path,
+      SENTENCES,
+      folder,
+      "head_activation = 'tanh' in the gin file, but .* has 'relu'",
+      head_activation="tanh",
+    )
+    _, done = export(tmp_path, SENTENCES, folder)
+    (tmp_path / "again").mkdir()
+    self.refused(
+      tmp_path / "again",
+      SENTENCES,
+      done.artifacts[0].path,
+      "does not say what follows the inner dense layer",
+      encoder=small_bert.config(hidden_activation="exporters>exact_gelu"),
+    )
+
+  def test_a_damaged_training_file(self, tmp_path):
+    _, folder = TestModelGarden().written(tmp_path, TestModelGarden.tagging())
+    content = {"task": {"class_names": [1, 2, 3]}}
+    (folder / "params.yaml").write_text(json.dumps(content))
+    self.refused(
+      tmp_path,
+      TOKENS,
+      folder,
+      r"says task.class_names = \[1, 2, 3\], which can't be right",
+      encoder=small_bert.config(),
+    )
+
+
+class TestFromText:
+  """Strings in, answers out."""
+
+  def exported(self, tmp_path, task, config=None, **fields):
+    folder = written(tmp_path, "bert", task, **(config or {}))
+    model, _ = export(
+      tmp_path,
+      task,
+      folder,
+      artifacts=["from_text"],
+      default_seq_length=24,
+      **fields,
+    )
+    return model, numpy_tasks.tensors("bert", task)
+
+  def test_a_text(self, tmp_path):
+    model, weights = self.exported(tmp_path, SENTENCES, {"id2label": _LABELS})
+    serve = model.signatures["serving_default"]
+    got = serve(inputs=tf.constant(_TEXTS))
+    want = by_numpy(SENTENCES, weights, _TEXTS)
+    assert_close(got["logits"], want)
+    assert_close(got["probabilities"], softmax(want))
+    assert list(got["label"].numpy()) == [
+      list(_LABELS.values())[i].encode() for i in want.argmax(-1)
+    ]
+    longer = model(tf.constant(_TEXTS), seq_length=30)
+    assert_close(longer["logits"], want)
+
+  def test_a_text_that_is_cut(self, tmp_path):
+    model, weights = self.exported(tmp_path, SENTENCES)
+    got = model(tf.constant([" ".join(["word1"] * 40)]))
+    want = by_numpy(SENTENCES, weights, [" ".join(["word1"] * 22)])
+    assert_close(got["logits"], want)
+
+  def test_a_pair(self, tmp_path):
+    model, weights = self.exported(tmp_path, SENTENCES, pairs=True)
+    others = ["word9", "word7 word8", "word2"]
+    got = model.signatures["serving_default"](
+      text=tf.constant(_TEXTS), text_pair=tf.constant(others)
+    )
+    want = by_numpy(SENTENCES, weights, _TEXTS, others)
+    assert_close(got["logits"], want)
+    assert "label" not in got
+
+  def test_several_labels_at_once(self, tmp_path):
+    config = {
+      "problem_type": "multi_label_classification",
+      "id2label": _LABELS,
+    }
+    model, weights = self.exported(tmp_path, SENTENCES, config)
+    got = model(tf.constant(_TEXTS))
+    want = by_numpy(SENTENCES, weights, _TEXTS)
+    assert_close(got["probabilities"], 1 / (1 + np.exp(-want)))
+    assert "label" not in got
+
+  def test_a_regression_has_no_probabilities(self, tmp_path):
+    model, weights = self.exported(
+      tmp_path, SENTENCES, problem_type="regression"
+    )
+    got = model(tf.constant(_TEXTS))
+    assert sorted(got) == ["logits"]
+    assert_close(got["logits"], by_numpy(SENTENCES, weights, _TEXTS))
+
+  def test_each_token(self, tmp_path):
+    model, weights = self.exported(tmp_path, TOKENS, {"id2label": _LABELS})
+    got = model(tf.constant(["word1  WÖRD,word2"]))
+    mask = np.arange(24) < 6
+    want = by_numpy(TOKENS, weights, ["word1 word , word2"])
+    assert_close(got["logits"][0][mask], want[0][mask])
+    assert_close(got["probabilities"][0][mask], softmax(want)[0][mask])
+    names = [v.encode() for v in _LABELS.values()]
+    assert list(got["label"][0][mask].numpy()) == [
+      names[i] for i in want[0].argmax(-1)[mask]
+    ]
+    # In bytes; nothing for [CLS], [SEP] and padding.
+    assert got["start"][0].numpy().tolist() == [-1, 0, 7, 12, 13] + [-1] * 19
+    assert got["limit"][0].numpy().tolist() == [-1, 5, 12, 13, 18] + [-1] * 19
+
+  def test_offsets_are_bytes_of_the_text_itself(self, tmp_path):
+    """Not of what becomes of it before its words are looked up."""
+    letters = "abcdefghijklmnopqrstuvwxyz"
+    tokens = [*_VOCABULARY[:5], "angstrom", "naive", "東", "京", "!"]
+    tokens += [*letters, *(f"##{letter}" for letter in letters)]
+    folder = tmp_path / "vocabulary"
+    folder.mkdir()
+    small_bert.write_vocabulary(folder / "vocab.txt", tokens)
+    (folder / "tokenizer_config.json").write_text(
+      json.dumps({"tokenizer_class": "BertTokenizer"})
+    )
+    source = wordpiece_source.read(
+      vocab_file=str(folder), stated={"do_lower_case": True}
+    )
+    tokenizer = source.tokenizer()
+    texts = ["Ångström naïve東京!", "", "a [SEP] B\u0301b İx [MASK]🙂"]
+    ids, starts, limits = tokenizer.tokenize_with_source_offsets(
+      tf.constant(texts)
+    )
+    assert ids.to_list() == (
+      tokenizer.tokenize(tf.constant(texts)).merge_dims(1, 2).to_list()
+    )
+    found = [
+      [text.encode()[i:j].decode() for i, j in zip(*offsets, strict=True)]
+      for text, *offsets in zip(
+        texts, starts.to_list(), limits.to_list(), strict=True
+      )
+    ]
+    assert found == [
+      ["Ångström", "naïve", "東", "京", "!"],
+      [],
+      ["a", "[SEP]", "B\u0301", "b", "İ", "x", "[MASK]", "🙂"],
+    ]
+
+  def test_an_answer(self, tmp_path):
+    model, weights = self.exported(tmp_path, SPANS, max_answer_length=3)
+    questions = ["word3 word4", "word1"]
+    contexts = ["Wörd5 word6, WORD7 word8 word9", ""]
+    got = model.signatures["serving_default"](
+      question=tf.constant(questions), context=tf.constant(contexts)
+    )
+    plain = ["word5 word6, word7 word8 word9", ""]
+    want = by_numpy(SPANS, weights, questions, plain)
+    assert_close(got["start_logits"], want[:, :, 0])
+    assert_close(got["end_logits"], want[:, :, 1])
+    # [CLS], two words and [SEP] come first; six tokens of the context.
+    starts, ends = softmax(want[0][[0, *range(4, 10)]].T)
+    spans = {
+      (i, j): starts[i] * ends[j]
+      for i in range(1, 7)
+      for j in range(i, min(i + 3, 7))
+    }
+    first, last = max(spans, key=lambda span: spans[span])
+    assert_close(got["probability"][0], spans[first, last])
+    assert_close(got["null_probability"][0], starts[0] * ends[0])
+    words = [(0, 6), (7, 12), (12, 13), (14, 19), (20, 25), (26, 31)]
+    start, limit = words[first - 1][0], words[last - 1][1]
+    assert got["answer_start"][0] == start
+    assert got["answer_limit"][0] == limit
+    assert got["answer"][0] == contexts[0].encode()[start:limit]
+    assert got["answer"][1] == b""
+    assert got["probability"][1] == 0
+
+  def test_tensorflows_own_command_calls_it(self, tmp_path):
+    self.exported(tmp_path, SPANS)
+    program = (
+      "import tensorflow_text\n"
+      "from tensorflow.python.tools import saved_model_cli\n"
+      "saved_model_cli.main()\n"
+    )
+    done = subprocess.run(
+      [
+        *(sys.executable, "-c", program, "run"),
+        *("--dir", str(tmp_path / "exported"), "--tag_set", "serve"),
+        *("--signature_def", "serving_default"),
+        *("--input_exprs", 'question=["word3"];context=["word5 word5"]'),
+      ],
+      capture_output=True,
+      check=True,
+      text=True,
+    )
+    assert "Result for output key answer:" in done.stdout
+    assert re.search(r"\[b'word5( word5)?'\]", done.stdout)
+
+  def test_of_a_long_context_the_end_is_cut(self, tmp_path):
+    model, weights = self.exported(tmp_path, SPANS)
+    got = model(
+      {
+        "question": tf.constant(["word3 word4"]),
+        "context": tf.constant([" ".join(["word5"] * 40)]),
+      }
+    )
+    cut = " ".join(["word5"] * 19)
+    want = by_numpy(SPANS, weights, ["word3 word4"], [cut])
+    assert_close(got["start_logits"], want[:, :, 0])
+
+  def test_text_that_is_split_in_another_way(self, tmp_path):
+    folder = written(tmp_path, "bert", SENTENCES)
+    (folder / "tokenizer_config.json").write_text(
+      json.dumps({"tokenizer_class": "BertJapaneseTokenizer"})
+    )
+    with pytest.raises(ExportError, match=r"artifacts = \['from_ids'\]"):
+      export(
+        tmp_path,
+        SENTENCES,
+        folder,
+        artifacts=["from_text"],
+        default_seq_length=24,
+      )
+
+  def test_pieces_of_a_sentencepiece_model(self, tmp_path):
+    model_file = sentencepiece_model.write(tmp_path / "30k-clean.model")
+    pieces = sentencepiece.SentencePieceProcessor(model_file=str(model_file))
+    folder = written(tmp_path, "albert", SPANS)
+    (folder / "vocab.txt").unlink()
+    shutil.copy(model_file, folder / "spiece.model")
+    config = json.loads((folder / "config.json").read_text())
+    config["vocab_size"] = len(pieces)
+    (folder / "config.json").write_text(json.dumps(config))
+    weights = numpy_tasks.tensors("albert", SPANS)
+    words = "albert.embeddings.word_embeddings.weight"
+    rng = np.random.default_rng(0)
+    weights[words] = rng.normal(size=[len(pieces), 8]).astype(np.float32)
+    safetensors.numpy.save_file(weights, folder / "model.safetensors")
+    model, done = export(
+      tmp_path,
+      SPANS,
+      folder,
+      artifacts=["from_text"],
+      default_seq_length=24,
+      level=checks.BASIC,
+    )
+    assert [r for r in done.artifacts[0].remarks if "can't tell where" in r]
+    got = model(
+      {"question": tf.constant(["Hello"]), "context": tf.constant(["world"])}
+    )
+    # Its offsets are not those of the text.
+    assert "answer" not in got
+    assert got["probability"][0] > 0
+
+  def test_both_artifacts(self, tmp_path):
+    folder = written(tmp_path, "bert", SENTENCES)
+    exporter = text_task.SentencePredictionExporter(
+      checkpoint=str(folder), do_lower_case=True, default_seq_length=24
+    )
+    published = exporter.build().published
+    assert sorted(published) == ["from_ids", "from_text"]
+    assert published["from_text"].sub_objects == {
+      "from_ids": published["from_ids"]
+    }
+
+  def test_the_most_tokens_leave_nothing_to_set(self, tmp_path):
+    folder = written(tmp_path, "bert", SENTENCES)
+    exporter = text_task.SentencePredictionExporter(
+      checkpoint=str(folder), do_lower_case=True, default_seq_length=32
+    )
+    published = exporter.build().published
+    assert "seq_length" not in published["from_text"].hyperparameters
+
+  @pytest.mark.parametrize(
+    ("fields", "match"),
+    [
+      ({"artifacts": "from_text"}, r"Write \['from_text'\], with square"),
+      ({"artifacts": []}, "must name 'from_ids' or 'from_text', or both"),
+      ({"artifacts": ["logits"]}, "must name 'from_ids' or 'from_text'"),
+      ({"default_seq_length": 2}, "leaves no room for a token"),
+      ({"default_seq_length": 33}, "more than the model takes: 32, by max_p"),
+    ],
+  )
+  def test_refuses(self, fields, match, tmp_path):
+    folder = written(tmp_path, "bert", SENTENCES)
+    with pytest.raises(ExportError, match=match):
+      export(
+        tmp_path, SENTENCES, folder, **{"artifacts": ["from_text"]} | fields
+      )
