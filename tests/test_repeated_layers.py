@@ -10,6 +10,7 @@ import tensorflow as tf
 import tf_keras
 
 from exporters import recipe
+from exporters.checks import memory
 from exporters.saved_model import repeated_layers
 from exporters.saved_model import reusable
 from exporters.saved_model.likeness import Likeness
@@ -209,6 +210,23 @@ def test_one_layer_called_often_is_one_function():
   part = Part()
   model = tf_keras.Model(inputs, part(part(part(inputs))))
   assert functions(traced(model, _SPEC)) == ["Part"]
+
+
+def test_memory_is_estimated_as_if_it_stood_there_each_time(tmp_path):
+  sizes = []
+  for share in (False, True):
+    stack = built("")
+    root = tf.Module()
+    root.stack = stack
+    concrete = traced(stack, _SPEC, share=share)
+    root.call = tf.function(concrete, input_signature=[_SPEC])
+    path = tmp_path / f"{share}"
+    tf.saved_model.save(root, str(path))
+    content = (path / "saved_model.pb").stat().st_size
+    sizes.append((memory.sizes(str(path))[1], content))
+  (plain, _), (shared, content) = sizes
+  assert content < shared
+  assert abs(shared - plain) < 0.3 * plain
 
 
 def test_masks_reach_the_layers_they_did():
