@@ -11,6 +11,7 @@ import tf_keras
 
 from exporters import recipe
 from exporters.checks import memory
+from exporters.companions import single_calls
 from exporters.saved_model import repeated_layers
 from exporters.saved_model import reusable
 from exporters.saved_model.likeness import Likeness
@@ -227,6 +228,28 @@ def test_memory_is_estimated_as_if_it_stood_there_each_time(tmp_path):
   (plain, _), (shared, content) = sizes
   assert content < shared
   assert abs(shared - plain) < 0.3 * plain
+
+
+def test_a_converter_gets_a_function_for_each_call(tmp_path):
+  stack = built("")
+  root = tf.Module()
+  root.stack = stack
+  concrete = traced(stack, _SPEC)
+  root.call = tf.function(concrete, input_signature=[_SPEC])
+  before, after = str(tmp_path / "before"), str(tmp_path / "after")
+  tf.saved_model.save(root, before)
+  assert single_calls.write(before, after) == after
+  # Nothing is left to separate.
+  assert single_calls.write(after, str(tmp_path / "again")) == after
+  inputs = tf.random.uniform([2, 3])
+  np.testing.assert_array_equal(
+    tf.saved_model.load(after).call(inputs), concrete(inputs)
+  )
+  loaded = tf.saved_model.load(after).call.concrete_functions[0]
+  assert operations(loaded.graph.as_graph_def()) == operations(
+    concrete.graph.as_graph_def()
+  )
+  assert sum("Part" in name for name in functions(loaded)) == 3
 
 
 def test_masks_reach_the_layers_they_did():

@@ -43,13 +43,7 @@ class Scope:
     """The nodes that name functions in their attributes."""
     found = []
     for node in self.nodes:
-      # The kind first: to look into each attribute takes long.
-      names = [
-        name
-        for value in node.attr.values()
-        if value.WhichOneof("value") in ("func", "list")
-        for name in _named(value)
-      ]
+      names = [reference.name for reference in functions_of(node)]
       if names:
         found.append(Call(self, node, names))
     return found
@@ -84,10 +78,20 @@ def node_name(tensor: str) -> str:
   return tensor.removeprefix("^").partition(":")[0]
 
 
-def _named(value: Any) -> Iterator[str]:
-  """Yields the functions that an attribute names, however deep."""
+def functions_of(node: Any) -> list[Any]:
+  """Returns what a node's attributes name functions by, however deep."""
+  # The kind first: to look into each attribute takes long.
+  return [
+    reference
+    for value in node.attr.values()
+    if value.WhichOneof("value") in ("func", "list")
+    for reference in _named(value)
+  ]
+
+
+def _named(value: Any) -> Iterator[Any]:
   for function in (value.func, *value.list.func):
     if function.name:
-      yield function.name
+      yield function
     for inner in function.attr.values():
       yield from _named(inner)

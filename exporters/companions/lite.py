@@ -11,6 +11,7 @@ import numpy as np
 import tensorflow as tf
 
 from exporters.companions import lite_file
+from exporters.companions import single_calls
 from exporters.companions.source import SIGNATURE
 from exporters.errors import ExportError
 from exporters.errors import first_line
@@ -40,7 +41,8 @@ def convert(
     ExportError: It has an operation that LiteRT has not, or is too large.
   """
   converter = tf.lite.TFLiteConverter.from_saved_model(
-    saved_model, signature_keys=[SIGNATURE]
+    single_calls.write(saved_model, f"{target}.saved_model"),
+    signature_keys=[SIGNATURE],
   )
   builtins = tf.lite.OpsSet.TFLITE_BUILTINS
   if precision != "float32":
