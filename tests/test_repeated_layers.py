@@ -242,10 +242,9 @@ def test_a_converter_gets_a_function_for_each_call(tmp_path):
   # Nothing is left to separate.
   assert single_calls.write(after, str(tmp_path / "again")) == after
   inputs = tf.random.uniform([2, 3])
-  np.testing.assert_array_equal(
-    tf.saved_model.load(after).call(inputs), concrete(inputs)
-  )
-  loaded = tf.saved_model.load(after).call.concrete_functions[0]
+  model = tf.saved_model.load(after)
+  np.testing.assert_array_equal(model.call(inputs), concrete(inputs))
+  loaded = model.call.concrete_functions[0]
   assert operations(loaded.graph.as_graph_def()) == operations(
     concrete.graph.as_graph_def()
   )
