@@ -206,6 +206,44 @@ def test_gradients_reach_every_variable():
     np.testing.assert_allclose(one, other, rtol=1e-5)
 
 
+@pytest.mark.parametrize(
+  "spec",
+  [
+    tf.RaggedTensorSpec([None, None], tf.int32),
+    tf.SparseTensorSpec([None, 4], tf.int32),
+  ],
+)
+def test_ragged_and_sparse_inputs(spec):
+  class Sum(Part):
+    def call(self, inputs, training=None):
+      given, ids = inputs
+      if isinstance(ids, tf.SparseTensor):
+        ids = tf.sparse.to_dense(ids)
+      outputs = super().call(given, training)
+      return outputs + tf.cast(tf.reduce_sum(ids), tf.float32)
+
+  class Sums(tf_keras.layers.Layer):
+    def __init__(self):
+      super().__init__()
+      self.parts = [Sum(), Sum()]
+
+    def call(self, inputs, training=None):
+      given, ids = inputs
+      for part in self.parts:
+        given = part([given, ids], training=training)
+      return given
+
+  layer = Sums()
+  ids = tf.RaggedTensor.from_row_lengths([1, 2, 3], [1, 2])
+  if isinstance(spec, tf.SparseTensorSpec):
+    ids = tf.sparse.from_dense([[1, 0, 2, 3]] * 2)
+  inputs = [tf.random.uniform([2, 3]), ids]
+  want = layer(inputs)
+  concrete = traced(layer, [_SPEC, spec])
+  assert functions(concrete) == ["Sum"]
+  np.testing.assert_allclose(concrete(inputs), want, rtol=1e-6)
+
+
 def test_one_layer_called_often_is_one_function():
   inputs = tf_keras.Input([3])
   part = Part()
@@ -273,11 +311,11 @@ def test_masks_reach_the_layers_they_did():
   "change", ["array", "constant", "function", "nest", "number", "rate"]
 )
 def test_likeness(change):
-  def key(change, number):
+  def likeness(change, number):
     part = Part(change, number)
     part.build([None, 3])
     part(tf.zeros([1, 3]))
-    return Likeness(part).key
+    return Likeness(part)
 
-  assert key("", 1) == key("", 2)
-  assert key(change, 1) != key(change, 2)
+  assert likeness("", 1) == likeness("", 2)
+  assert likeness(change, 1) != likeness(change, 2)

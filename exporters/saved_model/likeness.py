@@ -34,23 +34,30 @@ _DESCRIPTIONS = (tf.DType, tf.TensorShape, tf.TypeSpec, np.dtype, np.generic)
 
 
 class Likeness:
-  """What a layer's call depends on.
+  """What a layer's call depends on; equal for layers that are alike.
 
   Args:
     layer: A layer with its variables.
 
   Attributes:
-    key: Equal for layers that are alike.
-    variables: The variables that the layer reaches, in the order of the key.
-    tensors: The tensors that it reaches. The key holds their identity.
+    variables: The variables that the layer reaches, always in the same order.
+    tensors: The tensors that it reaches.
   """
 
   def __init__(self, layer: tf_keras.layers.Layer):
     self.variables: list[tf.Variable] = []
     self.tensors: list[tf.Tensor] = []
     self._numbers: dict[int, int] = {}
+    # A key has the ids of objects, which may be used again once these are gone.
     self._kept: list[Any] = []
-    self.key: Hashable = self._key(layer)
+    self._whole = self._key(layer)
+    self._hash = hash(self._whole)
+
+  def __hash__(self) -> int:
+    return self._hash
+
+  def __eq__(self, other: object) -> bool:
+    return isinstance(other, Likeness) and self._whole == other._whole
 
   def _key(self, value: Any) -> Hashable:
     kind = type(value)
@@ -63,7 +70,6 @@ class Likeness:
     number = self._numbers.setdefault(id(value), len(self._numbers))
     if number < len(self._kept):
       return "again", number
-    # An id may be used again once its object is gone.
     self._kept.append(value)
     if isinstance(value, tf.Variable):
       self.variables.append(value)
@@ -112,12 +118,10 @@ def repeated(layer: tf_keras.layers.Layer) -> dict[int, Likeness]:
   }
   nodes = getattr(layer, "_nodes_by_depth", {}).values()
   calls = collections.Counter(id(node.layer) for n in nodes for node in n)
-  uses = collections.Counter[Hashable]()
+  uses = collections.Counter[Likeness]()
   for id_, likeness in found.items():
-    uses[likeness.key] += max(1, calls[id_])
-  return {
-    i: likeness for i, likeness in found.items() if uses[likeness.key] > 1
-  }
+    uses[likeness] += max(1, calls[id_])
+  return {i: likeness for i, likeness in found.items() if uses[likeness] > 1}
 
 
 def _is_bookkeeping(owner: Any, name: str) -> bool:

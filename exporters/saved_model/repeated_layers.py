@@ -62,12 +62,12 @@ class _Tracing:
       with self._among(repeated(layer)):
         return self.plain(layer, *args, **kwargs)
     likeness = self._repeated.get(id(layer))
-    form = _form(args, kwargs)
+    form = None if likeness is None else _form(args, kwargs)
     if likeness is None or form is None:
       return self.plain(layer, *args, **kwargs)
     # Layers take it from each other.
     training = base_layer_utils.call_context().training
-    key = (likeness.key, form, training)
+    key = (likeness, form, training)
     if key not in self._functions:
       self._functions[key] = self._function(layer, likeness, args, kwargs)
     function = self._functions[key]
@@ -116,7 +116,7 @@ class _Tracing:
       # The call must not read what the comparison of layers has not seen,
       any(id(tensor) not in known for tensor in concrete.captured_inputs)
       # nor leave anything behind on the layer,
-      or Likeness(layer).key != likeness.key
+      or Likeness(layer) != likeness
       # nor return what only a tensor of Python's side has,
       or not all(_is_plain(result) for result in results)
       # nor draw the same random numbers for all layers.
@@ -165,28 +165,26 @@ def _form(args: Any, kwargs: Mapping[str, Any]) -> str | None:
 
   None: they have something else that may differ.
   """
-  flat = tf.nest.flatten((args, kwargs), expand_composites=True)
-  if not all(
-    _is_plain(v) or isinstance(v, (bool, int, float, str)) for v in flat
-  ):
-    return None
-  return str(
-    tf.nest.map_structure(
-      lambda v: (
-        (v.dtype, v.shape.as_list() if v.shape.rank is not None else None)
-        if isinstance(v, tf.Tensor)
-        else (type(v), repr(v))
-      ),
-      (args, kwargs),
-      expand_composites=True,
-    )
-  )
+  forms = tf.nest.map_structure(_form_of, (args, kwargs))
+  return None if "" in tf.nest.flatten(forms) else str(forms)
+
+
+def _form_of(value: Any) -> str:
+  if isinstance(value, (bool, int, float, str)):
+    return f"{type(value)} {value!r}"
+  if value is None:
+    return "None"
+  tensors = tf.nest.flatten(value, expand_composites=True)
+  if not all(map(_is_plain, [value, *tensors])):
+    return ""
+  return str(tf.type_spec_from_value(value))
 
 
 def _is_plain(value: Any) -> bool:
   """Whether a value is nothing, or a tensor without one of Keras's masks."""
   return value is None or (
-    isinstance(value, tf.Tensor) and getattr(value, "_keras_mask", None) is None
+    isinstance(value, (tf.Tensor, tf.RaggedTensor, tf.SparseTensor))
+    and getattr(value, "_keras_mask", None) is None
   )
 
 
