@@ -215,10 +215,10 @@ def _nothing_to_train() -> tf_keras.Model:
   return tf_keras.Sequential([Input([8, 8, 1]), layers.UpSampling2D()])
 
 
-# What they are, and how many snippets there are.
+# What they are, and how many snippets there are: Keras 3 takes no strings.
 _MODELS = {
-  "mixed": (_mixed, 5),
-  "ragged": (_ragged, 5),
+  "mixed": (_mixed, 4),
+  "ragged": (_ragged, 4),
   "sparse": (_sparse, 5),
   "fixed": (_fixed, 5),
   "grey": (_grey, 5),
@@ -251,9 +251,8 @@ def test_the_snippets_of_keras_models_run(keras_models, tmp_path):
 
 
 def test_the_snippets_of_their_cards_run(keras_models, tmp_path):
-  names = ("mixed", "fixed", _OF_KERAS)
-  found = _run(keras_models, tmp_path, names, "card")
-  assert found == dict.fromkeys(names, 5)
+  counts = {"mixed": 4, "fixed": 5, _OF_KERAS: 5}
+  assert _run(keras_models, tmp_path, counts, "card") == counts
 
 
 def test_a_page_claims_nothing_that_the_model_does_not(keras_models):
