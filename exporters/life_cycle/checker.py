@@ -136,12 +136,11 @@ def _plan(path: str, level: str, cores: int) -> memory.Plan:
     return plan
   assert free is not None
   least = min(p.bytes for p in known)
-  needs = f"about {least / 1e9:.1f} GB"
-  if least > 1e15:  # Functions that call functions that call functions.
-    needs = "more than a million GB"
+  # Functions that call functions that call functions may need any number.
+  gigabytes = f"{least / 1e9:.{'1f' if least < 1e15 else '0e'}}"
   fewer = "--checks=basic or " if level == checks.ALL else ""
   raise ExportError(
-    f"The checks of this model need {needs} of memory, but "
+    f"The checks of this model need about {gigabytes} GB of memory, but "
     f"{free / 1e9:.1f} GB are available. Free some, or use {fewer}"
     "--checks=none."
   )
