@@ -12,7 +12,6 @@ import contextlib
 import dataclasses
 from multiprocessing import connection
 import os
-import signal
 import socket
 import subprocess
 import threading
@@ -84,7 +83,7 @@ class Consumers:
         pid = self._request(
           [end.fileno() for end in (their_jobs, their_answers, stderr)]
         )
-      stack.callback(kill_group, pid)
+      stack.callback(consumer.kill_group, pid)
       yield Fork(
         pid=pid,
         jobs=jobs,
@@ -131,12 +130,6 @@ class Consumers:
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
         env=consumer.environment(),
-        # Who presses Ctrl-C means the command, which ends this one.
+        # Ctrl-C is meant for the command, which ends this one.
         start_new_session=True,
       )
-
-
-def kill_group(pid: int) -> None:
-  """Ends a process and what it has started in its group."""
-  with contextlib.suppress(ProcessLookupError, PermissionError):
-    os.killpg(pid, signal.SIGKILL)

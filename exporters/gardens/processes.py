@@ -30,6 +30,7 @@ from typing import Any, NoReturn
 import psutil
 
 from exporters.gardens import consumers
+from exporters.life_cycle import consumer as consumer_lib
 from exporters.life_cycle import locks
 from exporters.life_cycle import staging
 
@@ -302,7 +303,7 @@ def _end(process) -> None:
   if process.is_alive():
     process.terminate()
     process.join(_CLEAN_UP)
-  consumers.kill_group(process.pid)
+  consumer_lib.kill_group(process.pid)
   for one in descendants:
     with contextlib.suppress(psutil.Error):
       one.kill()

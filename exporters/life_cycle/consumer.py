@@ -68,8 +68,7 @@ def started() -> Iterator[Consumer]:
         cores=len(os.sched_getaffinity(0)),
       )
     finally:
-      with contextlib.suppress(ProcessLookupError):
-        os.killpg(process.pid, signal.SIGKILL)
+      kill_group(process.pid)
       # What it has not read is lost.
       with contextlib.suppress(BrokenPipeError):
         process.stdin.close()
@@ -78,3 +77,9 @@ def started() -> Iterator[Consumer]:
 def environment() -> dict[str, str]:
   """Returns a consumer's environment: its `tf.keras` is Keras 3."""
   return {k: v for k, v in os.environ.items() if k != "TF_USE_LEGACY_KERAS"}
+
+
+def kill_group(pid: int) -> None:
+  """Ends a process and what it has started in its group."""
+  with contextlib.suppress(ProcessLookupError, PermissionError):
+    os.killpg(pid, signal.SIGKILL)

@@ -11,13 +11,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 import contextlib
 import dataclasses
-import os
 import pathlib
-import signal
 import threading
 import time
 
 from exporters.errors import ExportError
+from exporters.life_cycle import consumer
 from exporters.life_cycle import free_memory
 
 # How often to look, in seconds: memory is touched at a few GB a second at most.
@@ -66,6 +65,9 @@ def enforced(limits: Limits, group: int) -> Iterator[None]:
   Raises:
     ExportError: They were killed; the block's own error is its cause.
   """
+  if limits == Limits():
+    yield
+    return
   met: list[str] = []
   over = threading.Event()
   watcher = threading.Thread(
@@ -100,8 +102,7 @@ def _watch(
         "allows more."
       )
     if met:
-      with contextlib.suppress(ProcessLookupError):
-        os.killpg(group, signal.SIGKILL)
+      consumer.kill_group(group)
       return
 
 

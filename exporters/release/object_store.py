@@ -1,16 +1,16 @@
 """Adds finished versions to a release directory at an address, as gs:// has.
 
 An object store has no folders to move, no links and no locks. But a file there
-is whole, and whoever lists files sees all that have been written. So a version
-is made in a local directory, and its files are copied. Its provenance comes
-last: with it, the version is there. What was copied without one is copied again
-by the next run.
+is whole, and anyone who lists files sees all that have been written. So a
+version is made in a local directory, and its files are copied. Its provenance
+comes last: with it, the version is there. What was copied without one is copied
+again by the next run.
 
-Who adds a version claims it first, by an empty file that has the digest of all
-its files in its name. Of two who would add other bytes, each sees the other's
-claim, or what the other has added; so one of them gives up, or both do. A claim
-goes when its version is there. That of a process that was killed stays, and
-lets only the same bytes in.
+A process that adds a version claims it first, by an empty file that has the
+digest of all its files in its name. Of two that would add other bytes, each
+sees the other's claim, or what the other has added; so one of them gives up, or
+both do. A claim goes when its version is there. That of a process that was
+killed stays, and lets only the same bytes in.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
