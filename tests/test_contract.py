@@ -19,8 +19,9 @@ from scripts.small_instances import Kind
 from tests import command
 from tests.applicability import not_applicable
 
-# Of scale: how far an image model may be from its reference, traced.
-_SAME = 1e-6
+# Of scale: how far an image model may be from its reference, traced. Kernels
+# round differently on different processors: 1.5e-6 was seen of ViT.
+_SAME = 5e-6
 
 # The sizes of images that a model of a fixed size takes, by the exporter.
 _FIXED_SIZES = {
