@@ -20,8 +20,9 @@ DIGITS = command.ROOT / "tests/testdata/digits_resnet"
 MEAN = np.array([0.485, 0.456, 0.406], np.float32)
 STDDEV = np.array([0.229, 0.224, 0.225], np.float32)
 # Of scale: how far an artifact may be from its source, traced; at batches of 1
-# and 3 and, where the architecture allows it, at two sizes.
-SAME = 1e-6
+# and 3 and, where the architecture allows it, at two sizes. Kernels round
+# differently on different processors.
+SAME = 5e-6
 
 
 def assert_close(got, want):
