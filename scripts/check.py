@@ -103,7 +103,9 @@ def _check(path: str) -> list:
 
   with (
     tempfile.TemporaryDirectory() as scratch,
-    checker.Checker(_CHECKS.value, limit=_LIMITS()) as processes,
+    checker.Checker(
+      _CHECKS.value, limit=_LIMITS(), confined_to=scratch
+    ) as processes,
     Console(stderr=True).status(f"checking {path}"),
   ):
     return processes.check(None, path, scratch=scratch, private=[])
@@ -152,6 +154,7 @@ def _compared(saved_model: str, path: str):
   names = saved_models.refuse_hostile(saved_model)
   found = inspection.inspect(path)
   kind = KINDS[found.kind]
+  limit = _LIMITS()
   with (
     tempfile.TemporaryDirectory() as folder,
     Console(stderr=True).status(f"comparing {path}"),
@@ -160,8 +163,9 @@ def _compared(saved_model: str, path: str):
       saved_model,
       folder,
       input_shapes={n: s for n, s in found.inputs.items() if n in names},
+      limit=limit,
     )
-    parity = making.measured(os.path.abspath(path), folder)
+    parity = making.measured(os.path.abspath(path), folder, limit)
   bound = kind.bound if _BOUND.value is None else _BOUND.value
   return making.Companion(kind=kind, path=path, bound=bound, parity=parity)
 

@@ -56,6 +56,8 @@ _INPUT_SHAPE = flags.DEFINE_multi_string(
   "NAME=SIZE,SIZE,..., with -1 for what stays open. May be repeated.",
 )
 
+_LIMITS = program.define_limits()
+
 
 def main(saved_model: str) -> None:
   """Makes the companions of one SavedModel."""
@@ -93,7 +95,7 @@ def main(saved_model: str) -> None:
     staging.stage(target, overwrite=_OVERWRITE.value) as folder,
     Console(stderr=True).status(f"converting {saved_model}"),
   ):
-    made = making.make(saved_model, wanted, folder)
+    made = making.make(saved_model, wanted, folder, limit=_LIMITS())
     if not made.companions:
       raise ExportError("\n".join(made.remarks))
   companion_rows.show(

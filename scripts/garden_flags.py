@@ -32,8 +32,8 @@ ABSENT = (
 
 def limits() -> schedule.Limits:
   """Returns what a garden may take of this machine."""
+  from exporters.bounds import free_memory
   from exporters.gardens import schedule
-  from exporters.life_cycle import free_memory
 
   available = free_memory.available()
   memory = 2**62 if available is None else int(0.9 * available)

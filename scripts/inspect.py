@@ -5,7 +5,8 @@
 
 Prints its kind, the likely architecture, sizes, inputs, outputs and
 parameters, the variables as a tree with shapes, and the command or the gin file
-that exports it. With `--gin`, only that file. Nothing in it is run.
+that exports it. With `--gin`, only that file. Nothing in it is run, and the
+process that reads it has limits, no network, and nowhere to write.
 """
 
 from collections.abc import Mapping
@@ -13,16 +14,21 @@ import re
 
 from absl import flags
 
+from exporters.bounds import confinement
 from exporters.command_line import program
 from exporters.errors import ExportError
 
 _GIN = flags.DEFINE_bool("gin", False, "Print only the gin file.")
+
+_LIMITS = program.define_limits()
 
 _NUMBER = re.compile(r"\d+")
 
 
 def main(path: str) -> None:
   """Prints what is known of one file or folder."""
+  if confinement.repeated("scripts.inspect", _LIMITS, network="://" in path):
+    return
   program.prepare_tensorflow()
   from exporters.inspection import report
 

@@ -9,6 +9,7 @@ import re
 import subprocess
 import sys
 
+from exporters.bounds import confinement
 from tests import fork_server
 
 ROOT = pathlib.Path(__file__).parents[1]
@@ -41,7 +42,13 @@ def run(
       check=False,
     )
   else:
-    done = _fork_server().run(module, args, cwd=cwd, environment=environment())
+    # What would run once more, confined, would import TensorFlow once more.
+    done = _fork_server().run(
+      module,
+      args,
+      cwd=cwd,
+      environment=environment() | {confinement.REPEATED: "1"},
+    )
   if check:
     assert done.returncode == 0, done.stdout + done.stderr
   return done

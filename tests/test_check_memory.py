@@ -7,10 +7,10 @@ import pytest
 
 from exporters import checks
 from exporters import low_level
+from exporters.bounds import free_memory
 from exporters.checks import memory
 from exporters.errors import ExportError
 from exporters.life_cycle import checker
-from exporters.life_cycle import free_memory
 from exporters.saved_model import reusable
 from tests import command
 

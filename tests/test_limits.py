@@ -9,9 +9,9 @@ import pytest
 import tensorflow as tf
 from tensorflow.core.protobuf import saved_model_pb2
 
+from exporters.bounds import limits
 from exporters.checks import memory
 from exporters.errors import ExportError
-from exporters.life_cycle import limits
 from tests import command
 
 
@@ -117,6 +117,21 @@ def run(program: str) -> subprocess.Popen:
       limits.Limits(memory=300 << 20),
       "import os, time; os.fork(); b = b'x' * (200 << 20); time.sleep(60)",
       "held more than 0.3 GB",
+    ),
+    (
+      limits.Limits(disk=10 << 20),
+      "import time\nfor _ in range(30):\n"
+      "  open('/dev/shm/../null', 'wb').write(b'x' * (1 << 20))\n"
+      "time.sleep(60)",
+      "wrote more than 0.0 GB",
+    ),
+    (
+      # Nor does it help to leave the group.
+      limits.Limits(processes=4),
+      "import os, time\nfor _ in range(3): os.fork()\n"
+      "os.setpgid(0, 0) if os.getpid() != os.getpgid(0) else 0\n"
+      "time.sleep(60)",
+      "were more than 4 at once",
     ),
   ],
 )

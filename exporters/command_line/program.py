@@ -8,6 +8,7 @@ TensorFlow finds the environment as it should be.
 import atexit
 from collections.abc import Callable, Iterator, Sequence
 import contextlib
+import functools
 import gc
 import os
 import pathlib
@@ -23,11 +24,12 @@ from absl import flags
 from absl import logging
 from typing_extensions import override
 
+from exporters.bounds import confinement
+from exporters.bounds import limits
 from exporters.errors import ExportError
 from exporters.errors import did_you_mean
 from exporters.errors import first_line
 from exporters.errors import shortened
-from exporters.life_cycle import limits
 from exporters.life_cycle import version
 
 FLAGS = flags.FLAGS
@@ -79,7 +81,7 @@ def define_checks() -> flags.FlagHolder:
 
 
 def define_limits() -> Callable[[], limits.Limits]:
-  """Defines `--time_limit` and `--memory_limit` for models from strangers."""
+  """Defines `--time_limit` and its like, for models from strangers."""
   seconds = flags.DEFINE_float(
     "time_limit",
     1800.0,
@@ -93,11 +95,33 @@ def define_limits() -> Callable[[], limits.Limits]:
     "tenths of what is free.",
     lower_bound=0.0,
   )
+  disk = flags.DEFINE_float(
+    "disk_limit",
+    None,
+    "How many gigabytes these may write together. By default, nine tenths of "
+    "what is free where temporary files are.",
+    lower_bound=0.0,
+  )
+  processes = flags.DEFINE_integer(
+    "process_limit", 500, "How many of these may run at once.", lower_bound=1
+  )
 
   def chosen():
-    return limits.for_strangers(seconds.value, gigabytes.value)
+    _note_what_is_unbounded()
+    return limits.for_strangers(
+      seconds=seconds.value,
+      memory=gigabytes.value,
+      disk=disk.value,
+      processes=processes.value,
+    )
 
   return chosen
+
+
+@functools.cache
+def _note_what_is_unbounded() -> None:
+  for remark in confinement.remarks():
+    print(f"note: {remark}", file=sys.stderr)
 
 
 def run(

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from exporters.bounds import limits
 from exporters.companions import calibration
 from exporters.companions import kinds
 from exporters.companions import runtime
@@ -97,6 +98,7 @@ def make(
   samples: Sequence[Mapping[str, Any]] | None = None,
   stream: Mapping[str, Any] | None = None,
   prove: bool = True,
+  limit: limits.Limits = limits.NONE,
 ) -> Made:
   """Makes companions of a SavedModel and compares each with it.
 
@@ -108,6 +110,8 @@ def make(
       made up, in two batch sizes.
     stream: How it takes a stream. None: it does not, or nothing is known.
     prove: Whether to compare them.
+    limit: What the processes may take that load the model; with any, they have
+      no network.
 
   Raises:
     ExportError: One cannot be made or differs too much, and is not optional;
@@ -117,11 +121,11 @@ def make(
   made: list[Companion] = []
   remarks = []
   with tempfile.TemporaryDirectory() as work:
-    _convert(saved_model, wanted, work, samples, stream)
+    _convert(saved_model, wanted, work, samples, stream, limit)
     # What is required and has failed is told before the rest takes its time.
     for name in sorted(wanted.kinds, key=lambda name: not _failed(work, name)):
       try:
-        made.append(_proved(name, wanted, work, prove))
+        made.append(_proved(name, wanted, work, prove, limit))
       except ExportError as e:
         message = f"There is no companion '{name}': {e.message}"
         if name not in wanted.optional:
@@ -140,7 +144,13 @@ def make(
     )
 
 
-def _proved(name: str, wanted: Companions, work: str, prove: bool) -> Companion:
+def _proved(
+  name: str,
+  wanted: Companions,
+  work: str,
+  prove: bool,
+  limit: limits.Limits,
+) -> Companion:
   """Returns the companion that is in `work`; raises `ExportError` if none is.
 
   Or if it differs by more than its bound.
@@ -148,7 +158,7 @@ def _proved(name: str, wanted: Companions, work: str, prove: bool) -> Companion:
   _refuse_failed(work, name)
   kind, bound = KINDS[name], wanted.bound(name)
   path = os.path.join(work, name + kind.suffix)
-  parity = measured(path, work) if prove else None
+  parity = measured(path, work, limit) if prove else None
   if parity:
     refuse_different(parity, bound)
   return Companion(kind=kind, path=path, bound=bound, parity=parity)
@@ -159,6 +169,7 @@ def reference(
   folder: str,
   *,
   input_shapes: Mapping[str, Sequence[int | None]] | None = None,
+  limit: limits.Limits = limits.NONE,
 ) -> None:
   """Writes what `measured` compares a companion with.
 
@@ -166,21 +177,29 @@ def reference(
     saved_model: The SavedModel that the companion is said to equal.
     folder: Where to write.
     input_shapes: The shapes that the companion's inputs have fixed, by name.
+    limit: As for `make`.
 
   Raises:
     ExportError: The SavedModel cannot be called.
   """
-  _convert(saved_model, Companions(input_shapes=input_shapes or {}), folder)
+  _convert(
+    saved_model,
+    Companions(input_shapes=input_shapes or {}),
+    folder,
+    limit=limit,
+  )
   _refuse_failed(folder)
 
 
-def measured(companion: str, folder: str) -> Parity:
+def measured(
+  companion: str, folder: str, limit: limits.Limits = limits.NONE
+) -> Parity:
   """Compares a companion with what `folder` has of its SavedModel.
 
   Raises:
     ExportError: It does not run, or its inputs or outputs are other ones.
   """
-  return Parity(**runtime.measure(companion, folder))
+  return Parity(**runtime.measure(companion, folder, limit))
 
 
 def refuse_different(parity: Parity, bound: float) -> None:
@@ -208,6 +227,7 @@ def _convert(
   folder: str,
   samples: Sequence[Mapping[str, Any]] | None = None,
   stream: Mapping[str, Any] | None = None,
+  limit: limits.Limits = limits.NONE,
 ) -> None:
   """Has a process of its own write the reference and all companions."""
   calibration_file = wanted.calibration
@@ -239,6 +259,8 @@ def _convert(
   done = runtime.ended(
     [sys.executable, "-s", "-P", os.path.join(_FOLDER, "conversion.py"), path],
     environment={**kept, "PYTHONHASHSEED": "0", "TF_CPP_MIN_LOG_LEVEL": "3"},
+    limit=limit,
+    folder=None if limit == limits.NONE else folder,
   )
   if done.returncode:
     last = done.stderr.strip().rpartition("\n")[2]

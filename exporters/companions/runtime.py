@@ -3,22 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-import contextlib
 import dataclasses
 import json
 import os
 import signal
 import subprocess
 import sys
+import tempfile
 from typing import Any
 
+from exporters.bounds import confinement
+from exporters.bounds import groups
+from exporters.bounds import limits
 from exporters.errors import ExportError
 
 _PROGRAM = os.path.join(os.path.dirname(os.path.abspath(__file__)), "parity.py")
-# A model that takes longer for one small input is of no use, or an attack.
-_LONGEST_TRIAL = 300
-# For all the calls of a comparison.
-_LONGEST_COMPARISON = 3600
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -36,13 +35,16 @@ class Trial:
   seconds: float
 
 
-def measure(companion: str, folder: str) -> dict[str, Any]:
+def measure(
+  companion: str, folder: str, limit: limits.Limits = limits.NONE
+) -> dict[str, Any]:
   """Compares a companion with the reference in a folder; see `parity.py`.
 
   Raises:
-    ExportError: It does not run, or its inputs or outputs are other ones.
+    ExportError: It does not run, or not within the limits; or its inputs or
+      outputs are other ones.
   """
-  found = _run([companion, folder], _LONGEST_COMPARISON)
+  found = _run([companion, folder], limit)
   if "error" in found:
     raise ExportError(
       f"It does not run as the SavedModel does: {found['error']}."
@@ -50,17 +52,17 @@ def measure(companion: str, folder: str) -> dict[str, Any]:
   return found
 
 
-def attempt(companion: str, longest: float = _LONGEST_TRIAL) -> Trial:
+def attempt(companion: str, limit: limits.Limits = limits.NONE) -> Trial:
   """Calls a companion with made-up inputs.
 
   Args:
     companion: A `.tflite` or a `.onnx`.
-    longest: How many seconds that may take.
+    limit: What the process may take.
 
   Raises:
-    ExportError: It does not run, or not in that time.
+    ExportError: It does not run, or not within the limits.
   """
-  found = _run([companion], longest)
+  found = _run([companion], limit)
   if "error" in found:
     raise ExportError(
       "The companion cannot be called with inputs that were made up for the "
@@ -74,7 +76,8 @@ def ended(
   command: Sequence[str],
   *,
   environment: Mapping[str, str] | None = None,
-  longest: float | None = None,
+  limit: limits.Limits = limits.NONE,
+  folder: str | None = None,
 ) -> subprocess.CompletedProcess[str]:
   """Runs a command to its end.
 
@@ -83,43 +86,49 @@ def ended(
   Args:
     command: The command's arguments.
     environment: Its environment. None: this process's.
-    longest: How many seconds it may take.
+    limit: What it may take.
+    folder: Where alone it may write, without network. None: it may do what
+      this process may.
 
   Raises:
-    subprocess.TimeoutExpired: It takes longer.
+    ExportError: It was killed, for its limits or otherwise.
   """
-  with subprocess.Popen(
-    command,
-    stdout=subprocess.PIPE,
-    stderr=subprocess.PIPE,
-    text=True,
-    errors="replace",
-    env=environment,
-    process_group=0,
-  ) as process:
+  environment = os.environ if environment is None else environment
+  if folder is not None:
+    command = confinement.command(command, folder)
+    environment = {**environment, "TMPDIR": folder}
+  with (
+    subprocess.Popen(
+      command,
+      stdout=subprocess.PIPE,
+      stderr=subprocess.PIPE,
+      text=True,
+      errors="replace",
+      env=environment,
+      process_group=0,
+    ) as process,
+    limits.enforced(limit, process.pid),
+  ):
     try:
-      said, complained = process.communicate(timeout=longest)
+      said, complained = process.communicate()
     finally:
-      with contextlib.suppress(ProcessLookupError):
-        os.killpg(process.pid, signal.SIGKILL)
+      groups.kill(process.pid)
+    if process.returncode < 0:
+      name = signal.Signals(-process.returncode).name
+      raise ExportError(
+        f"The process that runs it was killed ({name}), perhaps because memory "
+        "ran out."
+      )
   return subprocess.CompletedProcess(
     command, process.returncode, said, complained
   )
 
 
-def _run(arguments: Sequence[str], longest: float) -> dict[str, Any]:
+def _run(arguments: Sequence[str], limit: limits.Limits) -> dict[str, Any]:
   """Returns what the process says, a line of JSON."""
-  try:
-    done = ended([sys.executable, "-I", _PROGRAM, *arguments], longest=longest)
-  except subprocess.TimeoutExpired as e:
-    raise ExportError(
-      f"The companion was stopped: it ran for more than {longest:g} s."
-    ) from e
-  if done.returncode < 0:
-    name = signal.Signals(-done.returncode).name
-    raise ExportError(
-      f"The process that runs it was killed ({name}), perhaps because memory "
-      "ran out."
+  with tempfile.TemporaryDirectory() as folder:
+    done = ended(
+      [sys.executable, "-I", _PROGRAM, *arguments], limit=limit, folder=folder
     )
   if done.returncode:
     raise ExportError(

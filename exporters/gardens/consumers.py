@@ -16,6 +16,7 @@ import socket
 import subprocess
 import threading
 
+from exporters.bounds import groups
 from exporters.life_cycle import consumer
 
 
@@ -83,7 +84,7 @@ class Consumers:
         pid = self._request(
           [end.fileno() for end in (their_jobs, their_answers, stderr)]
         )
-      stack.callback(consumer.kill_group, pid)
+      stack.callback(groups.kill, pid)
       yield Fork(
         pid=pid,
         jobs=jobs,

@@ -29,8 +29,8 @@ from typing import Any, NoReturn
 
 import psutil
 
+from exporters.bounds import groups
 from exporters.gardens import consumers
-from exporters.life_cycle import consumer as consumer_lib
 from exporters.life_cycle import locks
 from exporters.life_cycle import staging
 
@@ -225,21 +225,10 @@ class _Memory:
     if not at_once and time.monotonic() < self._next:
       return
     self._next = time.monotonic() + _SAMPLE
-    self.most = max(self.most, sum(map(_held, self.pids)))
-
-
-def _held(pid: int) -> int:
-  """Returns bytes of a process and its descendants.
-
-  What several processes share is counted once, in parts.
-  """
-  held = 0
-  with contextlib.suppress(psutil.Error):
-    process = psutil.Process(pid)
-    for one in (process, *process.children(recursive=True)):
-      with contextlib.suppress(psutil.Error):
-        held += one.memory_full_info().pss
-  return held
+    self.most = max(
+      self.most,
+      groups.memory(one for pid in self.pids for one in groups.members(pid)),
+    )
 
 
 def _child(
@@ -297,16 +286,11 @@ def _end_with_command() -> NoReturn:
 
 def _end(process) -> None:
   """Ends a fork and what it has started, first gently."""
-  descendants: list[psutil.Process] = []
-  with contextlib.suppress(psutil.Error):
-    descendants = psutil.Process(process.pid).children(recursive=True)
+  found = groups.members(process.pid)
   if process.is_alive():
     process.terminate()
     process.join(_CLEAN_UP)
-  consumer_lib.kill_group(process.pid)
-  for one in descendants:
-    with contextlib.suppress(psutil.Error):
-      one.kill()
+  groups.kill(process.pid, found)
   process.join(_CLEAN_UP)
 
 

@@ -17,12 +17,12 @@ import numpy as np
 import tensorflow as tf
 
 from exporters import checks
+from exporters.bounds import free_memory
+from exporters.bounds import limits
 from exporters.checks import memory
 from exporters.errors import ExportError
 from exporters.errors import first_line
 from exporters.life_cycle import consumer as consumer_lib
-from exporters.life_cycle import free_memory
-from exporters.life_cycle import limits
 from exporters.life_cycle import locks
 from exporters.saved_model import reusable
 from exporters.saved_model.published import Published
@@ -42,6 +42,8 @@ class Checker:
     level: Which checks to run.
     consumer: A process that was started elsewhere. None: one is started.
     limit: What the processes may take.
+    confined_to: Where they may write, without network, as for a model from
+      anyone. None: they do as this process does.
   """
 
   def __init__(
@@ -49,6 +51,7 @@ class Checker:
     level: str,
     consumer: consumer_lib.Consumer | None = None,
     limit: limits.Limits | None = None,
+    confined_to: str | None = None,
   ):
     if level not in checks.LEVELS:
       raise ExportError(
@@ -58,11 +61,14 @@ class Checker:
     self._level = level
     self._consumer = consumer
     self._limit = limit or limits.Limits()
+    self._confined_to = confined_to
     self._started = contextlib.ExitStack()
 
   def __enter__(self) -> Checker:
     if self._level != checks.NONE and not self._consumer:
-      self._consumer = self._started.enter_context(consumer_lib.started())
+      self._consumer = self._started.enter_context(
+        consumer_lib.started(self._confined_to)
+      )
     return self
 
   def __exit__(self, *unused_exception) -> None:

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 import contextlib
 import dataclasses
 import os
 import pathlib
-import signal
 import subprocess
 import sys
 import tempfile
 from typing import IO
+
+from exporters.bounds import confinement
+from exporters.bounds import groups
 
 # What runs as a consumer's process; by its path, since it is no part of what a
 # consumer has.
@@ -42,16 +44,26 @@ class Consumer:
 
 
 @contextlib.contextmanager
-def started() -> Iterator[Consumer]:
-  """Starts a consumer's process; ends it with its children."""
+def started(folder: str | None = None) -> Iterator[Consumer]:
+  """Starts a consumer's process; ends it with its children.
+
+  Args:
+    folder: It writes there alone, and has no network. None: it may do as this
+      process may.
+  """
+  command: Sequence[str] = PROGRAM
+  variables = environment()
+  if folder is not None:
+    command = confinement.command(PROGRAM, folder)
+    variables["TMPDIR"] = folder
   with (
     tempfile.TemporaryFile() as stderr,
     subprocess.Popen(
-      PROGRAM,
+      command,
       stdin=subprocess.PIPE,
       stdout=subprocess.PIPE,
       stderr=stderr,
-      env=environment(),
+      env=variables,
       # A group of its own, so that its children end with it.
       process_group=0,
     ) as process,
@@ -68,7 +80,7 @@ def started() -> Iterator[Consumer]:
         cores=len(os.sched_getaffinity(0)),
       )
     finally:
-      kill_group(process.pid)
+      groups.kill(process.pid)
       # What it has not read is lost.
       with contextlib.suppress(BrokenPipeError):
         process.stdin.close()
@@ -77,9 +89,3 @@ def started() -> Iterator[Consumer]:
 def environment() -> dict[str, str]:
   """Returns a consumer's environment: its `tf.keras` is Keras 3."""
   return {k: v for k, v in os.environ.items() if k != "TF_USE_LEGACY_KERAS"}
-
-
-def kill_group(pid: int) -> None:
-  """Ends a process and what it has started in its group."""
-  with contextlib.suppress(ProcessLookupError, PermissionError):
-    os.killpg(pid, signal.SIGKILL)

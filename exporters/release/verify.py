@@ -17,9 +17,9 @@ from typing import BinaryIO
 import zlib
 
 from exporters import checks
+from exporters.bounds import limits
 from exporters.errors import ExportError
 from exporters.life_cycle import checker
-from exporters.life_cycle import limits
 from exporters.release import archive
 from exporters.release import graph
 from exporters.release import signing
@@ -321,7 +321,7 @@ def _try(
   """Unpacks the archive, and has a fresh process try it."""
   with (
     tempfile.TemporaryDirectory() as scratch,
-    checker.Checker(level, limit=limit) as processes,
+    checker.Checker(level, limit=limit, confined_to=scratch) as processes,
   ):
     folder = os.path.join(scratch, "saved_model")
     os.mkdir(folder)

@@ -1,0 +1,150 @@
+"""Stops processes that take more than they may.
+
+A model from a stranger may loop for ever, ask for all the memory there is or
+fill the disk. The kernel's own limits do not fit: `RLIMIT_AS` counts what
+TensorFlow merely reserves, `RLIMIT_CPU`, `RLIMIT_DATA` and `RLIMIT_FSIZE` hold
+for each process alone, and `RLIMIT_NPROC` counts the user's other processes. So
+the parent watches the clock, and what all the processes take together.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+import contextlib
+import dataclasses
+import shutil
+import tempfile
+import threading
+import time
+
+from exporters.bounds import free_memory
+from exporters.errors import ExportError
+
+# How often to look, in seconds: memory is touched at a few GB a second at most.
+_INTERVAL = 0.2
+# For a model from anyone: half an hour, and far more processes than checks use.
+_SECONDS = 1800.0
+_PROCESSES = 500
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Limits:
+  """What some processes may take.
+
+  Attributes:
+    seconds: Of wall-clock time. None: any.
+    memory: Bytes that all hold together. None: any.
+    disk: Bytes that all write together. None: any.
+    processes: How many there may be at once. None: any.
+  """
+
+  seconds: float | None = None
+  memory: int | None = None
+  disk: int | None = None
+  processes: int | None = None
+
+
+NONE = Limits()
+
+
+def for_strangers(
+  *,
+  seconds: float | None = None,
+  memory: float | None = None,
+  disk: float | None = None,
+  processes: int | None = None,
+) -> Limits:
+  """Returns limits for what may come from anyone.
+
+  Args:
+    seconds: Of wall-clock time. None: half an hour.
+    memory: Gigabytes of memory. None: nine tenths of what the machine has left.
+    disk: Gigabytes to write. None: nine tenths of what is free where temporary
+      files are.
+    processes: How many at once. None: 500.
+  """
+  free = free_memory.available()
+  return Limits(
+    seconds=seconds or _SECONDS,
+    memory=int(memory * 1e9) if memory else free and int(0.9 * free),
+    disk=int(disk * 1e9 if disk else 0.9 * _free_disk()),
+    processes=processes or _PROCESSES,
+  )
+
+
+def _free_disk() -> int:
+  return shutil.disk_usage(tempfile.gettempdir()).free
+
+
+@contextlib.contextmanager
+def enforced(limits: Limits, leader: int) -> Iterator[None]:
+  """Kills processes that go beyond their limits in a block.
+
+  Args:
+    limits: What they may take.
+    leader: The id of the process that started them, and of their group.
+
+  Raises:
+    ExportError: They were killed; the block's own error is its cause.
+  """
+  if limits == NONE:
+    yield
+    return
+  met: list[str] = []
+  over = threading.Event()
+  watcher = threading.Thread(
+    target=_watch, args=(limits, leader, over, met), daemon=True
+  )
+  watcher.start()
+  try:
+    yield
+  except ExportError as e:
+    if met:
+      raise ExportError(met[0]) from e
+    raise
+  finally:
+    over.set()
+    watcher.join()
+
+
+def _watch(
+  limits: Limits, leader: int, over: threading.Event, met: list[str]
+) -> None:
+  # Only what has limits needs it.
+  from exporters.bounds import groups
+
+  started = time.monotonic()
+  # By process, with those that have ended.
+  written: dict[object, int] = {}
+  while not over.wait(_INTERVAL):
+    found = groups.members(leader)
+    written.update(groups.written(found))
+    taken = Limits(
+      seconds=time.monotonic() - started,
+      memory=groups.memory(found) if limits.memory else None,
+      disk=sum(written.values()),
+      processes=len(found),
+    )
+    broken = _broken(limits, taken)
+    if broken:
+      met.append(
+        f"The processes that handle the model were stopped: they {broken} "
+        "allows more."
+      )
+      groups.kill(leader)
+      return
+
+
+def _broken(limits: Limits, taken: Limits) -> str | None:
+  """Returns which limit was exceeded, and the flag that raises it."""
+  if limits.seconds and taken.seconds and taken.seconds > limits.seconds:
+    return f"ran for more than {limits.seconds:g} s. --time_limit"
+  if limits.memory and taken.memory and taken.memory > limits.memory:
+    return (
+      f"held more than {limits.memory / 1e9:.1f} GB of memory. --memory_limit"
+    )
+  if limits.disk and taken.disk and taken.disk > limits.disk:
+    return f"wrote more than {limits.disk / 1e9:.1f} GB. --disk_limit"
+  if limits.processes and (taken.processes or 0) > limits.processes:
+    return f"were more than {limits.processes} at once. --process_limit"
+  return None
