@@ -21,6 +21,8 @@ import tempfile
 
 from absl import flags
 
+from exporters.bounds import confinement
+from exporters.bounds import special_files
 from exporters.command_line import program
 from exporters.errors import ExportError
 from exporters.errors import refuse_all
@@ -56,6 +58,8 @@ _SIGNS = {
 
 def main(*given: str) -> None:
   """Checks the models at the paths that are given."""
+  if confinement.repeated("scripts.check", _LIMITS):
+    return
   companions = [path for path in given if path.endswith(_COMPANIONS)]
   if companions and len(companions) < len(given):
     _compare([path for path in given if path not in companions], companions)
@@ -75,6 +79,7 @@ def main(*given: str) -> None:
 
 def _refuse_other_kinds(path: str) -> None:
   """Raises `ExportError` unless a path is a SavedModel's."""
+  special_files.refuse(path)
   if os.path.exists(os.path.join(path, "saved_model.pb")):
     return
   if not os.path.exists(path):
@@ -103,9 +108,7 @@ def _check(path: str) -> list:
 
   with (
     tempfile.TemporaryDirectory() as scratch,
-    checker.Checker(
-      _CHECKS.value, limit=_LIMITS(), confined_to=scratch
-    ) as processes,
+    checker.Checker(_CHECKS.value) as processes,
     Console(stderr=True).status(f"checking {path}"),
   ):
     return processes.check(None, path, scratch=scratch, private=[])
@@ -154,7 +157,6 @@ def _compared(saved_model: str, path: str):
   names = saved_models.refuse_hostile(saved_model)
   found = inspection.inspect(path)
   kind = KINDS[found.kind]
-  limit = _LIMITS()
   with (
     tempfile.TemporaryDirectory() as folder,
     Console(stderr=True).status(f"comparing {path}"),
@@ -163,9 +165,8 @@ def _compared(saved_model: str, path: str):
       saved_model,
       folder,
       input_shapes={n: s for n, s in found.inputs.items() if n in names},
-      limit=limit,
     )
-    parity = making.measured(os.path.abspath(path), folder, limit)
+    parity = making.measured(os.path.abspath(path), folder)
   bound = kind.bound if _BOUND.value is None else _BOUND.value
   return making.Companion(kind=kind, path=path, bound=bound, parity=parity)
 

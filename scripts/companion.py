@@ -11,9 +11,12 @@ anywhere: it is looked through before it is loaded.
 """
 
 from collections.abc import Iterator
+import os
+import pathlib
 
 from absl import flags
 
+from exporters.bounds import confinement
 from exporters.command_line import program
 from exporters.errors import ExportError
 
@@ -71,6 +74,9 @@ def main(saved_model: str) -> None:
       "ranges of its integers: --calibration=/path/to/samples.npz, with one "
       "array for each input. 'lite_dynamic' needs none."
     )
+  beside = _existing_parent(_EXPORT_PATH.value)
+  if confinement.repeated("scripts.companion", _LIMITS, beside):
+    return
   bounds = dict(_bounds())
   shapes = dict(_shapes())
   program.prepare_tensorflow()
@@ -95,7 +101,7 @@ def main(saved_model: str) -> None:
     staging.stage(target, overwrite=_OVERWRITE.value) as folder,
     Console(stderr=True).status(f"converting {saved_model}"),
   ):
-    made = making.make(saved_model, wanted, folder, limit=_LIMITS())
+    made = making.make(saved_model, wanted, folder)
     if not made.companions:
       raise ExportError("\n".join(made.remarks))
   companion_rows.show(
@@ -103,6 +109,12 @@ def main(saved_model: str) -> None:
   )
   for remark in made.remarks:
     print(f"note: {remark}")
+
+
+def _existing_parent(target: str) -> str:
+  """Returns the folder that a new one, or its parents, will be made in."""
+  parents = pathlib.Path(os.path.abspath(target)).parents
+  return next(str(folder) for folder in parents if folder.is_dir())
 
 
 def _bounds() -> Iterator[tuple[str, float]]:

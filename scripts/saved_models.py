@@ -3,6 +3,7 @@
 from collections.abc import Collection
 import os
 
+from exporters.bounds import special_files
 from exporters.errors import ExportError
 
 
@@ -16,6 +17,7 @@ def refuse_hostile(path: str) -> Collection[str]:
   from exporters.companions import source
   from exporters.release import graph
 
+  special_files.refuse(path)
   file = os.path.join(path, "saved_model.pb")
   if not os.path.exists(file):
     raise ExportError(

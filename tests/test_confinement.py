@@ -35,7 +35,7 @@ def folders(tmp_path) -> tuple[pathlib.Path, pathlib.Path]:
 
 
 def test_this_system_withholds_all():
-  assert confinement.remarks() == []
+  assert confinement._remarks() == []
 
 
 @pytest.mark.parametrize(

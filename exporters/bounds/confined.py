@@ -1,20 +1,23 @@
 """Runs a command that may neither write files nor reach the network.
 
-  python -I exporters/bounds/confined.py FOLDER NETWORK COMMAND...
+  python -I exporters/bounds/confined.py FOLDERS NETWORK COMMAND...
 
-The command, and whatever it starts, writes below FOLDER alone, and to what it
-has open. Unless NETWORK is "network", it has no network, not even to this
-machine. Without a COMMAND it says, a line each, what this system does not
-withhold: "files", "network". It is a program of its own because both have to be
-given up before a process has threads.
+The command, and whatever it starts, writes below FOLDERS alone, a JSON list,
+and to what it has open. Unless NETWORK is "network", it has no network, not
+even to this machine. Without a COMMAND it says, a line each, what this system
+does not withhold: "files", "network". It is a program of its own because both
+have to be given up before a process has threads.
 
 Files: https://docs.kernel.org/userspace-api/landlock.html (Linux 5.13). The
 network: user_namespaces(7) and network_namespaces(7).
 """
 
+from collections.abc import Iterable
 import contextlib
 import ctypes
+import json
 import os
+import signal
 import sys
 
 # Of landlock.h.
@@ -29,7 +32,7 @@ _MOVE = 1 << 13
 # In which version of Landlock these came.
 _SINCE = {_MOVE: 2, _TRUNCATE: 3}
 # Of prctl.h and sched.h.
-_NO_NEW_PRIVILEGES = 38
+_DEATH_SIGNAL, _NO_NEW_PRIVILEGES = 1, 38
 _NEW_USER, _NEW_NETWORK = 0x10000000, 0x40000000
 # What semaphores and the standard streams need.
 _ALWAYS = ("/dev/shm", "/dev/null")
@@ -42,8 +45,8 @@ class _PathBeneath(ctypes.Structure):
   _fields_ = (("allowed", ctypes.c_uint64), ("parent", ctypes.c_int32))
 
 
-def withhold_files(folder: str) -> bool:
-  """Has this process write below a folder alone; returns whether it does."""
+def withhold_files(folders: Iterable[str]) -> bool:
+  """Has this process write below folders alone; returns whether it does."""
   version = _libc.syscall(_CREATE_RULESET, None, 0, _VERSION)
   if version < 1:
     return False
@@ -53,7 +56,7 @@ def withhold_files(folder: str) -> bool:
   ruleset = _libc.syscall(
     _CREATE_RULESET, ctypes.byref(handled), ctypes.sizeof(handled), 0
   )
-  for path in (folder, *_ALWAYS):
+  for path in (*folders, *_ALWAYS):
     _allow(ruleset, path, allowed)
   _libc.prctl(_NO_NEW_PRIVILEGES, 1, 0, 0, 0)
   done = _libc.syscall(_RESTRICT_SELF, ruleset, 0) == 0
@@ -90,13 +93,16 @@ def withhold_network() -> bool:
 
 def main() -> None:
   """Withholds what it can, and becomes the command."""
-  folder, network, *command = sys.argv[1:]
+  folders, network, *command = sys.argv[1:]
   linux = sys.platform == "linux"
   withheld = {
     # First, because the maps of users are files.
     "network": network == "network" or (linux and withhold_network()),
-    "files": linux and withhold_files(folder),
+    "files": linux and withhold_files(json.loads(folders)),
   }
+  if linux:
+    # Otherwise it would go on without the one that watches it.
+    _libc.prctl(_DEATH_SIGNAL, signal.SIGKILL, 0, 0, 0)
   if command:
     os.execv(command[0], command)
   for what, done in withheld.items():

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-import functools
+import contextlib
+import json
 import os
 import pathlib
 import signal
@@ -20,6 +21,8 @@ _PROGRAM = (
   "-I",
   str(pathlib.Path(__file__).with_name("confined.py")),
 )
+# How long a command that is told to stop may take to clean up.
+_CLEAN_UP = 5.0
 # Set in the environment of a command that `repeated` runs.
 REPEATED = "EXPORTERS_CONFINED"
 _UNBOUNDED = {
@@ -29,42 +32,59 @@ _UNBOUNDED = {
 
 
 def command(
-  arguments: Sequence[str], folder: str, *, network: bool = False
+  arguments: Sequence[str], *folders: str, network: bool = False
 ) -> list[str]:
   """Returns a command that runs another as `confined.py` says.
 
   Args:
     arguments: The command; the first is a path.
-    folder: Where it may write.
+    *folders: Where it may write.
     network: Whether it may use the network.
   """
-  return [*_PROGRAM, folder, "network" if network else "", *arguments]
+  return [
+    *_PROGRAM,
+    json.dumps(folders),
+    "network" if network else "",
+    *arguments,
+  ]
 
 
 def repeated(
-  module: str, limit: Callable[[], limits.Limits], *, network: bool = False
+  module: str,
+  limit: Callable[[], limits.Limits],
+  *folders: str,
+  network: bool = False,
 ) -> bool:
   """Runs this command once more, confined, and ends with it.
+
+  So whatever a command does with what may come from anyone has bounds, from its
+  first byte on.
 
   Args:
     module: The command's.
     limit: Returns what it may take.
+    *folders: Where it may write, beside a folder for its temporary files.
     network: Whether it may use the network.
 
   Returns:
-    False in the one that is confined, which goes on. The other one does not
-    return unless all is done.
+    False in the one that is confined, which goes on. In the other one, True
+    when all is done; it exits if the confined one failed.
 
   Raises:
-    ExportError: It went beyond its limits.
+    ExportError: It went beyond its limits, or was killed.
   """
   if os.environ.pop(REPEATED, None):
     return False
+  for remark in _remarks():
+    print(f"note: {remark}", file=sys.stderr)
   with (
     tempfile.TemporaryDirectory() as folder,
     subprocess.Popen(
       command(
-        [sys.executable, "-m", module, *sys.argv[1:]], folder, network=network
+        [sys.executable, "-m", module, *sys.argv[1:]],
+        folder,
+        *folders,
+        network=network,
       ),
       env={**os.environ, REPEATED: "1", "TMPDIR": folder},
       process_group=0,
@@ -73,6 +93,11 @@ def repeated(
   ):
     try:
       code = process.wait()
+    except (KeyboardInterrupt, SystemExit):
+      process.terminate()
+      with contextlib.suppress(subprocess.TimeoutExpired):
+        process.wait(_CLEAN_UP)
+      raise
     finally:
       groups.kill(process.pid)
     if code < 0:
@@ -86,11 +111,10 @@ def repeated(
   return True
 
 
-@functools.cache
-def remarks() -> list[str]:
+def _remarks() -> list[str]:
   """Returns a sentence if this system can't keep processes as it should."""
   done = subprocess.run(
-    [*_PROGRAM, "/", ""], stdout=subprocess.PIPE, text=True, check=True
+    [*_PROGRAM, "[]", ""], stdout=subprocess.PIPE, text=True, check=True
   )
   missing = [_UNBOUNDED[line] for line in done.stdout.split()]
   if not missing:

@@ -21,7 +21,9 @@ from exporters.bounds import free_memory
 from exporters.errors import ExportError
 
 # How often to look, in seconds: memory is touched at a few GB a second at most.
+# Less often where a look, at hundreds of processes say, takes long.
 _INTERVAL = 0.2
+_SHARE = 0.05
 # For a model from anyone: half an hour, and far more processes than checks use.
 _SECONDS = 1800.0
 _PROCESSES = 500
@@ -116,7 +118,9 @@ def _watch(
   started = time.monotonic()
   # By process, with those that have ended.
   written: dict[object, int] = {}
-  while not over.wait(_INTERVAL):
+  looked = 0.0
+  while not over.wait(max(_INTERVAL, looked / _SHARE)):
+    begun = time.monotonic()
     found = groups.members(leader)
     written.update(groups.written(found))
     taken = Limits(
@@ -125,6 +129,7 @@ def _watch(
       disk=sum(written.values()),
       processes=len(found),
     )
+    looked = time.monotonic() - begun
     broken = _broken(limits, taken)
     if broken:
       met.append(

@@ -128,7 +128,8 @@ def _blocked(
   before = results.get(entry.needs) if entry.needs else None
   if before is None or before.status not in (FAILED, BLOCKED):
     return None
-  if stranger and entry.needs not in (OPERATIONS, LOADS):
+  tried = stranger and before.status == FAILED
+  if tried and entry.needs not in (OPERATIONS, LOADS):
     return None
   return Result(
     check=entry.name,

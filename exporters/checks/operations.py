@@ -10,6 +10,7 @@ import collections
 from collections.abc import Iterator, Mapping
 import dataclasses
 import functools
+import graphlib
 import pathlib
 import tomllib
 from typing import Any
@@ -72,6 +73,7 @@ def objections(meta_graph: Any) -> list[str]:
   sentences = [
     *_reasons(_refused(found)),
     *_unknown_functions(found),
+    *_recursion(found),
     *loader_files.objections(meta_graph, found),
   ]
   return list(dict.fromkeys(sentences))
@@ -111,6 +113,20 @@ def _reasons(refused: set[str]) -> Iterator[str]:
       f"{', '.join(unseen)}: not classified, so refused. The head of "
       f"{CLASSIFICATION} says how to judge a new operation."
     )
+
+
+def _recursion(found: list[Scope]) -> Iterator[str]:
+  """Yields a function that calls itself: nothing bounds how often."""
+  calls = {
+    scope.name: {name for call in scope.calls for name in call.names}
+    for scope in found
+  }
+  try:
+    graphlib.TopologicalSorter(calls).prepare()
+  except graphlib.CycleError as e:
+    (*names, _) = e.args[1]
+    ways = f", by way of '{names[1]}'" if len(names) > 1 else ""
+    yield f"The graph's function '{names[0]}' calls itself{ways}."
 
 
 def _unknown_functions(found: list[Scope]) -> Iterator[str]:

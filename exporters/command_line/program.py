@@ -8,7 +8,6 @@ TensorFlow finds the environment as it should be.
 import atexit
 from collections.abc import Callable, Iterator, Sequence
 import contextlib
-import functools
 import gc
 import os
 import pathlib
@@ -24,7 +23,6 @@ from absl import flags
 from absl import logging
 from typing_extensions import override
 
-from exporters.bounds import confinement
 from exporters.bounds import limits
 from exporters.errors import ExportError
 from exporters.errors import did_you_mean
@@ -107,7 +105,6 @@ def define_limits() -> Callable[[], limits.Limits]:
   )
 
   def chosen():
-    _note_what_is_unbounded()
     return limits.for_strangers(
       seconds=seconds.value,
       memory=gigabytes.value,
@@ -116,12 +113,6 @@ def define_limits() -> Callable[[], limits.Limits]:
     )
 
   return chosen
-
-
-@functools.cache
-def _note_what_is_unbounded() -> None:
-  for remark in confinement.remarks():
-    print(f"note: {remark}", file=sys.stderr)
 
 
 def run(

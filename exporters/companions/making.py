@@ -14,7 +14,6 @@ from typing import Any
 
 import numpy as np
 
-from exporters.bounds import limits
 from exporters.companions import calibration
 from exporters.companions import kinds
 from exporters.companions import runtime
@@ -98,7 +97,6 @@ def make(
   samples: Sequence[Mapping[str, Any]] | None = None,
   stream: Mapping[str, Any] | None = None,
   prove: bool = True,
-  limit: limits.Limits = limits.NONE,
 ) -> Made:
   """Makes companions of a SavedModel and compares each with it.
 
@@ -110,8 +108,6 @@ def make(
       made up, in two batch sizes.
     stream: How it takes a stream. None: it does not, or nothing is known.
     prove: Whether to compare them.
-    limit: What the processes may take that load the model; with any, they have
-      no network.
 
   Raises:
     ExportError: One cannot be made or differs too much, and is not optional;
@@ -121,11 +117,11 @@ def make(
   made: list[Companion] = []
   remarks = []
   with tempfile.TemporaryDirectory() as work:
-    _convert(saved_model, wanted, work, samples, stream, limit)
+    _convert(saved_model, wanted, work, samples, stream)
     # What is required and has failed is told before the rest takes its time.
     for name in sorted(wanted.kinds, key=lambda name: not _failed(work, name)):
       try:
-        made.append(_proved(name, wanted, work, prove, limit))
+        made.append(_proved(name, wanted, work, prove))
       except ExportError as e:
         message = f"There is no companion '{name}': {e.message}"
         if name not in wanted.optional:
@@ -144,13 +140,7 @@ def make(
     )
 
 
-def _proved(
-  name: str,
-  wanted: Companions,
-  work: str,
-  prove: bool,
-  limit: limits.Limits,
-) -> Companion:
+def _proved(name: str, wanted: Companions, work: str, prove: bool) -> Companion:
   """Returns the companion that is in `work`; raises `ExportError` if none is.
 
   Or if it differs by more than its bound.
@@ -158,7 +148,7 @@ def _proved(
   _refuse_failed(work, name)
   kind, bound = KINDS[name], wanted.bound(name)
   path = os.path.join(work, name + kind.suffix)
-  parity = measured(path, work, limit) if prove else None
+  parity = measured(path, work) if prove else None
   if parity:
     refuse_different(parity, bound)
   return Companion(kind=kind, path=path, bound=bound, parity=parity)
@@ -169,7 +159,6 @@ def reference(
   folder: str,
   *,
   input_shapes: Mapping[str, Sequence[int | None]] | None = None,
-  limit: limits.Limits = limits.NONE,
 ) -> None:
   """Writes what `measured` compares a companion with.
 
@@ -177,29 +166,21 @@ def reference(
     saved_model: The SavedModel that the companion is said to equal.
     folder: Where to write.
     input_shapes: The shapes that the companion's inputs have fixed, by name.
-    limit: As for `make`.
 
   Raises:
     ExportError: The SavedModel cannot be called.
   """
-  _convert(
-    saved_model,
-    Companions(input_shapes=input_shapes or {}),
-    folder,
-    limit=limit,
-  )
+  _convert(saved_model, Companions(input_shapes=input_shapes or {}), folder)
   _refuse_failed(folder)
 
 
-def measured(
-  companion: str, folder: str, limit: limits.Limits = limits.NONE
-) -> Parity:
+def measured(companion: str, folder: str) -> Parity:
   """Compares a companion with what `folder` has of its SavedModel.
 
   Raises:
     ExportError: It does not run, or its inputs or outputs are other ones.
   """
-  return Parity(**runtime.measure(companion, folder, limit))
+  return Parity(**runtime.measure(companion, folder))
 
 
 def refuse_different(parity: Parity, bound: float) -> None:
@@ -227,7 +208,6 @@ def _convert(
   folder: str,
   samples: Sequence[Mapping[str, Any]] | None = None,
   stream: Mapping[str, Any] | None = None,
-  limit: limits.Limits = limits.NONE,
 ) -> None:
   """Has a process of its own write the reference and all companions."""
   calibration_file = wanted.calibration
@@ -259,8 +239,6 @@ def _convert(
   done = runtime.ended(
     [sys.executable, "-s", "-P", os.path.join(_FOLDER, "conversion.py"), path],
     environment={**kept, "PYTHONHASHSEED": "0", "TF_CPP_MIN_LOG_LEVEL": "3"},
-    limit=limit,
-    folder=None if limit == limits.NONE else folder,
   )
   if done.returncode:
     last = done.stderr.strip().rpartition("\n")[2]

@@ -9,15 +9,16 @@ import os
 import signal
 import subprocess
 import sys
-import tempfile
 from typing import Any
 
-from exporters.bounds import confinement
 from exporters.bounds import groups
-from exporters.bounds import limits
 from exporters.errors import ExportError
 
 _PROGRAM = os.path.join(os.path.dirname(os.path.abspath(__file__)), "parity.py")
+# A model that takes longer for one small input is of no use, or an attack.
+_LONGEST_TRIAL = 300
+# For all the calls of a comparison.
+_LONGEST_COMPARISON = 3600
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -35,16 +36,13 @@ class Trial:
   seconds: float
 
 
-def measure(
-  companion: str, folder: str, limit: limits.Limits = limits.NONE
-) -> dict[str, Any]:
+def measure(companion: str, folder: str) -> dict[str, Any]:
   """Compares a companion with the reference in a folder; see `parity.py`.
 
   Raises:
-    ExportError: It does not run, or not within the limits; or its inputs or
-      outputs are other ones.
+    ExportError: It does not run, or its inputs or outputs are other ones.
   """
-  found = _run([companion, folder], limit)
+  found = _run([companion, folder], _LONGEST_COMPARISON)
   if "error" in found:
     raise ExportError(
       f"It does not run as the SavedModel does: {found['error']}."
@@ -52,17 +50,17 @@ def measure(
   return found
 
 
-def attempt(companion: str, limit: limits.Limits = limits.NONE) -> Trial:
+def attempt(companion: str, longest: float = _LONGEST_TRIAL) -> Trial:
   """Calls a companion with made-up inputs.
 
   Args:
     companion: A `.tflite` or a `.onnx`.
-    limit: What the process may take.
+    longest: How many seconds that may take.
 
   Raises:
-    ExportError: It does not run, or not within the limits.
+    ExportError: It does not run, or not in that time.
   """
-  found = _run([companion], limit)
+  found = _run([companion], longest)
   if "error" in found:
     raise ExportError(
       "The companion cannot be called with inputs that were made up for the "
@@ -76,8 +74,7 @@ def ended(
   command: Sequence[str],
   *,
   environment: Mapping[str, str] | None = None,
-  limit: limits.Limits = limits.NONE,
-  folder: str | None = None,
+  longest: float | None = None,
 ) -> subprocess.CompletedProcess[str]:
   """Runs a command to its end.
 
@@ -86,49 +83,42 @@ def ended(
   Args:
     command: The command's arguments.
     environment: Its environment. None: this process's.
-    limit: What it may take.
-    folder: Where alone it may write, without network. None: it may do what
-      this process may.
+    longest: How many seconds it may take.
 
   Raises:
-    ExportError: It was killed, for its limits or otherwise.
+    subprocess.TimeoutExpired: It takes longer.
   """
-  environment = os.environ if environment is None else environment
-  if folder is not None:
-    command = confinement.command(command, folder)
-    environment = {**environment, "TMPDIR": folder}
-  with (
-    subprocess.Popen(
-      command,
-      stdout=subprocess.PIPE,
-      stderr=subprocess.PIPE,
-      text=True,
-      errors="replace",
-      env=environment,
-      process_group=0,
-    ) as process,
-    limits.enforced(limit, process.pid),
-  ):
+  with subprocess.Popen(
+    command,
+    stdout=subprocess.PIPE,
+    stderr=subprocess.PIPE,
+    text=True,
+    errors="replace",
+    env=environment,
+    process_group=0,
+  ) as process:
     try:
-      said, complained = process.communicate()
+      said, complained = process.communicate(timeout=longest)
     finally:
       groups.kill(process.pid)
-    if process.returncode < 0:
-      name = signal.Signals(-process.returncode).name
-      raise ExportError(
-        f"The process that runs it was killed ({name}), perhaps because memory "
-        "ran out."
-      )
   return subprocess.CompletedProcess(
     command, process.returncode, said, complained
   )
 
 
-def _run(arguments: Sequence[str], limit: limits.Limits) -> dict[str, Any]:
+def _run(arguments: Sequence[str], longest: float) -> dict[str, Any]:
   """Returns what the process says, a line of JSON."""
-  with tempfile.TemporaryDirectory() as folder:
-    done = ended(
-      [sys.executable, "-I", _PROGRAM, *arguments], limit=limit, folder=folder
+  try:
+    done = ended([sys.executable, "-I", _PROGRAM, *arguments], longest=longest)
+  except subprocess.TimeoutExpired as e:
+    raise ExportError(
+      f"The companion was stopped: it ran for more than {longest:g} s."
+    ) from e
+  if done.returncode < 0:
+    name = signal.Signals(-done.returncode).name
+    raise ExportError(
+      f"The process that runs it was killed ({name}), perhaps because memory "
+      "ran out."
     )
   if done.returncode:
     raise ExportError(

@@ -17,6 +17,7 @@ from typing import Annotated, Any
 
 import tensorflow as tf
 
+from exporters.bounds import special_files
 from exporters.errors import ExportError
 from exporters.errors import first_line
 from exporters.errors import unexpanded
@@ -94,6 +95,7 @@ def refuse_missing(exporter: Any) -> None:
         f"{name} = '{found.path}' cannot be read: {first_line(e)}. Copy it to "
         "this machine."
       ) from e
+    special_files.refuse(found.path)
     if found.reads.checked and not exists:
       raise ExportError(
         f"{name} = '{found.path}' does not exist. A relative path starts at "

@@ -9,6 +9,7 @@ from typing import Any
 
 import tensorflow as tf
 
+from exporters.bounds import special_files
 from exporters.checkpoints import file_kinds
 from exporters.errors import ExportError
 from exporters.inspection import gin_file
@@ -62,6 +63,7 @@ def read(path: str) -> Report:
     ExportError: There is nothing, nothing that is known, or it is damaged.
   """
   path = path.rstrip("/") or path
+  special_files.refuse(path)
   graph = graph_file.read(path)
   if graph:
     return _of_graph(path, graph)

@@ -42,8 +42,6 @@ class Checker:
     level: Which checks to run.
     consumer: A process that was started elsewhere. None: one is started.
     limit: What the processes may take.
-    confined_to: Where they may write, without network, as for a model from
-      anyone. None: they do as this process does.
   """
 
   def __init__(
@@ -51,7 +49,6 @@ class Checker:
     level: str,
     consumer: consumer_lib.Consumer | None = None,
     limit: limits.Limits | None = None,
-    confined_to: str | None = None,
   ):
     if level not in checks.LEVELS:
       raise ExportError(
@@ -61,14 +58,11 @@ class Checker:
     self._level = level
     self._consumer = consumer
     self._limit = limit or limits.Limits()
-    self._confined_to = confined_to
     self._started = contextlib.ExitStack()
 
   def __enter__(self) -> Checker:
     if self._level != checks.NONE and not self._consumer:
-      self._consumer = self._started.enter_context(
-        consumer_lib.started(self._confined_to)
-      )
+      self._consumer = self._started.enter_context(consumer_lib.started())
     return self
 
   def __exit__(self, *unused_exception) -> None:

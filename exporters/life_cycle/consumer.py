@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 import contextlib
 import dataclasses
 import os
@@ -12,7 +12,6 @@ import sys
 import tempfile
 from typing import IO
 
-from exporters.bounds import confinement
 from exporters.bounds import groups
 
 # What runs as a consumer's process; by its path, since it is no part of what a
@@ -44,26 +43,16 @@ class Consumer:
 
 
 @contextlib.contextmanager
-def started(folder: str | None = None) -> Iterator[Consumer]:
-  """Starts a consumer's process; ends it with its children.
-
-  Args:
-    folder: It writes there alone, and has no network. None: it may do as this
-      process may.
-  """
-  command: Sequence[str] = PROGRAM
-  variables = environment()
-  if folder is not None:
-    command = confinement.command(PROGRAM, folder)
-    variables["TMPDIR"] = folder
+def started() -> Iterator[Consumer]:
+  """Starts a consumer's process; ends it with its children."""
   with (
     tempfile.TemporaryFile() as stderr,
     subprocess.Popen(
-      command,
+      PROGRAM,
       stdin=subprocess.PIPE,
       stdout=subprocess.PIPE,
       stderr=stderr,
-      env=variables,
+      env=environment(),
       # A group of its own, so that its children end with it.
       process_group=0,
     ) as process,

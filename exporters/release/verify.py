@@ -321,7 +321,7 @@ def _try(
   """Unpacks the archive, and has a fresh process try it."""
   with (
     tempfile.TemporaryDirectory() as scratch,
-    checker.Checker(level, limit=limit, confined_to=scratch) as processes,
+    checker.Checker(level, limit=limit) as processes,
   ):
     folder = os.path.join(scratch, "saved_model")
     os.mkdir(folder)

@@ -7,7 +7,6 @@ the companion's runtime alone, call it.
 from collections.abc import Mapping, Sequence
 import os
 
-from exporters.bounds import limits
 from exporters.companions import inspection
 from exporters.companions import runtime
 from exporters.errors import ExportError
@@ -26,7 +25,6 @@ def verify(
   provenance: str | None = None,
   public_key: str | None = None,
   runs: bool = True,
-  limit: limits.Limits | None = None,
 ) -> Verified:
   """Verifies a companion.
 
@@ -35,8 +33,6 @@ def verify(
     provenance: The provenance of the release that it came with.
     public_key: The publisher's key (PEM), for the signatures beside the files.
     runs: Whether to call it.
-    limit: What the process may take that calls it. None: as
-      `limits.for_strangers`.
 
   Raises:
     ExportError: Something is wrong with it.
@@ -52,9 +48,7 @@ def verify(
   operators = ", ".join(f"{c} {n}" for n, c in sorted(found.operators.items()))
   steps.append(f"all operators belong to its runtime: {operators}")
   if runs:
-    trial = runtime.attempt(
-      os.path.abspath(path), limit or limits.for_strangers()
-    )
+    trial = runtime.attempt(os.path.abspath(path))
     steps.append(
       f"it runs: {_shapes(trial.inputs)} to {_shapes(trial.outputs)} in "
       f"{trial.seconds * 1000:.3g} ms"
