@@ -14,6 +14,7 @@ _OF_KIND = {
   Kind.TEXT_TASK: {"strings"},
   Kind.IMAGE_CLASSIFIER: {"images", "numbers"},
   Kind.VIDEO_CLASSIFIER: {"videos", "numbers"},
+  Kind.DETECTOR: {"detector", "numbers"},
   Kind.OTHER: {"numbers"},
 }
 _NEEDS = {
