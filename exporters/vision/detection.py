@@ -35,6 +35,7 @@ from exporters import base
 from exporters.errors import ExportError
 from exporters.keras_models import functional
 from exporters.saved_model import labels
+from exporters.vision import class_by_class
 from exporters.vision import encoded
 from exporters.vision import official_vision
 
@@ -246,9 +247,10 @@ class DetectionExporter(labels.Labelled, base.CheckpointExporter):
 
   def _found(self, detector: Detector, raw: Outputs) -> Outputs:
     """Returns what is found, by the names of Model Garden's model."""
-    if not self._one_by_one:
-      return detector.detections(raw)
-    return _each(detector.detections, raw)
+    with class_by_class.looped():
+      if not self._one_by_one:
+        return detector.detections(raw)
+      return _each(detector.detections, raw)
 
   @property
   def _one_by_one(self) -> bool:
