@@ -54,7 +54,9 @@ class _RawOutputs(tf_keras.Model):
 
   def __init__(self, model: Any, config: retinanet.RetinaNet):
     super().__init__(name="retinanet")
-    self.backbone, self.decoder = detection.features(model, config)
+    self.backbone, self.decoder = detection.features(
+      model, range(config.min_level, config.max_level + 1)
+    )
     self.head = model.head
 
   @override
@@ -99,7 +101,7 @@ class RetinaNetExporter(detection.DetectionExporter):
     model = factory.build_retinanet(input_specs, config, l2_regularizer)
     model.backbone.trainable = not self.freeze_backbone
     raw = _RawOutputs(model, config)
-    raw(tf_keras.Input(input_specs.shape[1:]))  # Makes all variables.
+    detection.call_once(raw, input_specs)
     height, width, _ = config.input_size
     anchors = anchor.build_anchor_generator(
       min_level=config.min_level,
@@ -127,13 +129,16 @@ class RetinaNetExporter(detection.DetectionExporter):
         },
       )
 
+    def raw_reference(images, image_shape):
+      found = model(images, image_shape=image_shape, training=False)
+      attributes = found.get(_ATTRIBUTES) or {}
+      return _flat(found[_SCORES], found[_BOXES], attributes)
+
     return detection.Detector(
       model=model,
       raw=raw,
       detections=detections,
-      raw_reference=lambda outputs: _flat(
-        outputs[_SCORES], outputs[_BOXES], outputs.get(_ATTRIBUTES) or {}
-      ),
+      raw_reference=raw_reference,
     )
 
 

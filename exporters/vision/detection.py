@@ -20,7 +20,7 @@ An architecture's module builds the detector; everything else is here.
 from __future__ import annotations
 
 import abc
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 import copy
 import dataclasses
 from typing import Any, Protocol
@@ -72,14 +72,14 @@ class Detector:
       dict.
     detections: Takes the raw outputs of inference; returns what Model Garden's
       model finds, its boxes in pixels.
-    raw_reference: Takes what `model` returns for images at inference; returns
-      what `raw` should.
+    raw_reference: Takes images as the training does, and their height and
+      width; returns what Model Garden's model computes of `raw` at inference.
   """
 
   model: tf_keras.Model
   raw: tf_keras.Model
   detections: Callable[[Outputs], Outputs]
-  raw_reference: Callable[[Outputs], Outputs]
+  raw_reference: Callable[[tf.Tensor, tf.Tensor], Outputs]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -192,8 +192,8 @@ class DetectionExporter(labels.Labelled, base.CheckpointExporter):
     variables = raw.variables
     samples = self._samples()
 
-    def reference(images):
-      return self._of_the_garden(detector, images)
+    def whole(images, shape):
+      return detector.model(images, image_shape=shape, training=False)
 
     detect = base.Published(
       function=lambda images, raw: self._named(
@@ -205,7 +205,7 @@ class DetectionExporter(labels.Labelled, base.CheckpointExporter):
       signature=True,
       variables=variables,
       samples=samples,
-      reference=lambda images: self._named(reference(images)),
+      reference=lambda images: self._named(self._by_model(whole, images)),
     )
     return base.Published(
       function=lambda images, training: raw(
@@ -221,8 +221,8 @@ class DetectionExporter(labels.Labelled, base.CheckpointExporter):
       assets=self.labels(self.config.num_classes),
       samples=samples,
       serving=DETECT,
-      reference=lambda images, training: detector.raw_reference(
-        reference(images)
+      reference=lambda images, training: self._by_model(
+        detector.raw_reference, images
       ),
       sub_objects={
         DETECT: detect,
@@ -230,20 +230,20 @@ class DetectionExporter(labels.Labelled, base.CheckpointExporter):
       },
     )
 
-  def _of_the_garden(self, detector: Detector, images: tf.Tensor) -> Outputs:
-    """Returns what the restored model, called whole, gives at inference."""
-    shape = tf.constant([self._image_size], tf.float32)
+  def _by_model(
+    self, call: Callable[[tf.Tensor, tf.Tensor], Outputs], images: tf.Tensor
+  ) -> Outputs:
+    """Returns what the restored model, called by its own code, computes."""
 
-    def call(images):
-      return detector.model(
+    def of_batch(images):
+      return call(
         self._as_trained(images),
-        image_shape=tf.tile(shape, [tf.shape(images)[0], 1]),
-        training=False,
+        tf.tile(
+          tf.constant([self._image_size], tf.float32), [tf.shape(images)[0], 1]
+        ),
       )
 
-    if not self._one_by_one:
-      return call(images)
-    return _each(call, images)
+    return _each(of_batch, images) if self._one_by_one else of_batch(images)
 
   def _found(self, detector: Detector, raw: Outputs) -> Outputs:
     """Returns what is found, by the names of Model Garden's model."""
@@ -341,6 +341,15 @@ class DetectionExporter(labels.Labelled, base.CheckpointExporter):
     return samples
 
 
+def call_once(
+  raw: tf_keras.Model, input_specs: tf_keras.layers.InputSpec
+) -> None:
+  """Has a model make all of its variables."""
+  # Otherwise AutoGraph rewrites the code of all layers, which takes time.
+  call = tf.autograph.experimental.do_not_convert(raw)
+  call(tf_keras.Input(input_specs.shape[1:]))
+
+
 def by_level(name: str, levels: Mapping[str, tf.Tensor]) -> dict[str, Any]:
   """Returns the outputs of levels, with names that stand alone."""
   return {f"{name}_{level}": values for level, values in levels.items()}
@@ -361,12 +370,16 @@ def of_levels(name: str, outputs: Outputs) -> dict[str, tf.Tensor]:
 
 
 def features(
-  model: Any, config: ModelConfig
+  model: Any, levels: Iterable[Any]
 ) -> tuple[tf_keras.Model, tf_keras.Model | None]:
-  """Returns backbone and decoder without what no level of the head needs."""
+  """Returns backbone and decoder without layers that nothing needs.
+
+  Args:
+    model: Model Garden's.
+    levels: Those of the backbone that are needed if there is no decoder.
+  """
   backbone, decoder = model.backbone, model.decoder
   if decoder is None:
-    levels = range(config.min_level, config.max_level + 1)
     used = {str(level): backbone.output[str(level)] for level in levels}
     return _restricted(backbone, backbone.inputs, used), None
   inputs = dict(decoder.input)
