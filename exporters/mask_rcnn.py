@@ -162,9 +162,7 @@ class MaskRCNNExporter(detection.DetectionExporter):
       )
 
   @override
-  def detector(
-    self, config, input_specs, l2_regularizer
-  ) -> detection.Detector:
+  def detector(self, config, input_specs, l2_regularizer) -> detection.Detector:
     model = factory.build_maskrcnn(input_specs, config, l2_regularizer)
     model.backbone.trainable = not self.freeze_backbone
     raw = _RawOutputs(model, config)
@@ -212,9 +210,7 @@ class MaskRCNNExporter(detection.DetectionExporter):
         looking = [
           stack.enter_context(tap.tapped(head)) for head in model.detection_head
         ]
-        found, _ = model._call_box_outputs(
-          images, image_shape, training=False
-        )
+        found, _ = model._call_box_outputs(images, image_shape, training=False)
       features = found[_FEATURES]
       outputs = _of_first_stage(features, found[_RPN_SCORES], found[_RPN_BOXES])
       rois = first = proposing.outputs[0]

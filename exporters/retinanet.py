@@ -95,9 +95,7 @@ class RetinaNetExporter(detection.DetectionExporter):
       )
 
   @override
-  def detector(
-    self, config, input_specs, l2_regularizer
-  ) -> detection.Detector:
+  def detector(self, config, input_specs, l2_regularizer) -> detection.Detector:
     model = factory.build_retinanet(input_specs, config, l2_regularizer)
     model.backbone.trainable = not self.freeze_backbone
     raw = _RawOutputs(model, config)

@@ -121,14 +121,14 @@ def _deviations(outputs: _Outputs, *, cut: bool) -> Iterator[str]:
 def _difference(got: _Outputs, want: _Outputs) -> tuple[float, str]:
   """Returns how far two outputs for one image are apart."""
   if _BOXES in want:
-    names = (_SCORES, _COUNT)  # Those of equal scores may change places.
     lost = _lost(got, want)
     if lost:
       return float(lost), "detections that are not found alone"
+    names = [_SCORES, _COUNT]  # Those of equal scores may change places.
   elif _PROPOSED in want:
-    names = tuple(name for name in want if name.startswith(_BEFORE))
+    names = [name for name in want if name.startswith(_BEFORE)]
   else:
-    names = tuple(want)
+    names = list(want)
   return difference(
     {name: got[name] for name in names}, {name: want[name] for name in names}
   )

@@ -337,7 +337,7 @@ class DetectionExporter(labels.Labelled, base.CheckpointExporter):
     for batch in (1, 3):
       coarse = tf.image.resize(rng.random([batch, 5, 4, 3]), self._image_size)
       noise = rng.random([batch, *self._image_size, 3])
-      samples.append(np.float32(0.75 * coarse + 0.25 * noise))
+      samples.append(np.asarray(0.75 * coarse + 0.25 * noise, np.float32))
     return samples
 
 
@@ -409,7 +409,9 @@ def _each(call: Callable[[Any], Outputs], inputs: Any) -> Outputs:
     tf.nest.map_structure(lambda t: tf.TensorSpec(t.shape[1:], t.dtype), inputs)
   )
   return tf.map_fn(
-    one, inputs, fn_output_signature=tf.nest.map_structure(
+    one,
+    inputs,
+    fn_output_signature=tf.nest.map_structure(
       lambda t: tf.TensorSpec(t.shape, t.dtype), spec.structured_outputs
-    )
+    ),
   )

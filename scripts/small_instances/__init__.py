@@ -148,7 +148,7 @@ _TINY_RESNET_3D = (
   "resnet_3d.ResNet3DExporter.image_size = [32, 32]",
 )
 # Smaller images leave out connections.
-_TINY_DETECTOR = (
+_TINY_RETINANET = (
   "retinanet_configs.RetinaNet.num_classes = 4",
   "retinanet_configs.RetinaNet.input_size = [96, 64, 3]",
   "retinanet_configs.RetinaNet.max_level = 6",
@@ -172,6 +172,7 @@ _TINY_MASK_RCNN = (
   "maskrcnn.ROIGenerator.num_proposals = 30",
   "maskrcnn.ROIGenerator.test_num_proposals = 20",
   "maskrcnn.DetectionGenerator.max_num_detections = 10",
+  "mask_rcnn.MaskRCNNExporter.signatures = ['tf_example']",
   "decoders.FPN.num_filters = 8",
   "backbones.ResNet.model_id = 10",
   "backbones.ResNet.depth_multiplier = 0.125",
@@ -533,27 +534,36 @@ INSTANCES = {
     has=_OF_CONVOLUTIONS,
     trainable=3 + 16 * 13 + 3 * (14 * 2 + 24 + 1) + 2,
   ),
-  # Convolutions with their batch norms: one in the stem, two in each of 4
-  # blocks and one more in those that change the width, which are all but the
-  # first; 6 in the pyramid, which have biases. Each of two towers has a
-  # convolution with a bias, a batch norm for each of 3 levels, and a last
-  # convolution with a bias.
+  # Convolutions with their batch norms: one in the stem, three in each of 4
+  # blocks. In the pyramid, convolutions with biases: 3 lateral ones, and one for
+  # each of 4 levels, with a batch norm. Each of two towers has a convolution
+  # with a bias, a batch norm for each level, and a last convolution.
   "retinanet": Instance(
     module="exporters.retinanet",
     leaf="configs/retinanet/retinanet_resnet50_fpn_coco.gin",
-    bindings=_TINY_DETECTOR,
+    bindings=_TINY_RETINANET,
     kind=Kind.DETECTOR,
     has=_OF_CONVOLUTIONS,
-    trainable=0,
+    trainable=(1 + 4 * 3) * 3 + 3 * 2 + 4 * 4 + 2 * (2 + 4 * 2 + 2),
     signatures=("detect", "image_bytes"),
   ),
+  # The same with 3 levels. The head that proposes regions has a convolution, a
+  # batch norm for each level, and 2 last convolutions; that of boxes a
+  # convolution, a dense layer, each with a batch norm, and 2 last dense layers;
+  # that of masks two convolutions, each with a batch norm, and a last one.
   "mask_rcnn": Instance(
     module="exporters.mask_rcnn",
     leaf="configs/mask_rcnn/mask_rcnn_resnet50_fpn_coco.gin",
     bindings=_TINY_MASK_RCNN,
     kind=Kind.DETECTOR,
     has=_OF_CONVOLUTIONS,
-    trainable=0,
-    signatures=("detect", "image_bytes"),
+    trainable=(
+      (1 + 4 * 3) * 3
+      + (3 * 2 + 3 * 4)
+      + (2 + 3 * 2 + 2 * 2)
+      + (2 * 4 + 2 * 2)
+      + (2 * 4 + 2)
+    ),
+    signatures=("detect", "tf_example"),
   ),
 }
