@@ -17,16 +17,16 @@ r"""Exports Mask R-CNN and Faster R-CNN: detectors that look at regions again.
                                 # a part of the box is the object
 
 All are float32; without `include_mask` there are no masks.
-`model.image_bytes(files)` takes JPEG and PNG files of any size, and its boxes are
-shares of those images. With masks they are not cut at the image's edge, because
-a mask fills its box. For fine-tuning:
+`model.image_bytes(files)` takes JPEG and PNG files of any size, and its boxes
+are shares of those images. With masks they are not cut at the image's edge,
+because a mask fills its box. For fine-tuning:
 
   layer = hub.KerasLayer("/tmp/mask_rcnn", trainable=True)
   outputs = layer(images)         # For each level of the pyramid, 2 say:
   outputs["rpn_scores_2"]         # [batch, h, w, anchors], logits
   outputs["rpn_boxes_2"]          # [batch, h, w, anchors * 4]
-  outputs["rois"]                 # [batch, regions, 4], the regions proposed, in
-                                  # pixels, and for each of them:
+  outputs["rois"]                 # [batch, regions, 4], the regions proposed,
+                                  # in pixels, and for each of them:
   outputs["class_outputs"]        # [batch, regions, classes], logits
   outputs["box_outputs"]          # [batch, regions, classes * 4]
   outputs["mask_outputs"]         # [batch, some, side, side], logits, of the

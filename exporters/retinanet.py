@@ -14,13 +14,13 @@ r"""Exports RetinaNet: a detector that looks at an image once.
   found["detection_scores"]     # [batch, n], falling
   found["num_detections"]       # [batch]: how many of n are not padding
 
-All are float32. `model.image_bytes(files)` takes JPEG and PNG files of any size,
-and its boxes are shares of those images. For fine-tuning:
+All are float32. `model.image_bytes(files)` takes JPEG and PNG files of any
+size, and its boxes are shares of those images. For fine-tuning:
 
   layer = hub.KerasLayer("/tmp/retinanet", trainable=True)
   outputs = layer(images)       # For each level of the pyramid, 3 say:
   outputs["cls_outputs_3"]      # [batch, h, w, anchors * classes], logits
-  outputs["box_outputs_3"]      # [batch, h, w, anchors * 4], relative to anchors
+  outputs["box_outputs_3"]      # [batch, h, w, anchors * 4], offsets to anchors
 
 With attribute heads there are `attribute_outputs_NAME_3` and, among what was
 found, `detection_attributes_NAME`. The paper: https://arxiv.org/abs/1708.02002.

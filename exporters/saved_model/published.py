@@ -100,9 +100,9 @@ class Published:
       "text encoder" or "text preprocessor"; or "video" or "detector", which are
       those of the published video classifiers and detectors. None: none but the
       interface above.
-    image_size: For "image", "video" and "detector", the height and width of the images that
-      the model was trained on, which the first of the samples of images has
-      too. None: not known.
+    image_size: For "image", "video" and "detector", the height and width of the
+      images that the model was trained on, which the first of the samples of
+      images has too. None: not known.
     remarks: Sentences for those who publish or use the model, about what it
       leaves out or does otherwise than they may expect.
   """

@@ -1,8 +1,8 @@
 """Model Garden's search for boxes of each class, in a graph of one class.
 
 Model Garden repeats the search (non-maximum suppression) in the graph for each
-class. Here a loop goes through the classes, so the graph of 90 classes is hardly
-larger than that of one. The numbers are the same.
+class. Here a loop goes through the classes, so the graph of 90 classes is
+hardly larger than that of one. The numbers are the same.
 """
 
 from __future__ import annotations

@@ -73,7 +73,7 @@ def refuse_unknown(signatures: Sequence[str]) -> None:
 
 
 def files(name: str, inputs: tf.Tensor) -> tf.Tensor:
-  """Returns the images' files in the inputs of `IMAGE_BYTES` or `TF_EXAMPLE`."""
+  """Returns the files in the inputs of `IMAGE_BYTES` or `TF_EXAMPLE`."""
   if name == IMAGE_BYTES:
     return inputs
   feature = tf.io.FixedLenFeature([], tf.string)

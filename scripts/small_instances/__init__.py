@@ -535,9 +535,9 @@ INSTANCES = {
     trainable=3 + 16 * 13 + 3 * (14 * 2 + 24 + 1) + 2,
   ),
   # Convolutions with their batch norms: one in the stem, three in each of 4
-  # blocks. In the pyramid, convolutions with biases: 3 lateral ones, and one for
-  # each of 4 levels, with a batch norm. Each of two towers has a convolution
-  # with a bias, a batch norm for each level, and a last convolution.
+  # blocks. In the pyramid, convolutions with biases: 3 lateral ones, and one
+  # for each of 4 levels, with a batch norm. Each of two towers has a
+  # convolution with a bias, a batch norm for each level, a last convolution.
   "retinanet": Instance(
     module="exporters.retinanet",
     leaf="configs/retinanet/retinanet_resnet50_fpn_coco.gin",
