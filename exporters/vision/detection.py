@@ -35,9 +35,9 @@ from exporters import base
 from exporters.errors import ExportError
 from exporters.keras_models import functional
 from exporters.saved_model import labels
-from exporters.vision import class_by_class
 from exporters.vision import encoded
 from exporters.vision import official_vision
+from exporters.vision import suppression
 
 DETECT = "detect"
 BOXES = ("detection_boxes", "detection_outer_boxes")
@@ -234,28 +234,15 @@ class DetectionExporter(labels.Labelled, base.CheckpointExporter):
     self, call: Callable[[tf.Tensor, tf.Tensor], Outputs], images: tf.Tensor
   ) -> Outputs:
     """Returns what the restored model, called by its own code, computes."""
-
-    def of_batch(images):
+    shape = tf.constant([self._image_size], tf.float32)
+    with suppression.image_by_image():
       return call(
-        self._as_trained(images),
-        tf.tile(
-          tf.constant([self._image_size], tf.float32), [tf.shape(images)[0], 1]
-        ),
+        self._as_trained(images), tf.tile(shape, [tf.shape(images)[0], 1])
       )
 
-    return _each(of_batch, images) if self._one_by_one else of_batch(images)
-
   def _found(self, detector: Detector, raw: Outputs) -> Outputs:
-    """Returns what is found, by the names of Model Garden's model."""
-    with class_by_class.looped():
-      if not self._one_by_one:
-        return detector.detections(raw)
-      return _each(detector.detections, raw)
-
-  @property
-  def _one_by_one(self) -> bool:
-    """Whether detections are made for batches of a known size only."""
-    return self.config.detection_generator.nms_version == "v1"
+    with suppression.class_by_class(), suppression.image_by_image():
+      return detector.detections(raw)
 
   def _named(self, found: Outputs) -> dict[str, tf.Tensor]:
     """Returns what is found as published detectors name and scale it."""
@@ -396,22 +383,3 @@ def features(
 
 def _restricted(model: tf_keras.Model, inputs: Any, outputs: Any):
   return tf_keras.Model(inputs, outputs, name=model.name)
-
-
-def _each(call: Callable[[Any], Outputs], inputs: Any) -> Outputs:
-  """Calls with each element of a batch as a batch of one."""
-
-  def one(element):
-    batch = tf.nest.map_structure(lambda t: t[tf.newaxis], element)
-    return tf.nest.map_structure(lambda t: t[0], call(batch))
-
-  spec = tf.function(one).get_concrete_function(
-    tf.nest.map_structure(lambda t: tf.TensorSpec(t.shape[1:], t.dtype), inputs)
-  )
-  return tf.map_fn(
-    one,
-    inputs,
-    fn_output_signature=tf.nest.map_structure(
-      lambda t: tf.TensorSpec(t.shape, t.dtype), spec.structured_outputs
-    ),
-  )

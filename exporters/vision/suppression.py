@@ -1,14 +1,16 @@
-"""Model Garden's search for boxes of each class, in a graph of one class.
+"""Model Garden's suppression of boxes that overlap, in smaller graphs.
 
-Model Garden repeats the search (non-maximum suppression) in the graph for each
-class. Here a loop goes through the classes, so the graph of 90 classes is
-hardly larger than that of one. The numbers are the same.
+Model Garden repeats it in the graph for each class, or for each image of a
+batch whose size it must know. Here loops go through classes or images, so the
+graph of 90 classes is hardly larger than that of one, and a batch may have any
+size. The numbers are the same.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 import contextlib
+from typing import Any
 from unittest import mock
 
 from official.vision.modeling.layers import detection_generator
@@ -18,15 +20,57 @@ import tensorflow as tf
 
 
 @contextlib.contextmanager
-def looped() -> Iterator[None]:
-  """Has Model Garden's detection generators loop while a block calls them."""
+def class_by_class() -> Iterator[None]:
+  """Has detection generators of version "v2" loop while a block calls them."""
   with mock.patch.object(
-    detection_generator, "_generate_detections_v2_class_aware", _detections
+    detection_generator, "_generate_detections_v2_class_aware", _of_classes
   ):
     yield
 
 
-def _detections(
+@contextlib.contextmanager
+def image_by_image() -> Iterator[None]:
+  """Does the same for version "v1", which takes batches of one size only."""
+  with mock.patch.object(
+    detection_generator, "_generate_detections_v1", _of_images
+  ):
+    yield
+
+
+def _of_images(
+  boxes: tf.Tensor,
+  scores: tf.Tensor,
+  attributes: Mapping[str, tf.Tensor] | None = None,
+  *,
+  max_num_detections: int,
+  **settings: Any,
+) -> tuple[Any, ...]:
+  """Takes and returns what the function does that it stands in for."""
+  attributes = dict(attributes or {})
+  size = max_num_detections
+
+  def of_one(inputs):
+    return detection_generator._generate_detections_per_image(
+      *inputs, max_num_detections=size, **settings
+    )
+
+  return tf.map_fn(
+    of_one,
+    (boxes, scores, attributes),
+    fn_output_signature=(
+      tf.TensorSpec([size, 4], tf.float32),
+      tf.TensorSpec([size], tf.float32),
+      tf.TensorSpec([size], tf.int32),
+      tf.TensorSpec([], tf.int32),
+      {
+        name: tf.TensorSpec([size, values.shape[-1]], values.dtype)
+        for name, values in attributes.items()
+      },
+    ),
+  )
+
+
+def _of_classes(
   boxes: tf.Tensor,
   scores: tf.Tensor,
   pre_nms_top_k: int,
