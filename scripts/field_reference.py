@@ -48,6 +48,7 @@ _SHARED = (
   ("exporters.video.official_vision", "VideoClassificationExporter"),
   ("exporters.vision.images", "ImageExporter"),
   ("exporters.vision.official_vision", "VisionExporter"),
+  ("exporters.vision.detection", "DetectionExporter"),
 )
 _OTHERS = (
   ("exporters.recipe", "Recipe"),

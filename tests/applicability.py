@@ -14,6 +14,7 @@ _OF_KIND = {
   Kind.TEXT_TASK: {"strings"},
   Kind.IMAGE_CLASSIFIER: {"images", "numbers"},
   Kind.VIDEO_CLASSIFIER: {"videos", "numbers"},
+  Kind.DETECTOR: {"detector", "numbers"},
   Kind.OTHER: {"numbers"},
 }
 _NEEDS = {
@@ -21,6 +22,7 @@ _NEEDS = {
   "a training step": "variables",
   "batch statistics": "batch norm",
   "batch_norm_momentum": "batch norm",
+  "detections": "detector",
   "dropout": "dropout",
   "first states": "stream",
   "gradients": "variables",
@@ -28,6 +30,7 @@ _NEEDS = {
   "gradients of a persistent tape": "variables",
   "hyperparameters": "hyperparameters",
   "image API": "images",
+  "image by image": "detector",
   "keras.layers.TFSMLayer": "numbers",
   "piece by piece": "stream",
   "regularization losses": "regularization losses",

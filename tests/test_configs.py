@@ -47,6 +47,44 @@ def _mobilebert(tokens: int) -> int:
   return tokens * 128 + trigram + (512 + 2) * 512 + wide_norm + 24 * block
 
 
+# Torchvision's ResNet-50 without its dense layer and with batch statistics. In
+# the pyramid three lateral convolutions, one for each of five levels, and their
+# batch norms.
+_RESNET_50_FPN = (
+  (25_557_032 - 2048 * 1000 - 1000 + 53_120)
+  + ((512 + 1024 + 2048) * 256 + 3 * 256)
+  + 5 * (9 * 256 * 256 + 256 + 4 * 256)
+)
+
+
+def _retinanet(features: int, *, width: int, separable: bool = False) -> int:
+  """Counts a RetinaNet of 91 classes, 9 anchors and 5 levels.
+
+  Args:
+    features: What backbone and decoder have.
+    width: The number of filters in its two towers of four convolutions.
+    separable: Whether convolutions are separable.
+  """
+
+  def convolution(filters: int) -> int:
+    kernel = 9 * width + width * filters
+    return (kernel if separable else 9 * width * filters) + filters
+
+  tower = 4 * (convolution(width) + 5 * 4 * width)
+  return features + 2 * tower + convolution(9 * 91) + convolution(9 * 4)
+
+
+def _mask_rcnn(features: int, *, levels: int, masks: bool) -> int:
+  """Counts a Mask R-CNN of 91 classes and 3 anchors, 256 wide."""
+  convolution, norm = 9 * 256 * 256 + 256, 4 * 256
+  proposals = convolution + levels * norm + (256 + 1) * (3 + 3 * 4)
+  dense = 7 * 7 * 256 * 1024 + 1024 + 4 * 1024
+  boxes = 4 * (convolution + norm) + dense + (1024 + 1) * (91 + 91 * 4)
+  upsampling = 2 * 2 * 256 * 256 + 256 + norm
+  outlines = 4 * (convolution + norm) + upsampling + (256 + 1) * 91
+  return features + proposals + boxes + masks * outlines
+
+
 def _movinet(
   size: str,
   *,
@@ -346,6 +384,19 @@ GOLDEN = {
   "spinenet/spinenet_mobile_49": _spinenet_mobile(
     14, 17, levels=(7,), classes=1001
   ),
+  "retinanet/retinanet_resnet50_fpn_coco": _retinanet(
+    _RESNET_50_FPN, width=256
+  ),
+  "retinanet/retinanet_spinenet_mobile_49_coco": _retinanet(
+    _spinenet_mobile(levels=(3, 4, 5, 6, 7)), width=48, separable=True
+  ),
+  "mask_rcnn/mask_rcnn_resnet50_fpn_coco": _mask_rcnn(
+    _RESNET_50_FPN, levels=5, masks=True
+  ),
+  # Its pyramid starts one level lower, at 256 channels, and ends one lower.
+  "mask_rcnn/faster_rcnn_resnet50_fpn_coco": _mask_rcnn(
+    _RESNET_50_FPN + 256 * 256 + 256, levels=5, masks=False
+  ),
   # timm's vit_base_patch16_224, with one class more.
   "vit/vit_b16": 86_567_656 + 769,
   **{
@@ -433,6 +484,18 @@ def test_a_whole_spinenet_is_as_large_as_published():
   count += 2 * 4 * (9 * 48 + 48 * 48 + len(levels) * 2 * 48)
   count += sum(9 * 48 + 48 * n + n for n in (9 * 91, 9 * 4))
   assert count / 1e6 == pytest.approx(2.32, rel=0.01)
+
+
+@pytest.mark.parametrize(
+  ("leaf", "published"),
+  # Model Garden's README, official/vision/MODEL_GARDEN.md, in millions.
+  [
+    ("retinanet/retinanet_resnet50_fpn_coco", 34.0),
+    ("mask_rcnn/mask_rcnn_resnet50_fpn_coco", 46.3),
+  ],
+)
+def test_detectors_are_as_large_as_published(leaf, published):
+  assert GOLDEN[leaf] / 1e6 == pytest.approx(published, rel=0.005)
 
 
 def test_table_of_leaves_is_current():

@@ -20,6 +20,7 @@ import sklearn
 import tensorflow as tf
 
 from exporters.errors import ExportError
+from exporters.saved_model import description
 from exporters.vision import encoded
 from exporters.vision import official_vision
 from scripts.small_instances import INSTANCES
@@ -130,6 +131,15 @@ def test_every_way_in_gives_the_same(exported):
   given = [base64.b64decode(i["b64"]) for i in json.loads(body)["instances"]]
   served = model.signatures["image_bytes"](inputs=tf.constant(given))
   np.testing.assert_allclose(served["logits"], want, atol=1e-5)
+
+
+def test_variables_stay_trainable_for_those_who_read_the_files(exported):
+  """The signatures use them without training them."""
+  described = description.read(str(exported))
+  model = tf.saved_model.load(str(exported))
+  assert described.trainable_parameters == sum(
+    variable.shape.num_elements() for variable in model.trainable_variables
+  )
 
 
 def test_saved_model_cli_runs_it(exported):

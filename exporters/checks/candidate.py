@@ -177,8 +177,8 @@ class Candidate:
     """Returns the cases of the model itself that have an input."""
     return [case for case in self.cases("") if case[0]]
 
-  def cases_of_signature(self) -> list[tuple[list[Any], Any]]:
-    """Returns the cases whose shapes the model's signature accepts."""
+  def cases_of_signature(self, name: str = "") -> list[tuple[list[Any], Any]]:
+    """Returns a callable's cases whose shapes the model's signature accepts."""
     specs = self._signature_specs
 
     def accepted(inputs):
@@ -188,7 +188,7 @@ class Candidate:
         for name, spec in specs.items()
       )
 
-    return [case for case in self.calls() if accepted(*case[0])]
+    return [case for case in self.cases(name) if case[0] and accepted(*case[0])]
 
   @property
   def _signature_specs(self) -> Mapping[str, tf.TensorSpec]:

@@ -97,10 +97,11 @@ def _signature(candidate: Candidate) -> Finding:
   if candidate.speaks_for_itself and not isinstance(cases[0][1], Mapping):
     raise candidate.without("names for its outputs")
   signature = candidate.model.signatures["serving_default"]
-  names = candidate.callables[""]["outputs"]
+  serving = candidate.callables[""]["serving"]
+  names = candidate.callables[serving]["outputs"]
 
   def differences():
-    for (inputs,), want in candidate.cases_of_signature():
+    for (inputs,), want in candidate.cases_of_signature(serving):
       got = signature(**candidate.named(inputs))
       yield "serving_default", difference(got, named(want, names))
     for name, stated in candidate.callables.items():

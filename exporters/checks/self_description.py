@@ -38,7 +38,26 @@ def stated(model: Any, arrays: list[Any]) -> dict[str, dict[str, Any]]:
     model: The loaded model.
     arrays: Gets samples, and the model's own outputs for them, appended.
   """
-  return {name: _stated(loaded, arrays) for name, loaded in _callables(model)}
+  found = {name: _stated(loaded, arrays) for name, loaded in _callables(model)}
+  found[""]["serving"] = _serving(model)
+  return found
+
+
+def _serving(model: Any) -> str:
+  """Returns the callable whose outputs `serving_default` has the names of.
+
+  "": it is the model itself, or none.
+  """
+  signature = getattr(model, "signatures", {}).get("serving_default")
+  if signature is None or not callable(model):
+    return ""
+  named = signature.structured_outputs
+  for name, loaded in _callables(model):
+    (function, *_) = loaded.__call__.concrete_functions
+    outputs = function.structured_outputs
+    if isinstance(outputs, Mapping) and outputs.keys() == named.keys():
+      return name
+  return ""
 
 
 def traces(loaded: Any) -> list[tuple[dict[str, Any], Any]]:

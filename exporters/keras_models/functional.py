@@ -17,6 +17,10 @@ from exporters.errors import ExportError
 from exporters.saved_model.published import Hyperparameter
 
 layers = tf_keras.layers
+_BATCH_NORMS = (
+  layers.BatchNormalization,
+  layers.experimental.SyncBatchNormalization,
+)
 
 
 def producer(model: tf_keras.Model, tensor: Any) -> tuple[Any, Any]:
@@ -116,7 +120,7 @@ def hyperparameters(model: tf_keras.Model) -> dict[str, Hyperparameter]:
     layer
     for layer in _layers(model)
     # A frozen one keeps its averages.
-    if isinstance(layer, layers.BatchNormalization) and layer.trainable
+    if isinstance(layer, _BATCH_NORMS) and layer.trainable
   ]
   momentums = {float(layer.momentum) for layer in batch_norms}
   if len(momentums) == 1:

@@ -202,6 +202,7 @@ def stated(published: Published, arrays: list[np.ndarray]) -> dict[str, Any]:
     ),
     "unbatched": sorted(published.unbatched),
     "signature": published.signature,
+    "serving": published.serving,
     "stream": published.stream and dataclasses.asdict(published.stream),
     "training": published.training,
     "outputs": list(published.outputs),

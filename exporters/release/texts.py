@@ -29,13 +29,16 @@ from exporters.saved_model.object_graph import Tensor
 
 PREPROCESSOR, ENCODER = "preprocessor", "encoder"
 CLASSIFIER, FEATURE_VECTOR = _IMAGES = "classifier", "feature vector"
-VIDEO, OTHER = "video classifier", "model"
+VIDEO, DETECTOR, OTHER = "video classifier", "detector", "model"
 # By the API of TF Hub that a model claims to follow.
 _KINDS = {
   "text preprocessor": PREPROCESSOR,
   "text encoder": ENCODER,
   "video": VIDEO,
+  "detector": DETECTOR,
 }
+# What takes images as files, and what a detector calls its masks.
+_OF_FILES, _MASKS = ("image_bytes", "tf_example"), "detection_masks"
 # What a SavedModel for `tf_keras.models.load_model` has.
 _KERAS_FILE = "keras_metadata.pb"
 
@@ -229,6 +232,8 @@ def _values(
     "autocast": not samples.has_other_floats(sample),
     "is_keras_model": _KERAS_FILE in described.files,
     "needs_text": _needs_text(described),
+    "of_files": [n for n in described.callables if n in _OF_FILES],
+    "has_masks": any(t.name == _MASKS for t in _outputs(described)),
     "has_strings": any(tensor.dtype == "string" for tensor in inputs),
     "from_text": is_encoder and bool(page.preprocessor),
     "lengths": lengths,

@@ -61,7 +61,10 @@ class Description:
     """The variables of all callables, each once."""
     found: dict[int, Variable] = {}
     for callable_ in self.callables.values():
-      found |= {variable.node_id: variable for variable in callable_.variables}
+      for variable in callable_.variables:
+        # One callable may leave it open to training, another may not.
+        if variable.node_id not in found or variable.trainable:
+          found[variable.node_id] = variable
     return list(found.values())
 
   @property

@@ -83,9 +83,11 @@ class Published:
     parent: For a sub-object that builds on the model it belongs to: the keyword
       by which `function` takes a function that calls this model, so that the
       model is in the graph only once.
-    built_on: For a model that builds on one of its sub-objects: that one's
-      name, which is also the keyword by which `function` takes a function that
-      calls it, for the same reason.
+    built_on: For a model that builds on one of its sub-objects, or a sub-object
+      that builds on one before it: that one's name, which is also the keyword
+      by which `function` takes a function that calls it, for the same reason.
+    serving: The name of the sub-object that `serving_default` calls, which
+      takes the same inputs as the model. "": it calls the model itself.
     samples: Inputs to check the artifact with: nests of arrays with different
       batch sizes and, where `inputs` leave them open, lengths or image sizes.
     unbatched: The names of inputs that have no batch dimension, such as
@@ -95,11 +97,12 @@ class Published:
       model as its own loader gives it, called whole, however `function` is put
       together. A callable with inputs needs one.
     api: The common SavedModel API of TF Hub that it claims to follow: "image",
-      "text encoder" or "text preprocessor"; or "video", which is that of the
-      published video classifiers. None: none but the interface above.
-    image_size: For "image" and "video", the height and width of the images that
-      the model was trained on, which the first of the samples of images has
-      too. None: not known.
+      "text encoder" or "text preprocessor"; or "video" or "detector", which are
+      those of the published video classifiers and detectors. None: none but the
+      interface above.
+    image_size: For "image", "video" and "detector", the height and width of the
+      images that the model was trained on, which the first of the samples of
+      images has too. None: not known.
     remarks: Sentences for those who publish or use the model, about what it
       leaves out or does otherwise than they may expect.
   """
@@ -121,6 +124,7 @@ class Published:
   signature: bool = False
   parent: str | None = None
   built_on: str | None = None
+  serving: str = ""
   samples: Sequence[Any] = ()
   unbatched: Collection[str] = ()
   stream: Stream | None = None

@@ -43,7 +43,10 @@ def write(published: Published, path: str) -> None:
     signatures = {}
     if published.inputs:
       root.serve = _serve(call)
-      signatures[SERVING_DEFAULT] = _signature_of(call, SERVING_DEFAULT)
+      serving = call
+      if published.serving:
+        _, serving = made[id(published.sub_objects[published.serving])]
+      signatures[SERVING_DEFAULT] = _signature_of(serving, SERVING_DEFAULT)
     for name, sub_object in published.sub_objects.items():
       if sub_object.signature:
         _, call = made[id(sub_object)]
@@ -150,7 +153,11 @@ class _Call:
       return published.function(*args, **keywords)
 
   def call_by_other(
-    self, inputs: Any, training: bool, *, given: Mapping[str, tf.Tensor]
+    self,
+    inputs: Any,
+    training: bool = False,
+    *,
+    given: Mapping[str, tf.Tensor],
   ) -> Any:
     """Calls with those of another's hyperparameters that it has too."""
     hyperparameters = {
@@ -225,6 +232,7 @@ def _reusable(
   published: Published,
   made: dict[int, tuple[tf.train.Checkpoint, _Call]],
   parent: _Call | None = None,
+  before: Mapping[str, Published] | None = None,
 ) -> tuple[tf.train.Checkpoint, _Call]:
   """Returns the object to save, and its call.
 
@@ -233,6 +241,7 @@ def _reusable(
     made: The sub-objects made so far, with their calls, so that one with two
       names is one object.
     parent: The call of the model that it is a sub-object of.
+    before: The sub-objects of that model that come before it, by name.
   """
   root = tf.train.Checkpoint()
   attach(root, published)
@@ -246,15 +255,19 @@ def _reusable(
   if published.parent and parent:
     others[published.parent] = parent
   if published.built_on:
-    core = published.sub_objects[published.built_on]
-    made[id(core)] = _reusable(core, made)
+    core = (before or {}).get(published.built_on)
+    if core is None:
+      core = published.sub_objects[published.built_on]
+      made[id(core)] = _reusable(core, made)
     others[published.built_on] = made[id(core)][1]
   call = _Call(published, others)
   root.__call__ = call.function
+  earlier: dict[str, Published] = {}
   for name, sub_object in published.sub_objects.items():
     if id(sub_object) not in made:
-      made[id(sub_object)] = _reusable(sub_object, made, call)
+      made[id(sub_object)] = _reusable(sub_object, made, call, earlier)
     setattr(root, name, made[id(sub_object)][0])
+    earlier[name] = sub_object
   return root, call
 
 

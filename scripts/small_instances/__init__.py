@@ -26,6 +26,7 @@ class Kind(enum.Enum):
   TEXT_TASK = "text task"
   IMAGE_CLASSIFIER = "image classifier"
   VIDEO_CLASSIFIER = "video classifier"
+  DETECTOR = "detector"
   OTHER = "other"
 
 
@@ -42,7 +43,7 @@ class Instance:
       "regularization losses", "stream", "training".
     trainable: How many trainable variables it has, counted by hand.
     write: Writes what a user has into a folder; returns the bindings that name
-      it. None: writes a checkpoint of the leaf's image or video classifier.
+      it. None: writes a checkpoint of the leaf's model of images or videos.
     signatures: Those that it has beside `serving_default`.
   """
 
@@ -59,11 +60,13 @@ class Instance:
     """Writes what a user has; returns all bindings of the export."""
     if self.write is not None:
       return [*self.write(folder), *self.bindings]
+    from scripts.small_instances import detectors
     from scripts.small_instances import images
     from scripts.small_instances import videos
 
-    classifiers = videos if self.kind is Kind.VIDEO_CLASSIFIER else images
-    written = classifiers.write_by_leaf(self.leaf, self.bindings, folder)
+    models = {Kind.VIDEO_CLASSIFIER: videos, Kind.DETECTOR: detectors}
+    write = models.get(self.kind, images).write_by_leaf
+    written = write(self.leaf, self.bindings, folder)
     return [*written, *self.bindings]
 
 
@@ -145,6 +148,35 @@ _TINY_RESNET_3D = (
   "resnet_3d.ResNet3DExporter.image_size = [32, 32]",
 )
 # Smaller images leave out connections.
+_TINY_RETINANET = (
+  "retinanet_configs.RetinaNet.num_classes = 4",
+  "retinanet_configs.RetinaNet.input_size = [96, 64, 3]",
+  "retinanet_configs.RetinaNet.max_level = 6",
+  "retinanet_configs.RetinaNetHead.num_convs = 1",
+  "retinanet_configs.RetinaNetHead.num_filters = 16",
+  "decoders.FPN.num_filters = 16",
+  "backbones.ResNet.model_id = 10",
+  "backbones.ResNet.depth_multiplier = 0.125",
+)
+_TINY_MASK_RCNN = (
+  "maskrcnn.MaskRCNN.num_classes = 4",
+  "maskrcnn.MaskRCNN.input_size = [64, 64, 3]",
+  "maskrcnn.MaskRCNN.min_level = 3",
+  "maskrcnn.MaskRCNN.max_level = 5",
+  "maskrcnn.RPNHead.num_filters = 8",
+  "maskrcnn.DetectionHead.num_convs = 1",
+  "maskrcnn.DetectionHead.num_filters = 8",
+  "maskrcnn.DetectionHead.fc_dims = 16",
+  "maskrcnn.MaskHead.num_convs = 1",
+  "maskrcnn.MaskHead.num_filters = 8",
+  "maskrcnn.ROIGenerator.num_proposals = 30",
+  "maskrcnn.ROIGenerator.test_num_proposals = 20",
+  "maskrcnn.DetectionGenerator.max_num_detections = 10",
+  "mask_rcnn.MaskRCNNExporter.signatures = ['tf_example']",
+  "decoders.FPN.num_filters = 8",
+  "backbones.ResNet.model_id = 10",
+  "backbones.ResNet.depth_multiplier = 0.125",
+)
 _TINY_SPINENET = (
   "import scripts.small_instances.tiny_spinenet",
   *sizes.IMAGES,
@@ -501,5 +533,37 @@ INSTANCES = {
     kind=Kind.IMAGE_CLASSIFIER,
     has=_OF_CONVOLUTIONS,
     trainable=3 + 16 * 13 + 3 * (14 * 2 + 24 + 1) + 2,
+  ),
+  # Convolutions with their batch norms: one in the stem, three in each of 4
+  # blocks. In the pyramid, convolutions with biases: 3 lateral ones, and one
+  # for each of 4 levels, with a batch norm. Each of two towers has a
+  # convolution with a bias, a batch norm for each level, a last convolution.
+  "retinanet": Instance(
+    module="exporters.retinanet",
+    leaf="configs/retinanet/retinanet_resnet50_fpn_coco.gin",
+    bindings=_TINY_RETINANET,
+    kind=Kind.DETECTOR,
+    has=_OF_CONVOLUTIONS,
+    trainable=(1 + 4 * 3) * 3 + 3 * 2 + 4 * 4 + 2 * (2 + 4 * 2 + 2),
+    signatures=("detect", "image_bytes"),
+  ),
+  # The same with 3 levels. The head that proposes regions has a convolution, a
+  # batch norm for each level, and 2 last convolutions; that of boxes a
+  # convolution, a dense layer, each with a batch norm, and 2 last dense layers;
+  # that of masks two convolutions, each with a batch norm, and a last one.
+  "mask_rcnn": Instance(
+    module="exporters.mask_rcnn",
+    leaf="configs/mask_rcnn/mask_rcnn_resnet50_fpn_coco.gin",
+    bindings=_TINY_MASK_RCNN,
+    kind=Kind.DETECTOR,
+    has=_OF_CONVOLUTIONS,
+    trainable=(
+      (1 + 4 * 3) * 3
+      + (3 * 2 + 3 * 4)
+      + (2 + 3 * 2 + 2 * 2)
+      + (2 * 4 + 2 * 2)
+      + (2 * 4 + 2)
+    ),
+    signatures=("detect", "tf_example"),
   ),
 }
