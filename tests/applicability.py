@@ -14,6 +14,7 @@ _OF_KIND = {
   Kind.TEXT_TASK: {"strings"},
   Kind.IMAGE_CLASSIFIER: {"images", "numbers"},
   Kind.VIDEO_CLASSIFIER: {"videos", "numbers"},
+  Kind.IMAGE_SEGMENTER: {"masks", "numbers"},
   Kind.OTHER: {"numbers"},
 }
 _NEEDS = {
@@ -29,6 +30,7 @@ _NEEDS = {
   "hyperparameters": "hyperparameters",
   "image API": "images",
   "keras.layers.TFSMLayer": "numbers",
+  "masks": "masks",
   "piece by piece": "stream",
   "regularization losses": "regularization losses",
   "specification: images": "images",

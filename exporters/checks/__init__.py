@@ -38,4 +38,5 @@ from . import gradients as gradients  # isort: skip
 from . import specification as specification  # isort: skip
 from . import images as images  # isort: skip
 from . import videos as videos  # isort: skip
+from . import masks as masks  # isort: skip
 from . import reloads as reloads  # isort: skip

@@ -96,10 +96,12 @@ class Published:
       together. A callable with inputs needs one.
     api: The common SavedModel API of TF Hub that it claims to follow: "image",
       "text encoder" or "text preprocessor"; or "video", which is that of the
-      published video classifiers. None: none but the interface above.
+      published video classifiers, or "image segmentation", which is that of
+      `exporters.vision.masks`. None: none but the interface above.
     image_size: For "image" and "video", the height and width of the images that
       the model was trained on, which the first of the samples of images has
-      too. None: not known.
+      too; for "image segmentation", those that files are brought to. None: not
+      known.
     remarks: Sentences for those who publish or use the model, about what it
       leaves out or does otherwise than they may expect.
   """

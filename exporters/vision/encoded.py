@@ -18,6 +18,7 @@ import numpy as np
 import tensorflow as tf
 
 from exporters import base
+from exporters.errors import ExportError
 
 IMAGE_BYTES = "image_bytes"
 TF_EXAMPLE = "tf_example"
@@ -42,18 +43,12 @@ def published(
   reference = model.pop("reference")
 
   def image(file: tf.Tensor) -> tf.Tensor:
-    pixels = tf.io.decode_image(file, channels=3, expand_animations=False)
-    pixels.set_shape([None, None, 3])
-    pixels = prepare(tf.cast(pixels, tf.float32))
+    pixels = prepare(decoded(file))
     return tf.ensure_shape(pixels / 255.0, [*image_size, 3])
 
   def images(inputs: tf.Tensor) -> tf.Tensor:
-    files = inputs
-    if name == TF_EXAMPLE:
-      feature = tf.io.FixedLenFeature([], tf.string)
-      files = tf.io.parse_example(inputs, {_KEY: feature})[_KEY]
     spec = tf.TensorSpec([*image_size, 3], tf.float32)
-    return tf.map_fn(image, files, fn_output_signature=spec)
+    return tf.map_fn(image, files(name, inputs), fn_output_signature=spec)
 
   return base.Published(
     function=lambda inputs, core: core(images(inputs), False),
@@ -61,10 +56,36 @@ def published(
     training=False,
     signature=True,
     parent="core",
-    samples=[_sample(name, batch) for batch in (1, 3)],
+    samples=[sample(name, batch) for batch in (1, 3)],
     reference=lambda inputs: reference(images(inputs), training=False),
     **model,
   )
+
+
+def refuse_unknown(signatures: Sequence[str]) -> None:
+  """Raises `ExportError` for names of other signatures."""
+  known = (IMAGE_BYTES, TF_EXAMPLE)
+  if not set(signatures) <= {*known}:
+    raise ExportError(
+      f"signatures = {list(signatures)} may name "
+      f"{' and '.join(map(repr, known))}; the one that takes tensors is "
+      "always there."
+    )
+
+
+def files(name: str, inputs: tf.Tensor) -> tf.Tensor:
+  """Returns the files, string [batch], that the callable `name` is given."""
+  if name != TF_EXAMPLE:
+    return inputs
+  feature = tf.io.FixedLenFeature([], tf.string)
+  return tf.io.parse_example(inputs, {_KEY: feature})[_KEY]
+
+
+def decoded(file: tf.Tensor) -> tf.Tensor:
+  """Returns the image in a file, float32 [height, width, 3] in [0, 255]."""
+  pixels = tf.io.decode_image(file, channels=3, expand_animations=False)
+  pixels.set_shape([None, None, 3])
+  return tf.cast(pixels, tf.float32)
 
 
 def central_crop(
@@ -112,10 +133,10 @@ def central_window(image: tf.Tensor, image_size: Sequence[int]) -> tf.Tensor:
   return tf.slice(resized, [offset[0], offset[1], 0], [*image_size, 3])
 
 
-def _sample(name: str, batch: int) -> np.ndarray:
+def sample(name: str, batch: int) -> np.ndarray:
   """Returns files of images of several sizes, JPEG and PNG."""
   rng = np.random.default_rng(batch)
-  files = []
+  found = []
   for i in range(batch):
     colours = rng.integers(256, size=[5, 4, 3])
     size = [90 + 40 * i, 120]
@@ -126,5 +147,5 @@ def _sample(name: str, batch: int) -> np.ndarray:
       feature = tf.train.Feature(bytes_list=tf.train.BytesList(value=[file]))
       features = tf.train.Features(feature={_KEY: feature})
       file = tf.train.Example(features=features).SerializeToString()
-    files.append(file)
-  return np.array(files, object)
+    found.append(file)
+  return np.array(found, object)

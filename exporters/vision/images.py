@@ -83,7 +83,7 @@ class ImageExporter(labels.Labelled, base.CheckpointExporter):
   @override
   def build(self) -> base.Build:
     self._refuse_unknown_artifacts()
-    self._refuse_unknown_signatures()
+    encoded.refuse_unknown(self.signatures)
     classifier = self.classifier()
     full = classifier.published or classifier.model
     free = full
@@ -173,15 +173,6 @@ class ImageExporter(labels.Labelled, base.CheckpointExporter):
       raise ExportError(
         f"artifacts = {list(self.artifacts)} must name "
         f"{' or '.join(map(repr, _OUTPUTS))}, or both."
-      )
-
-  def _refuse_unknown_signatures(self) -> None:
-    known = (encoded.IMAGE_BYTES, encoded.TF_EXAMPLE)
-    if not set(self.signatures) <= {*known}:
-      raise ExportError(
-        f"signatures = {list(self.signatures)} may name "
-        f"{' and '.join(map(repr, known))}; the one that takes tensors is "
-        "always there."
       )
 
 

@@ -26,6 +26,7 @@ class Kind(enum.Enum):
   TEXT_TASK = "text task"
   IMAGE_CLASSIFIER = "image classifier"
   VIDEO_CLASSIFIER = "video classifier"
+  IMAGE_SEGMENTER = "image segmenter"
   OTHER = "other"
 
 
@@ -42,7 +43,7 @@ class Instance:
       "regularization losses", "stream", "training".
     trainable: How many trainable variables it has, counted by hand.
     write: Writes what a user has into a folder; returns the bindings that name
-      it. None: writes a checkpoint of the leaf's image or video classifier.
+      it. None: writes a checkpoint of the leaf's model of images or videos.
     signatures: Those that it has beside `serving_default`.
   """
 
@@ -60,10 +61,15 @@ class Instance:
     if self.write is not None:
       return [*self.write(folder), *self.bindings]
     from scripts.small_instances import images
+    from scripts.small_instances import segmenters
     from scripts.small_instances import videos
 
-    classifiers = videos if self.kind is Kind.VIDEO_CLASSIFIER else images
-    written = classifiers.write_by_leaf(self.leaf, self.bindings, folder)
+    writers = {
+      Kind.VIDEO_CLASSIFIER: videos.write_by_leaf,
+      Kind.IMAGE_SEGMENTER: segmenters.write_by_leaf,
+    }
+    write = writers.get(self.kind, images.write_by_leaf)
+    written = write(self.leaf, self.bindings, folder)
     return [*written, *self.bindings]
 
 
@@ -149,6 +155,12 @@ _TINY_SPINENET = (
   "import scripts.small_instances.tiny_spinenet",
   *sizes.IMAGES,
   f"{sizes.MODEL}.input_size = [128, 128, 3]",
+)
+_SEGMENTER = "semantic_segmentation.SemanticSegmentationModel"
+_SMALL_MASKS = (
+  "segmentation.SemanticSegmentationExporter.image_size = [64, 64]",
+  f"{_SEGMENTER}.num_classes = 7",
+  "semantic_segmentation.SegmentationHead.num_filters = 8",
 )
 
 
@@ -501,5 +513,45 @@ INSTANCES = {
     kind=Kind.IMAGE_CLASSIFIER,
     has=_OF_CONVOLUTIONS,
     trainable=3 + 16 * 13 + 3 * (14 * 2 + 24 + 1) + 2,
+  ),
+  # Convolutions with their batch norms: 3 in the stem, 3 and a projection in
+  # each of 4 blocks; 4 of the pyramid, its pooling and what joins them; 1 of
+  # the lower level; 2 of the head. The logits.
+  "deeplabv3plus": Instance(
+    module="exporters.segmentation",
+    leaf="configs/segmentation/deeplabv3plus_resnet_101_pascal.gin",
+    bindings=(
+      "import scripts.small_instances.tiny_dilated_resnet",
+      *_SMALL_MASKS,
+      "backbones.DilatedResNet.model_id = 14",
+      "backbones.DilatedResNet.multigrid = [2]",
+      "decoders.ASPP.num_filters = 8",
+      "decoders.ASPP.dropout_rate = 0.1",
+      "semantic_segmentation.SegmentationHead.low_level_num_filters = 4",
+    ),
+    kind=Kind.IMAGE_SEGMENTER,
+    has=_OF_CONVOLUTIONS | {"dropout"},
+    trainable=3 * (3 + 4 * 4 + 4 + 2 + 1 + 2) + 2,
+    signatures=("predict",),
+  ),
+  # Convolutions with their batch norms: 1 in the stem, 3 in each of 4 blocks; 3
+  # convolutions of the pyramid's levels, and one with a batch norm of the
+  # lowest; 3 of the head. The logits.
+  "fpn_segmentation": Instance(
+    module="exporters.segmentation",
+    leaf="configs/segmentation/fpn_resnet_50_pascal.gin",
+    bindings=(
+      *_SMALL_MASKS,
+      f"{_SEGMENTER}.input_size = [64, 64, 3]",
+      "backbones.ResNet.model_id = 10",
+      "backbones.ResNet.depth_multiplier = 0.125",
+      "decoders.FPN.num_filters = 8",
+      "segmentation.SemanticSegmentationExporter.signatures"
+      " = ['image_bytes', 'tf_example']",
+    ),
+    kind=Kind.IMAGE_SEGMENTER,
+    has=_OF_CONVOLUTIONS,
+    trainable=3 * (1 + 4 * 3) + 3 * 2 + 2 + 2 + 3 * 3 + 2,
+    signatures=("predict", "image_bytes", "tf_example"),
   ),
 }
