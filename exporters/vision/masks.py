@@ -57,8 +57,10 @@ class Preparation:
     """Resizes an image, float32 [height, width, 3] in [0, 255].
 
     Returns:
-      The image in [0, 1], and Model Garden's float32 [4, 2] of its sizes.
+      The image in [0, 1]; and int32 [2, 2]: its height and width, and those of
+      `image_size` in its pixels.
     """
+    size = tf.shape(image)[:2]
     if self.preserve_aspect_ratio:
       # The margin is 0 after the image is normalized.
       mean = tf.constant(self.mean, tf.float32)
@@ -66,25 +68,25 @@ class Preparation:
         image - mean, self.image_size, padded_size=self.image_size
       )
       resized += mean
+      whole = tf.cast(tf.math.ceil(info[1] / info[2]), tf.int32)
     else:
-      resized, info = preprocess_ops.resize_image(image, self.image_size)
-    return tf.ensure_shape(resized / 255.0, [*self.image_size, 3]), info
+      # As the evaluation does. Model Garden's serving takes squares only.
+      resized, whole = tf.image.resize(image, self.image_size), size
+    resized = tf.ensure_shape(resized / 255.0, [*self.image_size, 3])
+    return resized, tf.stack([size, whole])
 
   def mask(
-    self, logits: tf.Tensor, info: tf.Tensor, canvas: tf.Tensor
+    self, logits: tf.Tensor, sizes: tf.Tensor, canvas: tf.Tensor
   ) -> tf.Tensor:
     """Returns the mask of an original image, in the corner of a canvas.
 
     Args:
       logits: float32 [rows, columns, classes].
-      info: What `prepared` returned.
+      sizes: What `prepared` returned.
       canvas: int32 [2], its height and width.
     """
-    height, width = tf.unstack(tf.cast(info[0], tf.int32))
-    size = (height, width)
-    if self.preserve_aspect_ratio:
-      size = tf.cast(tf.math.ceil(info[1] / info[2]), tf.int32)
-    resized = tf.image.resize(logits, size)[:height, :width]
+    height, width = tf.unstack(sizes[0])
+    resized = tf.image.resize(logits, sizes[1])[:height, :width]
     return tf.pad(
       tf.argmax(resized, axis=-1, output_type=tf.int32),
       [[0, canvas[0] - height], [0, canvas[1] - width]],
@@ -142,24 +144,23 @@ def of_files(
   def masks(
     inputs: tf.Tensor, core: Callable[[tf.Tensor], tf.Tensor]
   ) -> dict[str, tf.Tensor]:
-    images, infos = tf.map_fn(
+    images, sizes = tf.map_fn(
       lambda file: preparation.prepared(encoded.decoded(file)),
       encoded.files(name, inputs),
       fn_output_signature=(
         tf.TensorSpec([*preparation.image_size, 3], tf.float32),
-        tf.TensorSpec([4, 2], tf.float32),
+        tf.TensorSpec([2, 2], tf.int32),
       ),
     )
-    sizes = tf.cast(infos[:, 0], tf.int32)
-    canvas = tf.reduce_max(sizes, axis=0)
+    canvas = tf.reduce_max(sizes[:, 0], axis=0)
     # One at a time: logits of the original size take much memory.
     predicted = tf.map_fn(
       lambda one: preparation.mask(one[0], one[1], canvas),
-      (core(images), infos),
+      (core(images), sizes),
       parallel_iterations=1,
       fn_output_signature=tf.TensorSpec([None, None], tf.int32),
     )
-    return {MASKS: predicted, SIZES: sizes}
+    return {MASKS: predicted, SIZES: sizes[:, 0]}
 
   return base.Published(
     function=lambda inputs, core: masks(inputs, lambda x: core(x, False)),
