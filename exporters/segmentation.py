@@ -21,7 +21,7 @@ The checkpoint is that of a training with Model Garden's task
 there are two more, which take files and give `predicted_masks` of the original
 images; see `exporters.vision.masks`. A mask holds the numbers of classes, in
 the order of the labels file: in PASCAL VOC, class 0 is background. Cityscapes
-has no background. What training ignores is not a class, so no mask has it.
+has no background. What training ignores, `.ignore_label`, is not a class.
 
 Images may have any height and width, unless the signature states a size, or the
 page a multiple or a least size. The papers: https://arxiv.org/abs/1706.05587
@@ -203,6 +203,7 @@ class SemanticSegmentationExporter(labels.Labelled, base.CheckpointExporter):
       variables=model.variables,
       trainable_variables=model.trainable_variables,
       regularization_losses=functional.regularization_losses(model)[0],
+      constants={"ignore_label": self.ignore_label},
       assets=self.labels(self.model.num_classes),
       samples=samples,
       remarks=self._remarks(),

@@ -28,13 +28,16 @@ from exporters.saved_model import description
 from exporters.saved_model.object_graph import Tensor
 
 PREPROCESSOR, ENCODER = "preprocessor", "encoder"
-CLASSIFIER, FEATURE_VECTOR = _IMAGES = "classifier", "feature vector"
+CLASSIFIER, FEATURE_VECTOR = "classifier", "feature vector"
+SEGMENTER = "segmentation model"
+_IMAGES = (CLASSIFIER, FEATURE_VECTOR, SEGMENTER)
 VIDEO, OTHER = "video classifier", "model"
 # By the API of TF Hub that a model claims to follow.
 _KINDS = {
   "text preprocessor": PREPROCESSOR,
   "text encoder": ENCODER,
   "video": VIDEO,
+  "image segmentation": SEGMENTER,
 }
 # What a SavedModel for `tf_keras.models.load_model` has.
 _KERAS_FILE = "keras_metadata.pb"

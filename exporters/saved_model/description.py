@@ -58,10 +58,12 @@ class Description:
 
   @functools.cached_property
   def variables(self) -> Sequence[Variable]:
-    """The variables of all callables, each once."""
+    """The variables of all callables, each once; trainable if one trains it."""
     found: dict[int, Variable] = {}
     for callable_ in self.callables.values():
-      found |= {variable.node_id: variable for variable in callable_.variables}
+      for variable in callable_.variables:
+        if variable.node_id not in found or variable.trainable:
+          found[variable.node_id] = variable
     return list(found.values())
 
   @property
