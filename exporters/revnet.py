@@ -25,6 +25,7 @@ import functools
 
 from official.vision.modeling.layers import nn_blocks
 import tensorflow as tf
+import tf_keras
 from typing_extensions import override
 
 from exporters.vision import images
@@ -48,10 +49,15 @@ class RevNetExporter(official_vision.VisionExporter):
   @override
   def classifier(self) -> images.Classifier:
     classifier = super().classifier()
-    for layer in classifier.model.submodules:
-      if isinstance(layer, nn_blocks.ReversibleLayer):
-        layer.call = functools.partial(_reversible, layer)
+    use_ordinary_gradients(classifier.model)
     return classifier
+
+
+def use_ordinary_gradients(model: tf_keras.Model) -> None:
+  """Makes reversible layers keep what their gradients need."""
+  for layer in model.submodules:
+    if isinstance(layer, nn_blocks.ReversibleLayer):
+      layer.call = functools.partial(_reversible, layer)
 
 
 def _reversible(layer, inputs: tf.Tensor, training=None) -> tf.Tensor:

@@ -15,6 +15,7 @@ _OF_KIND = {
   Kind.IMAGE_CLASSIFIER: {"images", "numbers"},
   Kind.VIDEO_CLASSIFIER: {"videos", "numbers"},
   Kind.DETECTOR: {"detector", "numbers"},
+  Kind.IMAGE_SEGMENTER: {"masks", "numbers"},
   Kind.OTHER: {"numbers"},
 }
 _NEEDS = {
@@ -32,6 +33,7 @@ _NEEDS = {
   "image API": "images",
   "image by image": "detector",
   "keras.layers.TFSMLayer": "numbers",
+  "masks": "masks",
   "piece by piece": "stream",
   "regularization losses": "regularization losses",
   "specification: images": "images",

@@ -280,10 +280,50 @@ def _resnet_3d(frames: tuple[tuple[int, ...], ...], *, rs: bool) -> int:
   return count + width * 400 + 400
 
 
+def _segmenter(
+  backbone: int, level: int, classes: int, rates: int = 0, *, low: int = 0
+) -> int:
+  """Counts DeepLab v3, or v3+ if there is a lower level, of width 256.
+
+  Args:
+    backbone: The number of parameters below.
+    level: The width of the level that is pooled.
+    classes: The number of logits.
+    rates: How many dilated convolutions there are.
+    low: The width of the lower level; negative if the head's convolutions are
+      separable.
+  """
+  count = backbone + 2 * _convolution(1, level, 256)
+  count += rates * _convolution(3, level, 256)
+  count += _convolution(1, (2 + rates) * 256, 256)
+  if low:
+    count += _convolution(1, abs(low), 48)
+  for width in (256 + 48, 256) if low else ():
+    if low < 0:
+      count += (9 + 4) * width + _convolution(1, width, 256)
+    else:
+      count += _convolution(3, width, 256)
+  return count + (256 + 1) * classes
+
+
 # The numbers written out are those that users of the published weights count.
 # Papers and READMEs round them: 110M and 340M for BERT; 4.4M to 41.7M for Tiny
 # to Medium; 12M, 18M, 60M and 235M for ALBERT; 14M, 110M and 335M for ELECTRA;
 # 25.3M and 36M for MobileBERT.
+# torchvision's ResNet-101, its stem replaced by three convolutions, the last of
+# which has 128 channels, and without its 1,000 classes.
+_RESNET_101 = (
+  44_549_160
+  - 2_049_000
+  + 105_344
+  - _convolution(7, 3, 64)
+  + _convolution(3, 3, 64)
+  + _convolution(3, 64, 64)
+  + _convolution(3, 64, 128)
+  + 64 * (64 + 256)
+)
+# Keras's MobileNetV2 without its last convolution and its 1,000 classes.
+_MOBILENET_V2 = 3_538_984 - 1_281_000 - _convolution(1, 320, 1280)
 _SIZES = {128: 2, 256: 4, 512: 8, 768: 12}
 GOLDEN = {
   "bert/bert_en_uncased_L-12_H-768_A-12": 109_482_240,
@@ -380,6 +420,33 @@ GOLDEN = {
   ),
   "revnet/revnet_56": _revnet(((128, 2), (256, 2), (512, 3), (832, 2))),
   # Of the blocks, three and two make outputs of other levels than the last.
+  "segmentation/deeplabv3_resnet_101_pascal": _segmenter(
+    _RESNET_101, 2048, 21, 3
+  ),
+  "segmentation/deeplabv3plus_resnet_101_pascal": _segmenter(
+    _RESNET_101, 2048, 21, 3, low=256
+  ),
+  "segmentation/deeplabv3plus_resnet_101_cityscapes": _segmenter(
+    _RESNET_101, 2048, 19, 3, low=256
+  ),
+  "segmentation/deeplabv3_mobilenet_v2_pascal": _segmenter(
+    _MOBILENET_V2, 320, 21
+  ),
+  "segmentation/deeplabv3_mobilenet_v2_cityscapes": _segmenter(
+    _MOBILENET_V2, 320, 19
+  ),
+  "segmentation/deeplabv3plus_mobilenet_v2_cityscapes": _segmenter(
+    _MOBILENET_V2, 320, 19, low=-144
+  ),
+  # torchvision's ResNet-50 without its 1,000 classes. Of the pyramid, the
+  # logits depend on three lateral convolutions and on the lowest level.
+  "segmentation/fpn_resnet_50_pascal": 25_557_032
+  - 2_049_000
+  + 53_120
+  + (512 + 1024 + 2048 + 3) * 256
+  + _convolution(3, 256, 256, 4 + 1)
+  + 3 * _convolution(3, 256, 256)
+  + (256 + 1) * 21,
   "spinenet/spinenet_49": _spinenet(13, 16, 17, levels=(7,), classes=1001),
   "spinenet/spinenet_mobile_49": _spinenet_mobile(
     14, 17, levels=(7,), classes=1001

@@ -39,4 +39,5 @@ from . import specification as specification  # isort: skip
 from . import images as images  # isort: skip
 from . import videos as videos  # isort: skip
 from . import detections as detections  # isort: skip
+from . import masks as masks  # isort: skip
 from . import reloads as reloads  # isort: skip

@@ -205,6 +205,8 @@ def _images(candidate: Candidate) -> Finding:
   if images.dtype != tf.float32 or images.shape[-1] != 3:
     wrong.append(f"the input is {images.dtype.name} {images.shape}")
   (value, *more) = flatten(outputs).values()
+  if candidate.stranger and not more and value.shape.rank == 4:
+    raise NotApplicableError("the model gives each pixel a result")
   if more or value.shape.rank != 2 or value.dtype != tf.float32:
     wrong.append(
       f"the output is {value.dtype.name} {value.shape}"

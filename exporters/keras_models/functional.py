@@ -6,7 +6,7 @@ generates names such as `dense_3`, which depend on what was built before.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 from official.vision.modeling.layers import nn_layers
@@ -81,6 +81,31 @@ def with_free_size(model: tf_keras.Model) -> tf_keras.Model:
     input_tensors=tf_keras.Input([None, None, model.inputs[0].shape[-1]]),
     clone_function=lambda layer: layer,
   )
+
+
+def on_outputs(model: tf_keras.Model, names: Collection[str]) -> tf_keras.Model:
+  """Returns a model on the layers that some outputs depend on.
+
+  Args:
+    model: One whose inputs are a tensor or a dict, and whose outputs are a
+      dict.
+    names: The names of the outputs to keep.
+
+  Returns:
+    A model without the other outputs, and without the inputs of a dict that
+    only those depend on.
+  """
+  outputs = {name: model.output[name] for name in sorted(names)}
+  inputs = model.input
+  if isinstance(inputs, Mapping):
+    pending, seen = list(outputs.values()), set()
+    while pending:
+      tensor = pending.pop()
+      if id(tensor) not in seen:
+        seen.add(id(tensor))
+        pending += tensor.node.keras_inputs
+    inputs = {name: x for name, x in inputs.items() if id(x) in seen}
+  return tf_keras.Model(inputs, outputs)
 
 
 def regularization_losses(

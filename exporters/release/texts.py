@@ -28,14 +28,17 @@ from exporters.saved_model import description
 from exporters.saved_model.object_graph import Tensor
 
 PREPROCESSOR, ENCODER = "preprocessor", "encoder"
-CLASSIFIER, FEATURE_VECTOR = _IMAGES = "classifier", "feature vector"
-VIDEO, DETECTOR, OTHER = "video classifier", "detector", "model"
+CLASSIFIER, FEATURE_VECTOR = "classifier", "feature vector"
+SEGMENTER, DETECTOR = "segmentation model", "detector"
+_IMAGES = (CLASSIFIER, FEATURE_VECTOR, SEGMENTER)
+VIDEO, OTHER = "video classifier", "model"
 # By the API of TF Hub that a model claims to follow.
 _KINDS = {
   "text preprocessor": PREPROCESSOR,
   "text encoder": ENCODER,
   "video": VIDEO,
   "detector": DETECTOR,
+  "image segmentation": SEGMENTER,
 }
 # What takes images as files, and what a detector calls its masks.
 _OF_FILES, _MASKS = ("image_bytes", "tf_example"), "detection_masks"

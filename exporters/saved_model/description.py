@@ -58,7 +58,7 @@ class Description:
 
   @functools.cached_property
   def variables(self) -> Sequence[Variable]:
-    """The variables of all callables, each once."""
+    """The variables of all callables, each once; trainable if one trains it."""
     found: dict[int, Variable] = {}
     for callable_ in self.callables.values():
       for variable in callable_.variables:

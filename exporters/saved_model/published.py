@@ -97,12 +97,14 @@ class Published:
       model as its own loader gives it, called whole, however `function` is put
       together. A callable with inputs needs one.
     api: The common SavedModel API of TF Hub that it claims to follow: "image",
-      "text encoder" or "text preprocessor"; or "video" or "detector", which are
-      those of the published video classifiers and detectors. None: none but the
-      interface above.
+      "text encoder" or "text preprocessor"; "video" or "detector", which are
+      those of the published video classifiers and detectors; or "image
+      segmentation", which is that of `exporters.vision.masks`. None: none but
+      the interface above.
     image_size: For "image", "video" and "detector", the height and width of the
       images that the model was trained on, which the first of the samples of
-      images has too. None: not known.
+      images has too; for "image segmentation", those that files are brought to.
+      None: not known.
     remarks: Sentences for those who publish or use the model, about what it
       leaves out or does otherwise than they may expect.
   """

@@ -1,4 +1,4 @@
-"""What image models share: one classifier gives logits and a feature vector.
+"""What image models share: classifiers, masks, and images that come as files.
 
 The architectures and `overlay` may import this package. What holds for Keras
 models of any kind lies in `keras_models`.

@@ -270,7 +270,7 @@ class DetectionExporter(labels.Labelled, base.CheckpointExporter):
 
     def function(inputs, detect):
       images, shares = tf.map_fn(
-        lambda file: self._fitted(encoded.pixels(file)),
+        lambda file: self._fitted(encoded.decoded(file)),
         encoded.files(name, inputs),
         fn_output_signature=specs,
       )

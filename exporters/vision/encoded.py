@@ -43,7 +43,8 @@ def published(
   reference = model.pop("reference")
 
   def image(file: tf.Tensor) -> tf.Tensor:
-    return tf.ensure_shape(prepare(pixels(file)) / 255.0, [*image_size, 3])
+    pixels = prepare(decoded(file))
+    return tf.ensure_shape(pixels / 255.0, [*image_size, 3])
 
   def images(inputs: tf.Tensor) -> tf.Tensor:
     spec = tf.TensorSpec([*image_size, 3], tf.float32)
@@ -73,18 +74,18 @@ def refuse_unknown(signatures: Sequence[str]) -> None:
 
 
 def files(name: str, inputs: tf.Tensor) -> tf.Tensor:
-  """Returns the files in the inputs of `IMAGE_BYTES` or `TF_EXAMPLE`."""
-  if name == IMAGE_BYTES:
+  """Returns the files, string [batch], that the callable `name` is given."""
+  if name != TF_EXAMPLE:
     return inputs
   feature = tf.io.FixedLenFeature([], tf.string)
   return tf.io.parse_example(inputs, {_KEY: feature})[_KEY]
 
 
-def pixels(file: tf.Tensor) -> tf.Tensor:
+def decoded(file: tf.Tensor) -> tf.Tensor:
   """Returns the image in a file, float32 [height, width, 3] in [0, 255]."""
-  decoded = tf.io.decode_image(file, channels=3, expand_animations=False)
-  decoded.set_shape([None, None, 3])
-  return tf.cast(decoded, tf.float32)
+  pixels = tf.io.decode_image(file, channels=3, expand_animations=False)
+  pixels.set_shape([None, None, 3])
+  return tf.cast(pixels, tf.float32)
 
 
 def central_crop(
@@ -135,7 +136,7 @@ def central_window(image: tf.Tensor, image_size: Sequence[int]) -> tf.Tensor:
 def sample(name: str, batch: int) -> np.ndarray:
   """Returns files of images of several sizes, JPEG and PNG."""
   rng = np.random.default_rng(batch)
-  files = []
+  found = []
   for i in range(batch):
     colours = rng.integers(256, size=[5, 4, 3])
     size = [90 + 40 * i, 120]
@@ -146,5 +147,5 @@ def sample(name: str, batch: int) -> np.ndarray:
       feature = tf.train.Feature(bytes_list=tf.train.BytesList(value=[file]))
       features = tf.train.Features(feature={_KEY: feature})
       file = tf.train.Example(features=features).SerializeToString()
-    files.append(file)
-  return np.array(files, object)
+    found.append(file)
+  return np.array(found, object)

@@ -27,6 +27,7 @@ class Kind(enum.Enum):
   IMAGE_CLASSIFIER = "image classifier"
   VIDEO_CLASSIFIER = "video classifier"
   DETECTOR = "detector"
+  IMAGE_SEGMENTER = "image segmenter"
   OTHER = "other"
 
 
@@ -62,9 +63,14 @@ class Instance:
       return [*self.write(folder), *self.bindings]
     from scripts.small_instances import detectors
     from scripts.small_instances import images
+    from scripts.small_instances import segmenters
     from scripts.small_instances import videos
 
-    models = {Kind.VIDEO_CLASSIFIER: videos, Kind.DETECTOR: detectors}
+    models = {
+      Kind.DETECTOR: detectors,
+      Kind.IMAGE_SEGMENTER: segmenters,
+      Kind.VIDEO_CLASSIFIER: videos,
+    }
     write = models.get(self.kind, images).write_by_leaf
     written = write(self.leaf, self.bindings, folder)
     return [*written, *self.bindings]
@@ -181,6 +187,12 @@ _TINY_SPINENET = (
   "import scripts.small_instances.tiny_spinenet",
   *sizes.IMAGES,
   f"{sizes.MODEL}.input_size = [128, 128, 3]",
+)
+_SEGMENTER = "semantic_segmentation.SemanticSegmentationModel"
+_SMALL_MASKS = (
+  "segmentation.SemanticSegmentationExporter.image_size = [64, 64]",
+  f"{_SEGMENTER}.num_classes = 7",
+  "semantic_segmentation.SegmentationHead.num_filters = 8",
 )
 
 
@@ -565,5 +577,48 @@ INSTANCES = {
       + (2 * 4 + 2)
     ),
     signatures=("detect", "tf_example"),
+  ),
+  # Convolutions with their batch norms: 3 in the stem, 3 and a projection in
+  # each of 4 blocks; 4 of the pyramid, its pooling and what joins them; 1 of
+  # the lower level; 2 of the head. The logits.
+  "deeplabv3plus": Instance(
+    module="exporters.segmentation",
+    leaf="configs/segmentation/deeplabv3plus_resnet_101_pascal.gin",
+    bindings=(
+      "import scripts.small_instances.tiny_dilated_resnet",
+      *_SMALL_MASKS,
+      "backbones.DilatedResNet.model_id = 14",
+      "backbones.DilatedResNet.multigrid = [2]",
+      # oneDNN crashes on the gradients of narrow convolutions with strides.
+      "backbones.DilatedResNet.resnetd_shortcut = True",
+      "decoders.ASPP.num_filters = 8",
+      "decoders.ASPP.dropout_rate = 0.1",
+      "semantic_segmentation.SegmentationHead.low_level_num_filters = 4",
+    ),
+    kind=Kind.IMAGE_SEGMENTER,
+    has=_OF_CONVOLUTIONS | {"dropout"},
+    trainable=3 * (3 + 4 * 4 + 4 + 2 + 1 + 2) + 2,
+    signatures=("predict",),
+  ),
+  # Convolutions with their batch norms: 1 in the stem, 3 in each of 4 blocks; 3
+  # convolutions of the pyramid's levels, and one with a batch norm of the
+  # lowest; 3 of the head. The logits.
+  "fpn_segmentation": Instance(
+    module="exporters.segmentation",
+    leaf="configs/segmentation/fpn_resnet_50_pascal.gin",
+    bindings=(
+      *_SMALL_MASKS,
+      f"{_SEGMENTER}.input_size = [64, 64, 3]",
+      "backbones.ResNet.model_id = 10",
+      "backbones.ResNet.depth_multiplier = 0.25",
+      "backbones.ResNet.resnetd_shortcut = True",
+      "decoders.FPN.num_filters = 8",
+      "segmentation.SemanticSegmentationExporter.signatures"
+      " = ['image_bytes', 'tf_example']",
+    ),
+    kind=Kind.IMAGE_SEGMENTER,
+    has=_OF_CONVOLUTIONS,
+    trainable=3 * (1 + 4 * 3) + 3 * 2 + 2 + 2 + 3 * 3 + 2,
+    signatures=("predict", "image_bytes", "tf_example"),
   ),
 }
