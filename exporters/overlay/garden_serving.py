@@ -47,7 +47,9 @@ SERVING_MODULES = {
   translation.TranslationTask: serving_modules.Translation,
 }
 _FROM_IDS = "from_ids"
+_SERVE = "serve"
 _EXAMPLES = "serve_examples"
+_TEXT = "serve_text"
 _TEXT_EXAMPLES = "serve_text_examples"
 # The features of an example, and the arguments of `serve`, by either name.
 _OLD_NAMES = {
@@ -162,7 +164,8 @@ class BuiltServingExporter(base.Exporter):
 
   Attributes:
     module: The module.
-    signatures: Model Garden's own traces, by the names of its functions.
+    signatures: Model Garden's own traces, by the names of its functions; with
+      that of `serve`, which the others call, if it can be traced alone.
     names: What each is called in the SavedModel.
   """
 
@@ -193,7 +196,8 @@ class BuiltServingExporter(base.Exporter):
   def _core(self) -> base.Published | None:
     """Returns the model itself; None where its module calls it otherwise."""
     module, model = self.module, self.module.model
-    if module.inference_step != getattr(model, "call", None):
+    is_plain = module.inference_step == getattr(model, "call", None)
+    if not is_plain or _SERVE not in self.signatures:
       return None
     inputs = tf.nest.flatten(getattr(model, "inputs", None) or [])
     if not inputs:
@@ -215,9 +219,30 @@ class BuiltServingExporter(base.Exporter):
       if isinstance(getattr(model, "output", None), list)
       else ("logits", "default"),
       variables=model.variables,
-      trainable_variables=model.trainable_variables,
+      trainable_variables=model.trainable_variables
+      if isinstance(module, serving_modules.MaskedLM)
+      else self._served_variables(),
       samples=self._ids(list(specs)),
     )
+
+  def _served_variables(self) -> list[tf.Variable]:
+    """Returns the trainable variables on which what is served depends.
+
+    A tagger, for instance, has an encoder's pooler, which it does not use.
+    """
+    graph = self.signatures[_SERVE].graph  # type: ignore[attr-defined]
+    inside = {id(one): inner for one, inner in graph.captures}
+    pending, seen = list(graph.outputs), set()
+    while pending:
+      tensor = pending.pop()
+      if id(tensor) not in seen:
+        seen.add(id(tensor))
+        pending += tensor.op.inputs
+    return [
+      variable
+      for variable in self.module.model.trainable_variables
+      if id(inside.get(id(variable.handle))) in seen
+    ]
 
   def _served(
     self, key: str, core: base.Published | None, *, signature: bool
@@ -257,7 +282,7 @@ class BuiltServingExporter(base.Exporter):
       inputs=[specs],
       outputs=("default",) if isinstance(outputs, dict) else ("output_0",),
       variables=model.variables,
-      trainable_variables=model.trainable_variables if core else (),
+      trainable_variables=self._served_variables() if core else (),
       trackables=_resources(module),
       sub_objects={_FROM_IDS: core} if core else {},
       built_on=_FROM_IDS if core else None,
@@ -270,7 +295,7 @@ class BuiltServingExporter(base.Exporter):
     params = self.module.params
     if key == _EXAMPLES:
       return [
-        np.array([_example(row) for row in _rows(ids)])
+        np.array([_example(row) for row in _rows(ids)], object)
         for ids in self._ids(
           [*_OLD_NAMES.values(), *_OLD_NAMES, "input_mask", _POSITIONS],
           length=params.parse_sequence_length,
@@ -282,7 +307,8 @@ class BuiltServingExporter(base.Exporter):
           [
             _example(dict.fromkeys(params.text_fields, text.encode()))
             for text in texts
-          ]
+          ],
+          object,
         )
         for texts in sample_text.SENTENCES
       ]
@@ -370,7 +396,8 @@ def export(
   """
   _refuse_incomplete(module, names)
   existing = {variable.ref() for variable in module.model.variables}
-  signatures = module.get_inference_signatures({key: key for key in names})
+  keys = {*names, *([] if _TEXT in names else [_SERVE])}
+  signatures = module.get_inference_signatures({key: key for key in keys})
   fields: dict[str, Any] = {
     "module": module,
     "signatures": signatures,
