@@ -196,20 +196,23 @@ class BuiltServingExporter(base.Exporter):
   def _core(self) -> base.Published | None:
     """Returns the model itself; None where its module calls it otherwise."""
     module, model = self.module, self.module.model
-    is_plain = module.inference_step == getattr(model, "call", None)
-    if not is_plain or _SERVE not in self.signatures:
+    if module.inference_step != getattr(model, "call", None):
       return None
-    inputs = tf.nest.flatten(getattr(model, "inputs", None) or [])
-    if not inputs:
+    if isinstance(module, serving_modules.Translation):
+      # Without targets, it would look for them: that can't be trained.
+      names = ["inputs", "targets"]
+      specs = {n: tf.TensorSpec([None, None], tf.int32, n) for n in names}
+    else:
+      specs = {
+        one.name: tf.TensorSpec([None, *one.shape[1:]], one.dtype, one.name)
+        for one in tf.nest.flatten(getattr(model, "inputs", None) or [])
+      }
+    if not specs:
       return None
 
     def function(inputs, training):
       return model(inputs, training=training)
 
-    specs = {
-      one.name: tf.TensorSpec([None, *one.shape[1:]], one.dtype, one.name)
-      for one in inputs
-    }
     return base.Published(
       function=function,
       reference=function,
@@ -219,6 +222,7 @@ class BuiltServingExporter(base.Exporter):
       if isinstance(getattr(model, "output", None), list)
       else ("logits", "default"),
       variables=model.variables,
+      # A masked language model serves only what one of its heads computes.
       trainable_variables=model.trainable_variables
       if isinstance(module, serving_modules.MaskedLM)
       else self._served_variables(),
@@ -230,6 +234,8 @@ class BuiltServingExporter(base.Exporter):
 
     A tagger, for instance, has an encoder's pooler, which it does not use.
     """
+    if _SERVE not in self.signatures:
+      return self.module.model.trainable_variables
     graph = self.signatures[_SERVE].graph  # type: ignore[attr-defined]
     inside = {id(one): inner for one, inner in graph.captures}
     pending, seen = list(graph.outputs), set()
@@ -275,17 +281,20 @@ class BuiltServingExporter(base.Exporter):
       return reference(inputs, False)
 
     outputs = traced.structured_outputs
+    built_on = core if _SERVE in self.signatures else None
+    differentiable = built_on or not core
     return base.Published(
-      function=function if core else function_without_training,
-      reference=reference if core else reference_without_training,
-      training=core is not None,
+      function=function if built_on else function_without_training,
+      reference=reference if built_on else reference_without_training,
+      training=built_on is not None,
       inputs=[specs],
       outputs=("default",) if isinstance(outputs, dict) else ("output_0",),
-      variables=model.variables,
-      trainable_variables=self._served_variables() if core else (),
+      # What looks for a translation can't be trained; `.from_ids` can.
+      variables=model.variables if differentiable else (),
+      trainable_variables=self._served_variables() if differentiable else (),
       trackables=_resources(module),
       sub_objects={_FROM_IDS: core} if core else {},
-      built_on=_FROM_IDS if core else None,
+      built_on=_FROM_IDS if built_on else None,
       signature=signature,
       samples=self._samples(key, specs),
     )
@@ -316,7 +325,7 @@ class BuiltServingExporter(base.Exporter):
       return self._ids(list(specs))
     batches = [list(texts) for texts in sample_text.SENTENCES]
     if specs.dtype != tf.string:
-      return self._ids([specs.name])
+      return [ids[specs.name] for ids in self._ids([specs.name])]
     if specs.shape[0] is not None:
       batches = [
         (batch * specs.shape[0])[: specs.shape[0]] for batch in batches
@@ -327,7 +336,10 @@ class BuiltServingExporter(base.Exporter):
     self, names: Sequence[str], *, length: int | None = None
   ) -> list[dict[str, np.ndarray]]:
     """Returns padded inputs of batch 1 and 3, by their names."""
-    rows = _rows_of(self.module.model, "word_embeddings", default=2)
+    # A model for translation has no other tables.
+    rows = _rows_of(self.module.model, "word_embedding", default=0) or _rows_of(
+      self.module.model, "embedding", default=2
+    )
     places = _rows_of(self.module.model, "position_embedding", default=24)
     most = getattr(self.module.params, "max_predictions_per_seq", None) or 4
     rng = np.random.default_rng(0)
@@ -343,6 +355,7 @@ class BuiltServingExporter(base.Exporter):
         "input_type_ids": (np.arange(size[1]) >= size[1] // 3) * mask,
         _POSITIONS: rng.integers(size[1] // 2, size=[batch, most]),
       }
+      values["inputs"] = values["targets"] = values["input_word_ids"]
       found.append(
         {
           name: values[_OLD_NAMES.get(name, name)].astype(np.int32)
