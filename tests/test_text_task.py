@@ -135,6 +135,23 @@ def by_numpy(task, weights, *texts):
   return numpy_tasks.logits("bert", task, weights, ids, mask, types)
 
 
+def by_rest(signature, instances):
+  """Calls a signature with the strings that TF Serving reads from JSON.
+
+  Args:
+    signature: The signature.
+    instances: The rows of a request: the value of the only input, or those of
+      several by their names.
+  """
+  rows = json.loads(json.dumps({"instances": instances}))["instances"]
+  names = list(signature.structured_input_signature[1])
+  if len(names) == 1:
+    rows = [{names[0]: row} for row in rows]
+  return signature(
+    **{name: tf.constant([row[name] for row in rows]) for name in names}
+  )
+
+
 def softmax(x):
   exponents = np.exp(x - x.max(-1, keepdims=True))
   return exponents / exponents.sum(-1, keepdims=True)
@@ -575,6 +592,8 @@ class TestFromText:
     assert list(got["label"].numpy()) == [
       list(_LABELS.values())[i].encode() for i in want.argmax(-1)
     ]
+    rest = by_rest(serve, _TEXTS)
+    assert rest["label"].numpy().tolist() == got["label"].numpy().tolist()
     longer = model(tf.constant(_TEXTS), seq_length=30)
     assert_close(longer["logits"], want)
 
@@ -688,6 +707,14 @@ class TestFromText:
     assert got["answer_start"][0] == start
     assert got["answer_limit"][0] == limit
     assert got["answer"][0] == contexts[0].encode()[start:limit]
+    rest = by_rest(
+      model.signatures["serving_default"],
+      [
+        {"question": question, "context": context}
+        for question, context in zip(questions, contexts, strict=True)
+      ],
+    )
+    assert rest["answer"].numpy().tolist() == got["answer"].numpy().tolist()
     assert got["answer"][1] == b""
     assert got["probability"][1] == 0
 
@@ -731,6 +758,8 @@ class TestFromText:
       assert list(got["tokens"][mask].numpy()) == [
         _VOCABULARY[i].encode() for i in ids
       ]
+    rest = by_rest(model.signatures["serving_default"], texts)
+    np.testing.assert_array_equal(rest["ids"], got["ids"])
     # No mask: "[mask]" is three words to this tokenizer.
     assert got["ids"].shape == [4, 2, 3]
     for row, column in [(1, 1), (2, 0), (2, 1), (3, 0), (3, 1)]:

@@ -62,9 +62,9 @@ def define_flags() -> None:
     "the others are signatures of their own names.",
   )
   flags.DEFINE_string(
-    "module_key",
-    None,
-    "The name under which the checkpoint has the model, if not `model`.",
+    name="module_key",  # By keyword: it is not the path of a key.
+    default=None,
+    help="The name under which the checkpoint has the model, if not `model`.",
   )
   flags.DEFINE_bool(
     "convert_tpu",
