@@ -43,7 +43,6 @@ from collections.abc import Mapping
 import dataclasses
 from typing import Any, ClassVar
 
-from official.modeling import tf_utils
 from official.nlp.modeling import layers
 from official.nlp.modeling import models
 import tensorflow as tf
@@ -55,6 +54,7 @@ from exporters.checkpoints.sentence_embedding import SentenceEmbedding
 from exporters.errors import ExportError
 from exporters.saved_model.variables import each_once
 from exporters.text import encoders
+from exporters.text import task_heads
 from exporters.text.encoder_exporter import EncoderExporter
 
 
@@ -97,7 +97,7 @@ class BertExporter(EncoderExporter):
     restored = {"encoder": model, "model": model}
     sub_objects = {}
     if self.with_mlm:
-      restored["masked_lm"] = head = _head(self.masked_lm_layer, encoder)
+      restored["masked_lm"] = head = self._head(encoder)
       sub_objects["mlm"] = _masked_lm(head, encoder)
     restores = [restored]
     if self.copy_pooler_dense_to_encoder:
@@ -118,6 +118,12 @@ class BertExporter(EncoderExporter):
       remarks=remarks,
     )
     return base.Build(restores=restores, published={"": published})
+
+  def _head(self, encoder: encoders.Encoder) -> tf_keras.layers.Layer:
+    try:
+      return task_heads.masked_lm(self.masked_lm_layer, encoder)
+    except ExportError as e:
+      raise ExportError(f"{e} Set with_mlm = False.") from e
 
   def _pooler(self, encoder: encoders.Encoder) -> tf_keras.layers.Layer:
     pooler = getattr(encoder.model, "pooler_layer", None)
@@ -158,35 +164,6 @@ def _by_model_garden(
       embedding /= length
     outputs["default"] = embedding
   return outputs
-
-
-def _head(
-  layer: type[tf_keras.layers.Layer], encoder: encoders.Encoder
-) -> tf_keras.layers.Layer:
-  """Returns `BertPretrainerV2`'s head, without building a whole pretrainer.
-
-  Raises:
-    ExportError: The encoder can't have such a head.
-  """
-  try:
-    embedding_table = encoder.model.get_embedding_table()
-  except (AttributeError, RuntimeError) as e:
-    raise ExportError(
-      f"An encoder of type '{encoder.type}' cannot have `.mlm`: it does not "
-      "expose its embedding table, which the head shares. Set with_mlm = False."
-    ) from e
-  head = layer(
-    embedding_table=embedding_table,
-    activation=tf_utils.get_activation(encoder.activation),
-    name="cls/predictions",
-  )
-  # The first call creates its variables, named as in a pretrainer.
-  with tf.name_scope("bert"):
-    head(
-      tf.zeros([1, 1, encoder.width]),
-      masked_positions=tf.zeros([1, 1], tf.int32),
-    )
-  return head
 
 
 def _masked_lm(

@@ -1,4 +1,4 @@
-r"""Exports a fine-tuned text model: classifier, regressor, tagger or answerer.
+r"""Exports a text model for a task: classifier, regressor, tagger or answerer.
 
   python -m exporters.text_task \
     --gin_file=configs/text_task/sentence_prediction.gin \
@@ -9,7 +9,8 @@ r"""Exports a fine-tuned text model: classifier, regressor, tagger or answerer.
 The checkpoint is that of a training with Model Garden (`sentence_prediction`,
 `tagging`, `question_answering`), or a Hugging Face folder of a class such as
 `BertForSequenceClassification`. The weights say how many classes there are; the
-files beside them, or a labels file, say what these are called.
+files beside them, or a labels file, say what these are called. A pretrainer of
+Model Garden, or a `BertForMaskedLM`, finds masked words.
 
   model = hub.load("/tmp/classifier/from_ids")
   logits = model(dict(
@@ -19,6 +20,7 @@ files beside them, or a labels file, say what these are called.
   ))                     # Shape, dtype=float32:
                          #   a text or a pair: [batch, classes]
                          #   tagging: [batch, seq_length, classes]
+                         #   masked words: [batch, seq_length, vocab_size]
                          #   question answering: a dict of `start_logits` and
                          #   `end_logits`, [batch, seq_length]
 
@@ -33,8 +35,13 @@ By default there is a second artifact, which takes text. Consumers import
   answer(dict(question=..., context=...))  # `answer`, its `probability` and
                                            # that of none, `answer_start`,
                                            # `answer_limit`, and the logits
+  answer(["Rome is the [MASK] of Italy."])  # Of a masked language model, the
+                                            # likeliest `tokens` for each mask,
+                                            # [batch, masks, words], their `ids`
+                                            # and `probabilities`
 
-A tagger also says where each token of the text starts and ends, in bytes.
+A tagger also says where each token of the text starts and ends, in bytes, and a
+masked language model where each mask does.
 `answer.from_ids` is the first artifact again, on the same variables; its
 `.encoder` is the encoder, without `pooled_output` if the task does not use it.
 `.labels` is a file with the classes' names; `.vocab_file` (or `.sp_model_file`)
@@ -48,10 +55,11 @@ if __name__ == "__main__":
   export_command.run()
 
 import abc
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 import dataclasses
-from typing import ClassVar
+from typing import Any, ClassVar
 
+from official.nlp.modeling import layers
 import tensorflow as tf
 import tf_keras
 from typing_extensions import override
@@ -70,9 +78,11 @@ from exporters.text.encoder_exporter import Tokens
 from exporters.text.encoders import Encoder
 from exporters.text.task_facts import TaskFacts
 from exporters.text.task_heads import Head
+from exporters.text.task_texts import Answers
 from exporters.text.task_texts import Classes
 from exporters.text.task_texts import Spans
 from exporters.text.task_texts import Texts
+from exporters.text.task_texts import Words
 
 FROM_IDS = "from_ids"
 FROM_TEXT = "from_text"
@@ -95,6 +105,7 @@ class TextTaskExporter(EncoderExporter, abc.ABC):
   """
 
   task: ClassVar[str]
+  has_masks: ClassVar[bool] = False
   artifacts: Sequence[str] = (FROM_IDS, FROM_TEXT)
   default_seq_length: int = 128
 
@@ -103,7 +114,7 @@ class TextTaskExporter(EncoderExporter, abc.ABC):
     """Builds the head; nothing is restored yet."""
 
   @abc.abstractmethod
-  def answers(self, facts: TaskFacts, texts: Texts) -> Classes | Spans:
+  def answers(self, facts: TaskFacts, texts: Texts) -> Answers:
     """Returns what answers with more than logits."""
 
   @property
@@ -137,12 +148,13 @@ class TextTaskExporter(EncoderExporter, abc.ABC):
           encoder,
           names=self.text_names,
           seq_length=self.default_seq_length,
+          has_masks=self.has_masks,
         )
         published[name] = self._from_text(from_ids, head, facts, texts)
     if len(published) == 1:
       published = {"": published[self.artifacts[0]]}
     return base.Build(
-      restores=[{"model": self._restored(encoder, whole, head)}],
+      restores=[self._restored(encoder, whole, head)],
       published=published,
     )
 
@@ -165,8 +177,7 @@ class TextTaskExporter(EncoderExporter, abc.ABC):
     def reference(inputs, training, seq_length=default):
       packed = texts.packed_in_python(inputs, seq_length)
       logits = head.by_model_garden(packed, training)
-      compute = answers.by_numpy if isinstance(answers, Spans) else answers
-      return compute(inputs, packed, logits)
+      return answers.by_numpy(inputs, packed, logits)
 
     lengths = {}
     if texts.is_open:
@@ -177,7 +188,7 @@ class TextTaskExporter(EncoderExporter, abc.ABC):
       inputs=[texts.specs()],
       outputs=("default",),
       hyperparameters={**from_ids.hyperparameters, **lengths},
-      trackables={"tokenizer": texts.tokenizer},
+      trackables={"tokenizer": texts.tokenizer, **answers.trackables()},
       sub_objects={FROM_IDS: from_ids},
       built_on=FROM_IDS,
       samples=texts.samples(),
@@ -201,13 +212,16 @@ class TextTaskExporter(EncoderExporter, abc.ABC):
 
   def _restored(
     self, encoder: Encoder, whole: Encoder, head: Head
-  ) -> tf_keras.Model:
+  ) -> Mapping[str, Any]:
     """Returns the task model, without a pooler that the checkpoint lacks."""
-    has_pooler = any("pooler" in name for name in self.opened.tensors)
-    if has_pooler or encoder.model is whole.model:
-      return head.whole
+    if self._has_pooler or encoder.model is whole.model:
+      return {"model": head.whole}
     features = encoder.model.output[head.features]
-    return tf_keras.Model(encoder.model.input, head.model(features))
+    return {"model": tf_keras.Model(encoder.model.input, head.model(features))}
+
+  @property
+  def _has_pooler(self) -> bool:
+    return any("pooler" in name for name in self.opened.tensors)
 
   def _from_ids(
     self,
@@ -318,7 +332,7 @@ class SentencePredictionExporter(TextTaskExporter):
     )
 
   @override
-  def answers(self, facts: TaskFacts, texts: Texts) -> Classes | Spans:
+  def answers(self, facts: TaskFacts, texts: Texts) -> Answers:
     return Classes(facts=facts, texts=texts)
 
   @property
@@ -368,7 +382,7 @@ class TaggingExporter(TextTaskExporter):
     )
 
   @override
-  def answers(self, facts: TaskFacts, texts: Texts) -> Classes | Spans:
+  def answers(self, facts: TaskFacts, texts: Texts) -> Answers:
     return Classes(facts=facts, texts=texts, of_tokens=True)
 
 
@@ -391,13 +405,59 @@ class QuestionAnsweringExporter(TextTaskExporter):
     )
 
   @override
-  def answers(self, facts: TaskFacts, texts: Texts) -> Classes | Spans:
+  def answers(self, facts: TaskFacts, texts: Texts) -> Answers:
     return Spans(texts=texts, max_answer_length=self.max_answer_length)
 
   @property
   @override
   def text_names(self) -> Sequence[str]:
     return task_texts.QUESTION
+
+  @property
+  @override
+  def task_has_labels(self) -> bool:
+    return False
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class MaskedWordsExporter(TextTaskExporter):
+  """Publishes a masked language model, which finds words that a text lacks.
+
+  Attributes:
+    words_per_mask: How many words it gives for each mask.
+  """
+
+  task = trained_task.MASKED_WORDS
+  has_masks = True
+  words_per_mask: int = 5
+
+  @override
+  def head(self, encoder: Encoder, facts: TaskFacts) -> Head:
+    if not 0 < self.words_per_mask <= facts.classes:
+      raise ExportError(
+        f"words_per_mask = {self.words_per_mask} must be between 1 and the "
+        f"number of tokens, {facts.classes}."
+      )
+    is_wide = self.opened.shape_of("cls/predictions/extra_output_weights")
+    layer = layers.MobileBertMaskedLM if is_wide else layers.MaskedLM
+    return task_heads.masked_words(encoder, layer)
+
+  @override
+  def answers(self, facts: TaskFacts, texts: Texts) -> Answers:
+    return Words(
+      texts=texts,
+      words_per_mask=self.words_per_mask,
+      strings=texts.source.strings(),
+    )
+
+  @override
+  def _restored(
+    self, encoder: Encoder, whole: Encoder, head: Head
+  ) -> Mapping[str, Any]:
+    if self.opened.parts and "encoder" not in self.opened.parts:
+      return {"model": head.whole}
+    model = whole.model if self._has_pooler else encoder.model
+    return {"encoder": model, "masked_lm": head.whole.masked_lm}
 
   @property
   @override

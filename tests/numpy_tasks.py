@@ -10,12 +10,13 @@ import numpy as np
 
 from tests import numpy_bert
 
-SENTENCES, TOKENS, SPANS = (
+SENTENCES, TOKENS, SPANS, WORDS = (
   "ForSequenceClassification",
   "ForTokenClassification",
   "ForQuestionAnswering",
+  "ForMaskedLM",
 )
-TASKS = (SENTENCES, TOKENS, SPANS)
+TASKS = (SENTENCES, TOKENS, SPANS, WORDS)
 # By the model_type, how the names of classes begin.
 CLASSES = {
   "bert": "Bert",
@@ -33,6 +34,28 @@ _CLASSIFIERS = {
   "electra": ("classifier.dense", "classifier.out_proj"),
   "distilbert": ("pre_classifier", "classifier"),
 }
+# Of a masked language model: the dense layer, its norm, and the words' biases.
+_PREDICTIONS = {
+  "bert": (
+    "cls.predictions.transform.dense",
+    "cls.predictions.transform.LayerNorm",
+    "cls.predictions.bias",
+  ),
+  "electra": (
+    "generator_predictions.dense",
+    "generator_predictions.LayerNorm",
+    "generator_lm_head.bias",
+  ),
+  "albert": (
+    "predictions.dense",
+    "predictions.LayerNorm",
+    "predictions.bias",
+  ),
+  "distilbert": ("vocab_transform", "vocab_layer_norm", "vocab_projector.bias"),
+}
+_PREDICTIONS["mobilebert"] = _PREDICTIONS["bert"]
+# The columns that a MobileBERT adds to its words' embeddings.
+_MORE_COLUMNS = "cls.predictions.dense.weight"
 
 
 def config(kind: str, task: str, **more) -> dict:
@@ -58,6 +81,8 @@ def tensors(kind: str, task: str, classes: int = 3) -> dict[str, np.ndarray]:
   if task != SENTENCES:
     # `transformers` builds these without a pooler.
     found = {n: v for n, v in found.items() if "pooler" not in n}
+  if task == WORDS:
+    found |= _predictions(kind, rng)
   for name, outputs in _layers(kind, task, classes).items():
     size = [outputs, numpy_bert.WIDTH]
     found[f"{name}.weight"] = rng.normal(scale=0.5, size=size)
@@ -68,7 +93,10 @@ def tensors(kind: str, task: str, classes: int = 3) -> dict[str, np.ndarray]:
 def logits(
   kind: str, task: str, weights: Mapping[str, np.ndarray], ids, mask, types
 ) -> np.ndarray:
-  """Computes the logits: [batch, (tokens), classes], the last 2 for spans."""
+  """Computes the logits: [batch, (tokens), classes], the last 2 for spans.
+
+  Of a masked language model, a class is a word.
+  """
   if kind == "mobilebert":
     tokens = numpy_bert.mobilebert(weights, ids, types)
     pooled = tokens[:, 0]
@@ -82,6 +110,20 @@ def logits(
     weight = weights[f"{name}.weight"].astype(np.float64)
     return x @ weight.T + weights[f"{name}.bias"]
 
+  if task == WORDS:
+    dense, norm, bias = _PREDICTIONS[kind]
+    hidden = linear(tokens, dense)
+    if kind == "mobilebert":
+      hidden = np.maximum(hidden, 0)
+    else:
+      hidden = numpy_bert.gelu(hidden)
+    hidden = hidden - hidden.mean(-1, keepdims=True)
+    hidden /= np.sqrt((hidden**2).mean(-1, keepdims=True) + 1e-12)
+    hidden = hidden * weights[f"{norm}.weight"] + weights[f"{norm}.bias"]
+    table = weights[f"{kind}.embeddings.word_embeddings.weight"]
+    if _MORE_COLUMNS in weights:
+      table = np.concatenate([table, weights[_MORE_COLUMNS].T], axis=1)
+    return hidden @ table.T.astype(np.float64) + weights[bias]
   if task == SPANS:
     return linear(tokens, "qa_outputs")
   if task == TOKENS:
@@ -95,7 +137,27 @@ def logits(
   return linear(pooled, "classifier")
 
 
+def _predictions(kind: str, rng: np.random.Generator) -> dict[str, np.ndarray]:
+  """Draws the weights of a masked language model's head."""
+  dense, norm, bias = _PREDICTIONS[kind]
+  is_narrow = kind in ("electra", "albert")
+  width = numpy_bert.NARROW if is_narrow else numpy_bert.WIDTH
+  sizes = {
+    f"{dense}.weight": [width, numpy_bert.WIDTH],
+    f"{dense}.bias": [width],
+    f"{norm}.weight": [width],
+    f"{norm}.bias": [width],
+    bias: [numpy_bert.VOCABULARY],
+  }
+  if kind == "mobilebert":
+    more = numpy_bert.WIDTH - numpy_bert.NARROW
+    sizes[_MORE_COLUMNS] = [more, numpy_bert.VOCABULARY]
+  return {n: rng.normal(scale=0.5, size=size) for n, size in sizes.items()}
+
+
 def _layers(kind: str, task: str, classes: int) -> dict[str, int]:
+  if task == WORDS:
+    return {}
   if task == SPANS:
     return {"qa_outputs": 2}
   if task == TOKENS or kind not in _CLASSIFIERS:

@@ -484,6 +484,7 @@ GOLDEN = {
 # Templates, which take what a user's file holds.
 GOLDEN_OF_FILE = {
   "keras_model/keras_model",
+  "text_task/masked_words",
   "text_task/question_answering",
   "text_task/sentence_prediction",
   "text_task/tagging",

@@ -31,6 +31,12 @@ OVERLAY = {
   "official.legacy.image_classification.resnet.tfhub_export": (
     "official.legacy.image_classification.resnet.resnet_model"
   ),
+  "official.nlp.serving.export_savedmodel": (
+    "official.nlp.serving.serving_modules"
+  ),
+  "official.nlp.serving.export_savedmodel_util": (
+    "official.nlp.serving.serving_modules_test"
+  ),
   "official.nlp.tools.checkpoint_converter": (
     "official.nlp.tools.tf1_bert_checkpoint_converter_lib"
   ),
@@ -78,6 +84,9 @@ def test_every_overlay_module_is_listed():
   [
     ("official.nlp.tools.export_tfhub_lib_test", [], "19 run, 3 skipped"),
     ("official.legacy.bert.export_tfhub_test", [], "2 run, 1 skipped"),
+    # As many as on Model Garden's own code.
+    ("official.nlp.serving.export_savedmodel_test", [], "5 run, 1 skipped"),
+    ("official.nlp.serving.serving_modules_test", [], "12 run, 1 skipped"),
     (
       "official.projects.movinet.tools.export_saved_model_test",
       # It runs the command, which would make all checks three times.

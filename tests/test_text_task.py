@@ -7,6 +7,7 @@ import subprocess
 import sys
 
 import numpy as np
+from official.nlp.modeling import models
 from official.nlp.tasks import question_answering
 from official.nlp.tasks import sentence_prediction
 from official.nlp.tasks import tagging
@@ -30,11 +31,13 @@ from tests import small_bert
 from tests.numpy_tasks import SENTENCES
 from tests.numpy_tasks import SPANS
 from tests.numpy_tasks import TOKENS
+from tests.numpy_tasks import WORDS
 
 _EXPORTERS = {
   SENTENCES: text_task.SentencePredictionExporter,
   TOKENS: text_task.TaggingExporter,
   SPANS: text_task.QuestionAnsweringExporter,
+  WORDS: text_task.MaskedWordsExporter,
 }
 _LABELS = {"0": "yes", "1": "no", "2": "perhaps"}
 _VOCABULARY = [
@@ -54,6 +57,28 @@ def written(tmp_path, kind, task, *, tensors=None, **config):
   )
   (folder / "vocab.txt").write_text("".join(f"{t}\n" for t in _VOCABULARY))
   return folder
+
+
+def albert(tmp_path, task):
+  """Writes the folder of an ALBERT; returns its path and its pieces."""
+  model_file = sentencepiece_model.write(tmp_path / "30k-clean.model")
+  pieces = sentencepiece.SentencePieceProcessor(model_file=str(model_file))
+  folder = written(tmp_path, "albert", task)
+  (folder / "vocab.txt").unlink()
+  shutil.copy(model_file, folder / "spiece.model")
+  config = json.loads((folder / "config.json").read_text())
+  config["vocab_size"] = len(pieces)
+  (folder / "config.json").write_text(json.dumps(config))
+  weights = numpy_tasks.tensors("albert", task)
+  rng = np.random.default_rng(0)
+  for name, shape in (
+    ("albert.embeddings.word_embeddings.weight", [len(pieces), 8]),
+    ("predictions.bias", [len(pieces)]),
+  ):
+    if name in weights:
+      weights[name] = rng.normal(size=shape).astype(np.float32)
+  safetensors.numpy.save_file(weights, folder / "model.safetensors")
+  return folder, pieces
 
 
 def export(tmp_path, task, checkpoint, *, level=checks.NONE, **fields):
@@ -108,6 +133,23 @@ def by_numpy(task, weights, *texts):
   rows = [packed(*segments) for segments in zip(*texts, strict=True)]
   ids, mask, types = np.stack(rows, axis=1)
   return numpy_tasks.logits("bert", task, weights, ids, mask, types)
+
+
+def by_rest(signature, instances):
+  """Calls a signature with the strings that TF Serving reads from JSON.
+
+  Args:
+    signature: The signature.
+    instances: The rows of a request: the value of the only input, or those of
+      several by their names.
+  """
+  rows = json.loads(json.dumps({"instances": instances}))["instances"]
+  names = list(signature.structured_input_signature[1])
+  if len(names) == 1:
+    rows = [{names[0]: row} for row in rows]
+  return signature(
+    **{name: tf.constant([row[name] for row in rows]) for name in names}
+  )
 
 
 def softmax(x):
@@ -327,6 +369,39 @@ class TestModelGarden:
     assert_close(got["start_logits"], start)
     assert_close(got["end_logits"], end)
 
+  @pytest.mark.parametrize("parts", ["items", "model", "both"])
+  def test_masked_words(self, parts, tmp_path):
+    """With a next sentence head, as far as its checkpoint names the others."""
+    pretrainer = small_bert.pretrainer()
+    if parts == "model":
+      pretrainer = models.BertPretrainerV2(
+        pretrainer.encoder_network, customized_masked_lm=pretrainer.masked_lm
+      )
+    held = {} if parts == "model" else pretrainer.checkpoint_items
+    held |= {} if parts == "items" else {"model": pretrainer}
+    prefix = tf.train.Checkpoint(**held).write(str(tmp_path / "ckpt"))
+    small_bert.write_vocabulary(tmp_path / "vocab.txt")
+    model, done = export(
+      tmp_path,
+      WORDS,
+      prefix,
+      encoder=small_bert.config(),
+      artifacts=["from_text"],
+      default_seq_length=16,
+      level=checks.BASIC,
+    )
+    given = inputs()
+    positions = np.tile(np.arange(8, dtype=np.int32), [2, 1])
+    want = pretrainer(given | {"masked_lm_positions": positions})["mlm_logits"]
+    assert_close(model.from_ids(given), want)
+    assert "pooled_output" not in model.from_ids.encoder(given)
+    # By hand: the encoder without its pooler, and the head.
+    assert len(model.trainable_variables) == 5 + 2 * 16 + 5
+    got = model(tf.constant(["hello [MASK]!"]))
+    assert got["start"][0, 0] == 6
+    (remark,) = done.artifacts[0].remarks
+    assert "one token of the vocabulary" in remark
+
   def test_a_regressor_has_one_logit(self, tmp_path):
     task = sentence_prediction.SentencePredictionTask(
       sentence_prediction.SentencePredictionConfig(
@@ -517,6 +592,8 @@ class TestFromText:
     assert list(got["label"].numpy()) == [
       list(_LABELS.values())[i].encode() for i in want.argmax(-1)
     ]
+    rest = by_rest(serve, _TEXTS)
+    assert rest["label"].numpy().tolist() == got["label"].numpy().tolist()
     longer = model(tf.constant(_TEXTS), seq_length=30)
     assert_close(longer["logits"], want)
 
@@ -630,6 +707,14 @@ class TestFromText:
     assert got["answer_start"][0] == start
     assert got["answer_limit"][0] == limit
     assert got["answer"][0] == contexts[0].encode()[start:limit]
+    rest = by_rest(
+      model.signatures["serving_default"],
+      [
+        {"question": question, "context": context}
+        for question, context in zip(questions, contexts, strict=True)
+      ],
+    )
+    assert rest["answer"].numpy().tolist() == got["answer"].numpy().tolist()
     assert got["answer"][1] == b""
     assert got["probability"][1] == 0
 
@@ -653,6 +738,48 @@ class TestFromText:
     )
     assert "Result for output key answer:" in done.stdout
     assert re.search(r"\[b'word5( word5)?'\]", done.stdout)
+
+  def test_masked_words(self, tmp_path):
+    model, weights = self.exported(tmp_path, WORDS, words_per_mask=3)
+    texts = ["Wörd5 [MASK] word6, [MASK]", "word1[MASK]", "word2 [mask]", ""]
+    got = model.signatures["serving_default"](inputs=tf.constant(texts))
+    plain = ["word5 [MASK] word6, [MASK]", "word1 [MASK]", "", ""]
+    want = softmax(by_numpy(WORDS, weights, plain))
+    # After [CLS].
+    masks = [(0, 2), (0, 5), (1, 2)]
+    best = np.array([want[mask].argsort()[::-1][:3] for mask in masks])
+    likely = np.array(
+      [want[mask][ids] for mask, ids in zip(masks, best, strict=True)]
+    )
+    found = [(0, 0), (0, 1), (1, 0)]
+    for mask, ids, shares in zip(found, best, likely, strict=True):
+      np.testing.assert_array_equal(got["ids"][mask], ids)
+      assert_close(got["probabilities"][mask], shares)
+      assert list(got["tokens"][mask].numpy()) == [
+        _VOCABULARY[i].encode() for i in ids
+      ]
+    rest = by_rest(model.signatures["serving_default"], texts)
+    np.testing.assert_array_equal(rest["ids"], got["ids"])
+    # No mask: "[mask]" is three words to this tokenizer.
+    assert got["ids"].shape == [4, 2, 3]
+    for row, column in [(1, 1), (2, 0), (2, 1), (3, 0), (3, 1)]:
+      assert set(got["ids"][row, column].numpy()) == {-1}
+      assert set(got["tokens"][row, column].numpy()) == {b""}
+      assert got["start"][row, column] == got["limit"][row, column] == -1
+    spans = [
+      texts[row].encode()[got["start"][row, i] : got["limit"][row, i]]
+      for row, i in found
+    ]
+    assert spans == [b"[MASK]"] * 3
+    assert got["start"][0, 0] == len("Wörd5 ".encode())
+
+  def test_a_mask_that_is_cut_off(self, tmp_path):
+    model, _ = self.exported(tmp_path, WORDS)
+    words = " ".join(["word1"] * 21)
+    got = model(tf.constant([f"{words} [MASK] [MASK]", "word2"]))
+    assert got["ids"].shape == [2, 1, 5]
+    assert got["start"][0, 0] == len(words) + 1
+    assert model(tf.constant(["word2"]))["ids"].shape == [1, 0, 5]
 
   def test_of_a_long_context_the_end_is_cut(self, tmp_path):
     model, weights = self.exported(tmp_path, SPANS)
@@ -681,19 +808,7 @@ class TestFromText:
       )
 
   def test_pieces_of_a_sentencepiece_model(self, tmp_path):
-    model_file = sentencepiece_model.write(tmp_path / "30k-clean.model")
-    pieces = sentencepiece.SentencePieceProcessor(model_file=str(model_file))
-    folder = written(tmp_path, "albert", SPANS)
-    (folder / "vocab.txt").unlink()
-    shutil.copy(model_file, folder / "spiece.model")
-    config = json.loads((folder / "config.json").read_text())
-    config["vocab_size"] = len(pieces)
-    (folder / "config.json").write_text(json.dumps(config))
-    weights = numpy_tasks.tensors("albert", SPANS)
-    words = "albert.embeddings.word_embeddings.weight"
-    rng = np.random.default_rng(0)
-    weights[words] = rng.normal(size=[len(pieces), 8]).astype(np.float32)
-    safetensors.numpy.save_file(weights, folder / "model.safetensors")
+    folder, _ = albert(tmp_path, SPANS)
     model, done = export(
       tmp_path,
       SPANS,
@@ -709,6 +824,35 @@ class TestFromText:
     # Its offsets are not those of the text.
     assert "answer" not in got
     assert got["probability"][0] > 0
+
+  def test_masked_pieces_of_a_sentencepiece_model(self, tmp_path):
+    folder, pieces = albert(tmp_path, WORDS)
+    model, _ = export(
+      tmp_path,
+      WORDS,
+      folder,
+      artifacts=["from_text"],
+      default_seq_length=24,
+      level=checks.BASIC,
+    )
+    text = "Ｈéllo [MASK] world [MASK]"
+    got = model(tf.constant([text]))
+    assert got["ids"].shape == [1, 2, 5]
+    for ids, tokens in zip(got["ids"][0], got["tokens"][0], strict=True):
+      assert [pieces.IdToPiece(int(i)).encode() for i in ids] == list(
+        tokens.numpy()
+      )
+    before = text.encode().index(b"[MASK]")
+    assert got["start"][0].numpy().tolist() == [before, before + 13]
+
+  def test_a_model_of_masked_words_is_not_another(self, tmp_path):
+    folder = written(tmp_path, "bert", WORDS)
+    with pytest.raises(
+      ExportError, match=r"of a model for masked words \(BertForMaskedLM\), not"
+    ):
+      export(tmp_path, TOKENS, folder)
+    with pytest.raises(ExportError, match="words_per_mask = 41 must be"):
+      export(tmp_path, WORDS, folder, words_per_mask=41)
 
   def test_both_artifacts(self, tmp_path):
     folder = written(tmp_path, "bert", SENTENCES)

@@ -69,6 +69,7 @@ _TASKS = {
   "ForSequenceClassification": trained_task.SENTENCE_PREDICTION,
   "ForTokenClassification": trained_task.TAGGING,
   "ForQuestionAnswering": trained_task.QUESTION_ANSWERING,
+  "ForMaskedLM": trained_task.MASKED_WORDS,
 }
 # What `transformers` calls a class that nobody gave a name.
 _UNNAMED = re.compile(r"LABEL_\d+")

@@ -13,6 +13,7 @@ import dataclasses
 SENTENCE_PREDICTION = "sentence prediction"
 TAGGING = "tagging"
 QUESTION_ANSWERING = "question answering"
+MASKED_WORDS = "masked words"
 
 REGRESSION = "regression"
 SINGLE_LABEL = "single_label_classification"

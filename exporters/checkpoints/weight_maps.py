@@ -75,6 +75,13 @@ _PYTORCH_HEADS = (
     "cls.predictions.transform.LayerNorm.",
   ),
 )
+# The generator of an ELECTRA, in place of BERT's head.
+_PYTORCH_ELECTRA_HEADS = (
+  ("pooler_transform/", "pooler.dense."),
+  ("cls/predictions/output_bias/bias", "generator_lm_head.bias"),
+  ("cls/predictions/transform/dense/", "generator_predictions.dense."),
+  ("cls/predictions/transform/LayerNorm/", "generator_predictions.LayerNorm."),
+)
 # AlbertModel: one layer, called again and again.
 _PYTORCH_ALBERT_LAYER = (
   ("self_attention/query/", "attention.query."),
@@ -206,10 +213,8 @@ _TF1_TASKS = (
   ("predictions/transform/logits/bias", "cls/squad/output_bias"),
 )
 _TF1_BERT_ROWS = _TF1 + below(_BERT_OURS, "encoder/layer_#/", _TF1_LAYER)
-_PYTORCH_BERT_ROWS = (
-  _PYTORCH_EMBEDDINGS
-  + below(_BERT_OURS, "encoder.layer.#.", _PYTORCH_LAYER)
-  + _PYTORCH_HEADS
+_PYTORCH_BERT_ENCODER = _PYTORCH_EMBEDDINGS + below(
+  _BERT_OURS, "encoder.layer.#.", _PYTORCH_LAYER
 )
 
 TF1_BERT = WeightMap(
@@ -250,15 +255,16 @@ TF1_ALBERT = WeightMap(
 # By the `model_type` of config.json.
 HUGGING_FACE = {
   "bert": WeightMap(
-    rows=_PYTORCH_BERT_ROWS,
+    rows=_PYTORCH_BERT_ENCODER + _PYTORCH_HEADS,
     parameters=_PYTORCH,
     prefix="bert.",
     transposed=True,
   ),
   "electra": WeightMap(
     rows=(
-      *_PYTORCH_BERT_ROWS,
+      *_PYTORCH_BERT_ENCODER,
       ("embedding_projection/", "embeddings_project."),
+      *_PYTORCH_ELECTRA_HEADS,
     ),
     parameters=_PYTORCH,
     prefix="electra.",

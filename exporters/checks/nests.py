@@ -8,6 +8,9 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+# What is put after every string.
+_END = b"."
+
 
 def encode(nest: Any, arrays: list[Any]) -> Any:
   """Returns a nest's structure for JSON; appends its arrays to `arrays`."""
@@ -24,8 +27,10 @@ def encode(nest: Any, arrays: list[Any]) -> Any:
   array = np.asarray(nest)
   structure: dict[str, Any] = {"array": len(arrays)}
   if array.dtype == object:
-    # Strings without pickle: bytes of a fixed length.
-    array = array.astype("S")
+    # Strings without pickle: bytes of a fixed length, which lose NULs at their
+    # end, as an example may have some, unless something follows.
+    structure["view"] = "string"
+    array = np.array([s + _END for s in array.flat], "S").reshape(array.shape)
   elif array.dtype == tf.bfloat16.as_numpy_dtype:
     # A type that NumPy's files do not know.
     structure["view"] = "bfloat16"
@@ -48,4 +53,7 @@ def decode(structure: Any, arrays: Sequence[Any]) -> Any:
   array = arrays[structure["array"]]
   if structure.get("view") == "bfloat16":
     array = array.view(tf.bfloat16.as_numpy_dtype)
+  elif structure.get("view") == "string":
+    strings = [s.removesuffix(_END) for s in array.flat]
+    array = np.array(strings, object).reshape(array.shape)
   return tf.constant(array)

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import sentencepiece
 import tensorflow as tf
+import tensorflow_text as tf_text
 
 from exporters.errors import ExportError
 from exporters.fields import paths
@@ -49,6 +50,21 @@ class SentencePieceModel:
   def asset(self) -> str:
     """Returns a path to the content that depends only on the content."""
     return assets.asset(self.content, "sentencepiece", "sp.model")
+
+
+class Strings(tf.Module):
+  """Looks up pieces by their ids, in a graph; "" for an id without one."""
+
+  def __init__(self, model: SentencePieceModel):
+    super().__init__(name="strings")
+    self._pieces = model.pieces
+    self._tokenizer = tf_text.SentencepieceTokenizer(model=model.content)
+
+  def __call__(self, ids: tf.Tensor) -> tf.Tensor:
+    """Returns the pieces."""
+    exists = (ids >= 0) & (ids < self._pieces)
+    found = self._tokenizer.id_to_string(tf.where(exists, ids, 0))
+    return tf.where(exists, found, "")
 
 
 def located(path: str) -> str:

@@ -87,6 +87,27 @@ class SentencePieceSource:
     """Returns batches of texts to compare both by."""
     return sample_text.SENTENCES
 
+  mask = _ROLES["mask_token"]
+
+  @property
+  def kept_whole(self) -> Sequence[str]:
+    """The pieces that are recognised as they stand in a text."""
+    return self.options.get("kept_whole", ())
+
+  def with_mask_whole(self) -> SentencePieceSource:
+    """Returns the same, with `mask` recognised as it stands in a text."""
+    kept = tuple(sorted({*self.kept_whole, self.mask}))
+    options = {**self.options, "kept_whole": kept}
+    return dataclasses.replace(self, options=options)
+
+  def pieces(self) -> Sequence[str]:
+    """Returns the pieces, in the order of their ids."""
+    return self.model.tokens()
+
+  def strings(self) -> sentencepiece_model.Strings:
+    """Returns what looks up pieces by their ids, in a graph."""
+    return sentencepiece_model.Strings(self.model)
+
   def remarks(self) -> list[str]:
     """Returns sentences for those who publish or use the preprocessor."""
     return [

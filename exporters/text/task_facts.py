@@ -27,18 +27,23 @@ _BIASES = {
   trained_task.SENTENCE_PREDICTION: "sentence_prediction/logits/bias",
   trained_task.TAGGING: "predictions/transform/logits/bias",
   trained_task.QUESTION_ANSWERING: "predictions/transform/logits/bias",
+  trained_task.MASKED_WORDS: "cls/predictions/output_bias/bias",
 }
 _EXPORTERS = {
   trained_task.SENTENCE_PREDICTION: "text_task.SentencePredictionExporter",
   trained_task.TAGGING: "text_task.TaggingExporter",
   trained_task.QUESTION_ANSWERING: "text_task.QuestionAnsweringExporter",
+  trained_task.MASKED_WORDS: "text_task.MaskedWordsExporter",
 }
 # What the trainings of Model Garden state only for one task.
 _OWN_KEYS = {
   trained_task.SENTENCE_PREDICTION: "metric_type",
   trained_task.TAGGING: "class_names",
   trained_task.QUESTION_ANSWERING: "n_best_size",
+  trained_task.MASKED_WORDS: "scale_losses",
 }
+# Their logits are not of classes.
+_WITHOUT_CLASSES = (trained_task.QUESTION_ANSWERING, trained_task.MASKED_WORDS)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -82,7 +87,8 @@ def read(
   stated = _stated(checkpoint)
   _refuse_another(stated, task)
   classes = _classes(checkpoint, task, stated)
-  for said in stated:
+  # Folders count and name two classes even if nobody has classified anything.
+  for said in () if task == trained_task.MASKED_WORDS else stated:
     if said.num_labels not in (None, classes):
       raise ExportError(
         f"'{said.path}' says that there are {said.num_labels} classes, but the "
@@ -103,7 +109,7 @@ def read(
       )
       for said in stated
       # A start and an end are not classes, whatever a folder calls them.
-      if task != trained_task.QUESTION_ANSWERING
+      if task not in _WITHOUT_CLASSES
     }
   )
   default = (
@@ -119,7 +125,10 @@ def read(
 
 
 def task_of(checkpoint: Checkpoint) -> str | None:
-  """Returns the task that a checkpoint was trained for, if anything says it.
+  """Returns the task that a checkpoint was fine-tuned for, if anything says it.
+
+  A masked language model counts as an encoder, of which most people make
+  something else.
 
   Raises:
     ExportError: A file beside it is damaged.
@@ -128,7 +137,9 @@ def task_of(checkpoint: Checkpoint) -> str | None:
   task = next((said.task for said in stated if said.task), None)
   if task is None and not any(said.stated for said in stated):
     task = trained_task.SENTENCE_PREDICTION
-  shape = checkpoint.shape_of(_BIASES[task]) if task else None
+  if task in (None, trained_task.MASKED_WORDS):
+    return None
+  shape = checkpoint.shape_of(_BIASES[task])
   return task if shape else None
 
 

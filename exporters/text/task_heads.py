@@ -10,12 +10,15 @@ from collections.abc import Callable, Sequence
 import dataclasses
 from typing import Any
 
+from official.modeling import tf_utils
 from official.nlp.modeling import layers
 from official.nlp.modeling import models
 import tensorflow as tf
 import tf_keras
+from typing_extensions import override
 
 from exporters.checkpoints.trained_task import Dropout
+from exporters.errors import ExportError
 from exporters.saved_model.published import Hyperparameter
 from exporters.text.encoders import Encoder
 
@@ -130,6 +133,90 @@ def question_answering(encoder: Encoder, *, dropout: Dropout) -> Head:
     before=dropout.before,
     form=_spans,
   )
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class MaskedWordsHead(Head):
+  """A masked language model's head, for every token instead of some."""
+
+  @override
+  @tf.autograph.experimental.do_not_convert
+  def by_model_garden(self, inputs: Any, training: bool) -> Any:
+    positions = _every_position(inputs["input_word_ids"])
+    return self.whole(
+      dict(inputs) | {"masked_lm_positions": positions}, training=training
+    )["mlm_logits"]
+
+
+def masked_words(
+  encoder: Encoder, layer: type[tf_keras.layers.Layer]
+) -> MaskedWordsHead:
+  """Builds a head that tells which word of the vocabulary each token may be.
+
+  Args:
+    encoder: The encoder.
+    layer: The class of Model Garden's layer.
+
+  Raises:
+    ExportError: The encoder can't have such a head.
+  """
+  head = masked_lm(layer, encoder)
+  inputs = tf_keras.Input([None, encoder.width])
+  return MaskedWordsHead(
+    features="sequence_output",
+    model=tf_keras.Model(inputs, _OfEveryToken(head)(inputs)),
+    whole=models.BertPretrainerV2(encoder.model, customized_masked_lm=head),
+    form=_same,
+  )
+
+
+def masked_lm(
+  layer: type[tf_keras.layers.Layer], encoder: Encoder
+) -> tf_keras.layers.Layer:
+  """Returns `BertPretrainerV2`'s head, without building a whole pretrainer.
+
+  Raises:
+    ExportError: The encoder can't have such a head.
+  """
+  try:
+    embedding_table = encoder.model.get_embedding_table()
+  except (AttributeError, RuntimeError) as e:
+    raise ExportError(
+      f"An encoder of type '{encoder.type}' cannot have the head of a masked "
+      "language model: it does not expose its embedding table, which the head "
+      "shares."
+    ) from e
+  head = layer(
+    embedding_table=embedding_table,
+    activation=tf_utils.get_activation(encoder.activation),
+    name="cls/predictions",
+  )
+  # The first call creates its variables, named as in a pretrainer.
+  with tf.name_scope("bert"):
+    head(
+      tf.zeros([1, 1, encoder.width]),
+      masked_positions=tf.zeros([1, 1], tf.int32),
+    )
+  return head
+
+
+class _OfEveryToken(tf_keras.layers.Layer):
+  """Calls a masked language model's head on all positions."""
+
+  def __init__(self, head: tf_keras.layers.Layer):
+    super().__init__(name="of_every_token")
+    self._head = head
+
+  @override
+  def call(self, inputs):
+    positions = _every_position(inputs)
+    return self._head(inputs, masked_positions=positions)
+
+
+def _every_position(tokens: tf.Tensor) -> tf.Tensor:
+  """Returns 0, 1, 2 and so on for each token of [batch, tokens, ...]."""
+  shape = tf.shape(tokens)[:2]
+  return tf.broadcast_to(tf.range(shape[1]), shape)
 
 
 def _head(

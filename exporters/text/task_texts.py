@@ -6,17 +6,21 @@ Python tokenizers and NumPy that it is compared with.
 
 from __future__ import annotations
 
+import abc
 from collections.abc import Mapping, Sequence
 import dataclasses
+import re
 from typing import Any
 
 import numpy as np
 from official.nlp.modeling import layers
 import tensorflow as tf
+from typing_extensions import override
 
 from exporters.checkpoints import trained_task
 from exporters.errors import ExportError
 from exporters.text import facts
+from exporters.text import text_operations
 from exporters.text.encoder_types import INPUTS
 from exporters.text.encoders import Encoder
 from exporters.text.python_preprocessor import PythonPreprocessor
@@ -28,7 +32,7 @@ _ONE = ("inputs",)
 PAIR = ("text", "text_pair")
 QUESTION = ("question", "context")
 _PACKING_IDS = ("start_of_sequence_id", "end_of_segment_id", "padding_id")
-# For a token that is not of the text.
+# For a token that is not of the text, or of no mask at all.
 _NOWHERE = -1
 
 
@@ -37,7 +41,9 @@ class Texts:
 
   Attributes:
     names: The names of the strings, if there are two.
+    source: The vocabulary, and how text is split.
     tokenizer: It holds the vocabulary.
+    mask_id: The id of the token for a word to find.
     is_open: Whether a call may set another length.
   """
 
@@ -48,6 +54,7 @@ class Texts:
     *,
     names: Sequence[str] = _ONE,
     seq_length: int,
+    has_masks: bool = False,
   ):
     """Makes it.
 
@@ -56,10 +63,11 @@ class Texts:
       encoder: The encoder.
       names: The names of the strings.
       seq_length: The default length of the encoder's inputs.
+      has_masks: Whether there are masks in the strings, for words to find.
 
     Raises:
       ExportError: The text was split in a way that is not computed here, or the
-        encoder does not take inputs of this length.
+        encoder does not take inputs of this length, or there is no mask.
     """
     for path, what in source.foreign[:1]:
       raise ExportError(
@@ -74,11 +82,20 @@ class Texts:
     most = min(lengths.values(), default=seq_length + 1)
     self.is_open = not encoder.seq_lengths and seq_length < most
     self.names = tuple(names)
+    if has_masks:
+      source = source.with_mask_whole()
+    self.source = source
     self.tokenizer = source.tokenizer()
     ids = self.tokenizer.special_ids()
+    if has_masks and "mask_id" not in ids:
+      raise ExportError(
+        f"The vocabulary has no {source.mask}, so a text can't say which words "
+        "to find. Publish the model on ids alone: artifacts = ['from_ids']."
+      )
+    self.mask_id = ids.get("mask_id")
+    self._has_masks = has_masks
     self._packing = {name: ids[name] for name in _PACKING_IDS}
     self._cuts_last = self.names == QUESTION
-    self._source = source
     self._in_python = PythonPreprocessor(
       source.in_python(),
       words=source.words,
@@ -94,7 +111,9 @@ class Texts:
 
   def samples(self) -> list[Any]:
     """Returns texts of batch 1 and more; the last one has to be cut."""
-    found = [np.array(texts) for texts in self._source.samples()]
+    found = [np.array(texts) for texts in self.source.samples()]
+    if self._has_masks:
+      found = [self._with_masks(texts) for texts in found]
     long = " ".join(found[-1][:2]) or " ".join(found[0])
     long = " ".join([long] * self._seq_length)
     if len(self.names) == 1:
@@ -104,6 +123,13 @@ class Texts:
       *({first: texts, second: np.roll(texts, 1)} for texts in found),
       {first: found[0], second: np.array([long])},
     ]
+
+  def _with_masks(self, texts: np.ndarray) -> np.ndarray:
+    """Returns texts of which each has one mask more than the one before."""
+    masked = [f"{text} {self.source.mask}" for text in texts]
+    return np.array(
+      [f"{text}, {self.source.mask}" * i for i, text in enumerate(masked, 1)]
+    )
 
   def packed(self, inputs: Any, seq_length: Any) -> dict[str, tf.Tensor]:
     """Returns an encoder's inputs."""
@@ -134,7 +160,7 @@ class Texts:
   @property
   def has_offsets(self) -> bool:
     """Whether it can tell which bytes of a text a token is; ALBERT's can't."""
-    return isinstance(self._source, WordPieceSource)
+    return isinstance(self.source, WordPieceSource)
 
   def offsets(
     self, texts: tf.Tensor
@@ -156,35 +182,64 @@ def probabilities(logits: tf.Tensor, problem_type: str) -> tf.Tensor | None:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Classes:
-  """Answers with logits, probabilities and the name of the likeliest class.
+class Answers(abc.ABC):
+  """Answers with more than logits.
 
   Attributes:
-    facts: The task.
     texts: The strings.
-    of_tokens: Whether each token is classified, not the whole text.
   """
 
-  facts: TaskFacts
   texts: Texts
-  of_tokens: bool = False
 
+  @abc.abstractmethod
   def remarks(self) -> list[str]:
     """Returns sentences for those who publish or use the model."""
-    if self.of_tokens and not self.texts.has_offsets:
-      return ["Its tokenizer can't tell where in the text a token is."]
-    return []
 
+  def trackables(self) -> dict[str, tf.Module]:
+    """Returns what the answers need beside the tokenizer, by attribute."""
+    return {}
+
+  @abc.abstractmethod
   def __call__(
-    self, inputs: Any, packed: Mapping[str, tf.Tensor], logits: tf.Tensor
+    self, inputs: Any, packed: Mapping[str, tf.Tensor], logits: Any
   ) -> dict[str, tf.Tensor]:
     """Returns the answer, by name.
 
     Args:
       inputs: The strings.
       packed: What became of them.
-      logits: [batch, (tokens), classes].
+      logits: What the model on ids computes from that.
     """
+
+  def by_numpy(
+    self, inputs: Any, packed: Mapping[str, tf.Tensor], logits: Any
+  ) -> dict[str, tf.Tensor]:
+    """Returns the same, computed in another way for comparison."""
+    return self(inputs, packed, logits)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Classes(Answers):
+  """Answers with logits, probabilities and the name of the likeliest class.
+
+  Attributes:
+    facts: The task.
+    of_tokens: Whether each token is classified, not the whole text.
+  """
+
+  facts: TaskFacts
+  of_tokens: bool = False
+
+  @override
+  def remarks(self) -> list[str]:
+    if self.of_tokens and not self.texts.has_offsets:
+      return ["Its tokenizer can't tell where in the text a token is."]
+    return []
+
+  @override
+  def __call__(
+    self, inputs: Any, packed: Mapping[str, tf.Tensor], logits: tf.Tensor
+  ) -> dict[str, tf.Tensor]:
     found = {"logits": logits}
     likely = probabilities(logits, self.facts.problem_type)
     if likely is not None:
@@ -215,19 +270,17 @@ def _by_position(
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Spans:
+class Spans(Answers):
   """Answers with the likeliest piece of the context.
 
   Attributes:
-    texts: The strings.
     max_answer_length: The most tokens of an answer.
   """
 
-  texts: Texts
   max_answer_length: int
 
+  @override
   def remarks(self) -> list[str]:
-    """Returns sentences for those who publish or use the model."""
     found = ["Of a context that is too long, only the beginning is searched."]
     if not self.texts.has_offsets:
       found.append(
@@ -236,13 +289,13 @@ class Spans:
       )
     return found
 
+  @override
   def __call__(
     self,
     inputs: Any,
     packed: Mapping[str, tf.Tensor],
     logits: Mapping[str, tf.Tensor],
   ) -> dict[str, tf.Tensor]:
-    """Returns the answer, by name; arguments as those of `Classes`."""
     in_context, first = _context(packed)
     length = tf.shape(in_context)[1]
     # The first token stands for no answer at all.
@@ -266,14 +319,13 @@ class Spans:
       **self._text(inputs, tokens - first[:, tf.newaxis], in_context),
     }
 
+  @override
   def by_numpy(
     self,
     inputs: Any,
     packed: Mapping[str, tf.Tensor],
     logits: Mapping[str, tf.Tensor],
   ) -> dict[str, tf.Tensor]:
-    """Returns the same, with the piece found by NumPy, for comparison."""
-
     def find(starts, ends, types, mask):
       found, tokens = [], []
       for s, e, t, m in zip(starts, ends, types, mask, strict=True):
@@ -343,6 +395,121 @@ class Spans:
       "answer_start": start,
       "answer_limit": limit,
     }
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Words(Answers):
+  """Answers with the likeliest words for each mask of a text.
+
+  These are `tokens`, `ids` and `probabilities` [batch, masks, words], and where
+  the masks are, `start` and `limit` [batch, masks]. There are as many masks as
+  in the text that has the most; for those that another lacks, there are "", -1
+  and 0.
+
+  Attributes:
+    words_per_mask: How many words there are for each.
+    strings: Looks up the words by their ids.
+  """
+
+  words_per_mask: int
+  strings: tf.Module
+
+  @override
+  def remarks(self) -> list[str]:
+    return [
+      "Each mask stands for one token of the vocabulary: a word that the "
+      "vocabulary splits is not found."
+    ]
+
+  @override
+  def trackables(self) -> dict[str, tf.Module]:
+    return {"strings": self.strings}
+
+  @override
+  def __call__(
+    self, inputs: Any, packed: Mapping[str, tf.Tensor], logits: tf.Tensor
+  ) -> dict[str, tf.Tensor]:
+    ids = packed["input_word_ids"]
+    is_mask = ids == self.texts.mask_id
+    positions = tf.ragged.boolean_mask(
+      tf.broadcast_to(tf.range(tf.shape(ids)[1]), tf.shape(ids)), is_mask
+    ).to_tensor(_NOWHERE)
+    exists = positions != _NOWHERE
+    of_masks = tf.gather(logits, tf.maximum(positions, 0), batch_dims=1)
+    best, words = tf.math.top_k(tf.nn.softmax(of_masks), self.words_per_mask)
+    known = exists[:, :, tf.newaxis]
+    words = tf.where(known, words, _NOWHERE)
+    starts, limits = (
+      tf.where(exists, _cut_or_padded(one, tf.shape(exists)[1]), _NOWHERE)
+      for one in text_operations.places(
+        inputs, self.texts.source.mask, self.texts.source.kept_whole
+      )
+    )
+    return {
+      "tokens": self.strings(words),
+      "ids": words,
+      "probabilities": tf.where(known, best, 0.0),
+      "start": starts,
+      "limit": limits,
+    }
+
+  @override
+  def by_numpy(
+    self, inputs: Any, packed: Mapping[str, tf.Tensor], logits: tf.Tensor
+  ) -> dict[str, tf.Tensor]:
+    source, count = self.texts.source, self.words_per_mask
+    names = [*source.pieces(), ""]
+
+    def find(texts, ids, logits):
+      masks = [np.flatnonzero(row == self.texts.mask_id) for row in ids]
+      shape = [len(ids), max(map(len, masks), default=0)]
+      words = np.full([*shape, count], _NOWHERE, np.int32)
+      likely = np.zeros([*shape, count], np.float32)
+      places = np.full([*shape, 2], _NOWHERE, np.int64)
+      for row, (text, positions) in enumerate(zip(texts, masks, strict=True)):
+        exponents = logits[row, positions].astype(np.float64)
+        exponents = np.exp(exponents - exponents.max(-1, keepdims=True))
+        share = exponents / exponents.sum(-1, keepdims=True)
+        best = np.argsort(-share, axis=-1, kind="stable")[:, :count]
+        words[row, : len(positions)] = best
+        likely[row, : len(positions)] = np.take_along_axis(share, best, -1)
+        valid = text.decode("utf-8", "ignore")
+        found = [
+          (len(valid[: m.start()].encode()), len(valid[: m.end()].encode()))
+          for m in re.finditer(source_pattern, valid)
+          if m[0] == source.mask
+        ]
+        places[row, : len(positions)] = np.reshape(
+          found[: len(positions)], [-1, 2]
+        )
+      known = np.where((words >= 0) & (words < len(names) - 1), words, -1)
+      tokens = np.array([n.encode() for n in names], object)[known]
+      return tokens, words, likely, places
+
+    longest_first = sorted(source.kept_whole, key=len, reverse=True)
+    source_pattern = "|".join(map(re.escape, longest_first))
+    tokens, words, likely, places = tf.numpy_function(
+      find,
+      [inputs, packed["input_word_ids"], logits],
+      [tf.string, tf.int32, tf.float32, tf.int64],
+    )
+    for tensor in (tokens, words, likely):
+      tensor.set_shape([None, None, count])
+    places.set_shape([None, None, 2])
+    return {
+      "tokens": tokens,
+      "ids": words,
+      "probabilities": likely,
+      "start": places[:, :, 0],
+      "limit": places[:, :, 1],
+    }
+
+
+def _cut_or_padded(ragged: tf.RaggedTensor, length: tf.Tensor) -> tf.Tensor:
+  """Returns the first of each row's numbers, [batch, length]."""
+  found = ragged[:, :length].to_tensor(_NOWHERE)
+  missing = length - tf.shape(found)[1]
+  return tf.pad(found, [[0, 0], [0, missing]], constant_values=_NOWHERE)
 
 
 def _context(packed: Mapping[str, tf.Tensor]) -> tuple[tf.Tensor, tf.Tensor]:

@@ -62,8 +62,7 @@ class Parts:
       texts: UTF-8 strings [batch].
       kept: The tokens.
     """
-    # The longest come first, as they do in the tokenizers of their origin.
-    pattern = "|".join(map(re.escape, sorted(kept, key=len, reverse=True)))
+    pattern = _pattern(kept)
     parts, starts, _ = tf_text.regex_split_with_offsets(texts, pattern, pattern)
     self._splits = parts.row_splits
     self._parts, self._starts = parts.values, starts.values
@@ -131,6 +130,34 @@ class Parts:
     return tf.ragged.boolean_mask(
       pieces.with_values(values), pieces.with_values(kept)
     )
+
+
+def places(
+  texts: tf.Tensor, token: str, kept: Collection[str]
+) -> tuple[tf.RaggedTensor, tf.RaggedTensor]:
+  """Returns where a token stands in texts, from byte to byte.
+
+  Args:
+    texts: Strings [batch]. Bytes that are not UTF-8 don't count.
+    token: The token.
+    kept: All tokens that are kept whole: one of them may hold another.
+
+  Returns:
+    Starts and limits, ragged [batch, (places)].
+  """
+  pattern = _pattern(kept)
+  # A NUL is a byte, too.
+  parts, *offsets = tf_text.regex_split_with_offsets(
+    utf8(texts, for_nul="\x01"), pattern, pattern
+  )
+  is_token = parts.with_values(tf.equal(parts.values, token))
+  starts, limits = (tf.ragged.boolean_mask(one, is_token) for one in offsets)
+  return starts, limits
+
+
+def _pattern(kept: Collection[str]) -> str:
+  # The longest come first, as they do in the tokenizers of their origin.
+  return "|".join(map(re.escape, sorted(kept, key=len, reverse=True)))
 
 
 def with_batch(texts: tf.Tensor, ragged: tf.RaggedTensor) -> tf.RaggedTensor:

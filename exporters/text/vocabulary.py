@@ -73,6 +73,26 @@ class Vocabulary:
     return dataclasses.replace(self, content=content, tokens=tuple(all_tokens))
 
 
+class Strings(tf.Module):
+  """Looks up tokens by their ids, in a graph; "" for an id without one."""
+
+  def __init__(self, vocabulary: Vocabulary):
+    super().__init__(name="strings")
+    # An attribute, as in `wordpiece`.
+    self._initializer = tf.lookup.TextFileInitializer(
+      vocabulary.asset(),
+      key_dtype=tf.int64,
+      key_index=tf.lookup.TextFileIndex.LINE_NUMBER,
+      value_dtype=tf.string,
+      value_index=tf.lookup.TextFileIndex.WHOLE_LINE,
+    )
+    self._table = tf.lookup.StaticHashTable(self._initializer, default_value="")
+
+  def __call__(self, ids: tf.Tensor) -> tf.Tensor:
+    """Returns the tokens."""
+    return self._table.lookup(tf.cast(ids, tf.int64))
+
+
 def require_size(
   what: str, size: int, pieces: str, embeddings: int
 ) -> list[str]:

@@ -75,6 +75,30 @@ class WordPieceSource:
     )
     return [*others, [*last, *own]]
 
+  @property
+  def mask(self) -> str:
+    """The token for a word to find."""
+    return self.tokenization.special_tokens["mask_token"]
+
+  @property
+  def kept_whole(self) -> Sequence[str]:
+    """The tokens that are recognised as they stand in a text."""
+    return self.tokenization.kept_whole
+
+  def with_mask_whole(self) -> WordPieceSource:
+    """Returns the same, with `mask` recognised as it stands in a text."""
+    kept = tuple(sorted({*self.kept_whole, self.mask}))
+    tokenization = dataclasses.replace(self.tokenization, kept_whole=kept)
+    return dataclasses.replace(self, tokenization=tokenization)
+
+  def pieces(self) -> Sequence[str]:
+    """Returns the tokens, in the order of their ids."""
+    return self.vocabulary.tokens
+
+  def strings(self) -> vocabulary_lib.Strings:
+    """Returns what looks up tokens by their ids, in a graph."""
+    return vocabulary_lib.Strings(self.vocabulary)
+
   def remarks(self) -> list[str]:
     """Returns sentences for those who publish or use the preprocessor."""
     wanted = self.tokenization

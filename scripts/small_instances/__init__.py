@@ -309,6 +309,19 @@ INSTANCES = {
     trainable=5 + 2 * 16 + 2,
     write=lambda folder: _task(folder, "question answering"),
   ),
+  # The encoder's without the pooler, and the head's dense layer, norm and bias.
+  "masked_words": Instance(
+    module="exporters.text_task",
+    leaf="configs/text_task/masked_words.gin",
+    bindings=(
+      "text_task.MaskedWordsExporter.artifacts = ['from_text']",
+      "text_task.MaskedWordsExporter.default_seq_length = 16",
+    ),
+    kind=Kind.TEXT_TASK,
+    has=_OF_TEXT_ENCODERS,
+    trainable=5 + 2 * 16 + 5,
+    write=lambda folder: _task(folder, "masked words"),
+  ),
   # ResNet-RS of depth 10. Convolutions with their batch norms: 3 in the stem, 1
   # for its pooling, 3 in each of 4 blocks; in each block squeeze and excite.
   "resnet": Instance(

@@ -3,6 +3,7 @@
 import json
 import pathlib
 
+from official.modeling import tf_utils
 from official.nlp.modeling import models
 import tensorflow as tf
 import tf_keras
@@ -28,7 +29,11 @@ def model(task: str, classes: int) -> tf_keras.Model:
     "sentence prediction": lambda: models.BertClassifier(encoder, classes),
     "tagging": lambda: models.BertTokenClassifier(encoder, classes),
     "question answering": lambda: models.BertSpanLabeler(encoder),
+    "masked words": lambda: models.BertPretrainerV2(
+      encoder, mlm_activation=tf_utils.get_activation("gelu")
+    ),
   }[task]()
+  found(bert.inputs(positions=task == "masked words"))
   bert.randomize(found, seed=4)
   return found
 
