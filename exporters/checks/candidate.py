@@ -178,7 +178,10 @@ class Candidate:
     return [case for case in self.cases("") if case[0]]
 
   def cases_of_signature(self) -> list[tuple[list[Any], Any]]:
-    """Returns the cases whose shapes the model's signature accepts."""
+    """Returns the cases whose shapes the model's signature accepts.
+
+    That of `serve`, if `serving_default` belongs to a sub-object.
+    """
     specs = self._signature_specs
 
     def accepted(inputs):
@@ -193,6 +196,9 @@ class Candidate:
   @property
   def _signature_specs(self) -> Mapping[str, tf.TensorSpec]:
     signature = self.model.signatures["serving_default"]
+    if "serving_default" in self.callables:
+      _, specs = self.traces("")[0]
+      return specs if isinstance(specs, Mapping) else {specs.name: specs}
     return signature.structured_input_signature[1]
 
   @contextlib.contextmanager

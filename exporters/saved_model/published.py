@@ -11,6 +11,8 @@ import tensorflow as tf
 from exporters.errors import ExportError
 from exporters.saved_model.variables import each_once
 
+SERVING_DEFAULT = tf.saved_model.DEFAULT_SERVING_SIGNATURE_DEF_KEY
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Hyperparameter:
@@ -79,7 +81,8 @@ class Published:
     assets: Files that travel with the model, by attribute.
     trackables: Anything else that the function uses, such as lookup tables.
     sub_objects: Further callables, by attribute.
-    signature: Whether a sub-object is also a signature, of the same name.
+    signature: Whether a sub-object is also a signature, of the same name. One
+      that is called `serving_default` takes the place of the model's own.
     parent: For a sub-object that builds on the model it belongs to: the keyword
       by which `function` takes a function that calls this model, so that the
       model is in the graph only once.
@@ -102,6 +105,8 @@ class Published:
       too. None: not known.
     remarks: Sentences for those who publish or use the model, about what it
       leaves out or does otherwise than they may expect.
+    save_options: The `tf.saved_model.SaveOptions` of the SavedModel. None: the
+      defaults.
   """
 
   function: Callable[..., Any]
@@ -128,6 +133,7 @@ class Published:
   api: str | None = None
   image_size: tuple[int, int] | None = None
   remarks: Sequence[str] = ()
+  save_options: Any = None
 
   def __post_init__(self):
     """Refuses what nothing could be compared with."""
@@ -137,6 +143,11 @@ class Published:
         "reference to a function that calls the whole model as its own code "
         "does; if that is what function does, name it there too."
       )
+
+  @property
+  def served(self) -> Published:
+    """What the signature `serving_default` calls: this, or a sub-object."""
+    return self.sub_objects.get(SERVING_DEFAULT, self)
 
   def callables(self, name: str = "") -> dict[str, Published]:
     """Returns this callable and those below it, by dotted attribute path."""
