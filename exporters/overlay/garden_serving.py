@@ -238,13 +238,33 @@ def _items(
 
 
 def _trackables(module: Any) -> dict[str, Any]:
-  """Returns what the functions of a module may use besides its model."""
+  """Returns what the functions of a module may use: its model, and more."""
   kinds = (tf.Module, tf.Variable, resource.CapturableResource)
-  return {
+  found = {
     name: value
     for name, value in vars(module).items()
     if isinstance(value, kinds) and value is not module.model
   }
+  return {**found, "model": _without_functions(module.model, {})}
+
+
+def _without_functions(trackable: Any, made: dict[int, Any]) -> Any:
+  """Returns objects of the same names that hold the same variables and tables.
+
+  Keras would save functions of each of its layers, which nothing calls.
+
+  Args:
+    trackable: The object.
+    made: What was returned so far, by the object's id.
+  """
+  if isinstance(trackable, (tf.Variable, resource.CapturableResource)):
+    return trackable
+  if id(trackable) not in made:
+    made[id(trackable)] = copied = tf.train.Checkpoint()
+    children = tf.train.TrackableView.children(trackable)
+    for name, child in children.items():
+      setattr(copied, name, _without_functions(child, made))
+  return made[id(trackable)]
 
 
 def _signature(

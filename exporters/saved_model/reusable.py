@@ -26,9 +26,7 @@ from exporters.errors import explained
 from exporters.saved_model import files
 from exporters.saved_model import repeated_layers
 from exporters.saved_model import signature
-from exporters.saved_model.published import (
-  SERVING_DEFAULT as SERVING_DEFAULT,
-)
+from exporters.saved_model.published import SERVING_DEFAULT as SERVING_DEFAULT
 from exporters.saved_model.published import Published
 
 
