@@ -24,6 +24,7 @@ from tests import numpy_bert
 from tests import small_bert
 
 OVERLAY = {
+  "official.core.export_base": "official.core.exp_factory",
   "official.legacy.bert.export_tfhub": "official.legacy.bert.bert_models",
   "official.legacy.image_classification.efficientnet.tfhub_export": (
     "official.legacy.image_classification.efficientnet.efficientnet_model"
@@ -50,8 +51,14 @@ OVERLAY = {
   "official.projects.movinet.tools.export_saved_model": (
     "official.projects.movinet.tools.convert_3d_2plus1d"
   ),
+  "official.vision.serving.export_saved_model": (
+    "official.vision.serving.export_module_factory"
+  ),
+  "official.vision.serving.export_saved_model_lib": (
+    "official.vision.serving.export_saved_model_lib_v2"
+  ),
   "official.vision.serving.export_tfhub": (
-    "official.vision.serving.export_saved_model_lib"
+    "official.vision.serving.export_utils"
   ),
   "official.vision.serving.export_tfhub_lib": (
     "official.vision.serving.export_base"
@@ -92,6 +99,17 @@ def test_every_overlay_module_is_listed():
       # It runs the command, which would make all checks three times.
       ["--checks=none"],
       "3 run, 1 skipped",
+    ),
+    ("official.vision.serving.export_base_v2_test", [], "2 run, 1 skipped"),
+    (
+      "official.vision.serving.export_module_factory_test",
+      [],
+      "3 run, 1 skipped",
+    ),
+    (
+      "official.vision.serving.export_saved_model_lib_test",
+      [],
+      "2 run, 1 skipped",
     ),
   ],
 )

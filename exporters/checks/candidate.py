@@ -178,11 +178,15 @@ class Candidate:
     return [case for case in self.cases("") if case[0]]
 
   def cases_of_signature(self, name: str = "") -> list[tuple[list[Any], Any]]:
-    """Returns a callable's cases whose shapes the model's signature accepts."""
-    specs = self._signature_specs
+    """Returns a callable's cases whose shapes its signature accepts.
+
+    Args:
+      name: The callable's: "" for `serve`, or what `serving_default` calls.
+    """
+    specs = self._specs(name)
 
     def accepted(inputs):
-      named = self.named(inputs)
+      named = self.named(inputs, name)
       return all(
         spec.shape.is_compatible_with(named[name].shape)
         for name, spec in specs.items()
@@ -190,10 +194,12 @@ class Candidate:
 
     return [case for case in self.cases(name) if case[0] and accepted(*case[0])]
 
-  @property
-  def _signature_specs(self) -> Mapping[str, tf.TensorSpec]:
-    signature = self.model.signatures["serving_default"]
-    return signature.structured_input_signature[1]
+  def _specs(self, name: str) -> Mapping[str, tf.TensorSpec]:
+    if name == self.callables[""]["serving"]:
+      signature = self.model.signatures["serving_default"]
+      return signature.structured_input_signature[1]
+    _, specs = self.traces(name)[0]
+    return specs if isinstance(specs, Mapping) else {specs.name: specs}
 
   @contextlib.contextmanager
   def without_graph_optimization(self) -> Iterator[None]:
@@ -210,14 +216,14 @@ class Candidate:
     finally:
       tf.config.optimizer.set_experimental_options({key: before})
 
-  def named(self, inputs: Any) -> Mapping[str, tf.Tensor]:
-    """Returns a call's inputs by their names in the signature."""
+  def named(self, inputs: Any, name: str = "") -> Mapping[str, tf.Tensor]:
+    """Returns the inputs of a callable by their names in its signature."""
     if isinstance(inputs, Mapping):
       return inputs
     if isinstance(inputs, (list, tuple)):
-      _, specs = self.traces("")[0]
+      _, specs = self.traces(name)[0]
       return {s.name: x for s, x in zip(specs, inputs, strict=True)}
-    return dict.fromkeys(self._signature_specs, inputs)
+    return dict.fromkeys(self._specs(name), inputs)
 
   def hyperparameters(self, name: str, attribute: str) -> dict[str, float]:
     """Returns the hyperparameters that set a layers' attribute, by name."""

@@ -102,7 +102,7 @@ def _signature(candidate: Candidate) -> Finding:
 
   def differences():
     for (inputs,), want in candidate.cases_of_signature(serving):
-      got = signature(**candidate.named(inputs))
+      got = signature(**candidate.named(inputs, serving))
       yield "serving_default", difference(got, named(want, names))
     for name, stated in candidate.callables.items():
       for (inputs,), want in (

@@ -46,7 +46,10 @@ def _attributes(candidate: Candidate) -> Finding:
     for v in trained
     if id(v) not in variables
   ]
-  if not trained and any(v.trainable for v in getattr(model, "variables", [])):
+  reference = candidate.reference
+  serves_only = reference is not None and not reference[""]["training"]
+  trainable = any(v.trainable for v in getattr(model, "variables", []))
+  if trainable and not trained and not serves_only:
     wrong.append("there are variables, but no `trainable_variables`")
   sentence = "These variables must be a subset of `variables`."
   for loss in getattr(model, "regularization_losses", []):

@@ -63,6 +63,7 @@ class Job:
       known.
     input_shapes: Shapes to fix, by input.
     calibration: A file of samples for quantization, as a recipe names it.
+    lite: Further arguments of `lite.convert`, by name.
   """
 
   saved_model: str
@@ -73,6 +74,7 @@ class Job:
   stream: Mapping[str, Any] | None
   input_shapes: Mapping[str, Sequence[int | None]]
   calibration: str | None
+  lite: Mapping[str, Any]
 
   def path(self, name: str) -> str:
     """Returns the path of one of the job's files."""
@@ -195,7 +197,7 @@ def _convert(job: Job, name: str) -> None:
     assert job.calibration  # The settings ask for it.
     next(calibration.read(job.calibration, source))  # It raises, if at all.
     samples = functools.partial(calibration.read, job.calibration, source)
-  lite.convert(path, target, kind.precision, samples)
+  lite.convert(path, target, kind.precision, samples, **job.lite)
 
 
 if __name__ == "__main__":

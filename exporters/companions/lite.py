@@ -4,8 +4,9 @@ https://ai.google.dev/edge/litert/conversion/tensorflow/convert_tf. Only builtin
 operations: no interpreter for Python has the others.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 import re
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -28,6 +29,10 @@ def convert(
   target: str,
   precision: str,
   samples: Callable[[], Iterable[dict[str, np.ndarray]]] | None = None,
+  *,
+  fallback: bool = False,
+  io: str = "float32",
+  float_operators: Sequence[str] = (),
 ) -> None:
   """Writes the `.tflite` of a SavedModel's signature.
 
@@ -36,6 +41,12 @@ def convert(
     target: The file to write.
     precision: "float32", "float16", "dynamic" or "int8".
     samples: For "int8", returns inputs to choose the ranges of integers by.
+    fallback: For "int8", whether operations that have no integer form stay in
+      float32, in place of an error.
+    io: The type of inputs and outputs that are quantized: "float32", which the
+      model converts itself, "int8" or "uint8".
+    float_operators: For "int8", operators that stay in float32 everywhere, by
+      LiteRT's names.
 
   Raises:
     ExportError: It has an operation that LiteRT has not, or is too large.
@@ -50,11 +61,14 @@ def convert(
   if precision == "float16":
     converter.target_spec.supported_types = [tf.float16]
   if precision == "int8":
-    builtins = tf.lite.OpsSet.TFLITE_BUILTINS_INT8
+    if not fallback:
+      builtins = tf.lite.OpsSet.TFLITE_BUILTINS_INT8
     converter.representative_dataset = samples
   converter.target_spec.supported_ops = [builtins]
+  converter.inference_input_type = tf.as_dtype(io)
+  converter.inference_output_type = tf.as_dtype(io)
   try:
-    content = converter.convert()
+    content = _converted(converter, float_operators)
   # It raises errors of many types.
   except Exception as e:
     raise ExportError(_reason(str(e)) or f"{first_line(e)[:300]}.") from e
@@ -65,6 +79,20 @@ def convert(
     )
   with open(target, "wb") as f:
     f.write(content)
+
+
+def _converted(converter: Any, float_operators: Sequence[str]) -> bytes:
+  if not float_operators:
+    return converter.convert()
+  # The only way to it; nothing is debugged.
+  debugger = tf.lite.experimental.QuantizationDebugger(
+    converter=converter,
+    debug_dataset=converter.representative_dataset,
+    debug_options=tf.lite.experimental.QuantizationDebugOptions(
+      denylisted_ops=list(float_operators)
+    ),
+  )
+  return debugger.get_nondebug_quantized_model()
 
 
 def _is_unchanged(content: bytes, precision: str) -> bool:

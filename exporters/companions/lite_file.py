@@ -39,6 +39,9 @@ _ERRORS = (
   ValueError,
 )
 
+# An operator of detectors that every interpreter brings, though it is custom.
+_DETECTION = b"TFLite_Detection_PostProcess"
+
 
 def read(content: bytes) -> Inspected:
   """Returns what a LiteRT model says of itself.
@@ -122,6 +125,8 @@ class _Reader:
     name = _OPERATORS.get(number, f"number {number}")
     if name in _FOREIGN or number not in _OPERATORS:
       custom = code.CustomCode()
+      if custom == _DETECTION:
+        return custom.decode()
       raise ExportError(
         "The LiteRT model needs an operator that is not builtin: "
         f"{shown(custom) if custom else name}."

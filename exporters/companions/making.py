@@ -97,6 +97,7 @@ def make(
   samples: Sequence[Mapping[str, Any]] | None = None,
   stream: Mapping[str, Any] | None = None,
   prove: bool = True,
+  lite: Mapping[str, Any] | None = None,
 ) -> Made:
   """Makes companions of a SavedModel and compares each with it.
 
@@ -108,6 +109,7 @@ def make(
       made up, in two batch sizes.
     stream: How it takes a stream. None: it does not, or nothing is known.
     prove: Whether to compare them.
+    lite: Further arguments of `lite.convert`, by name.
 
   Raises:
     ExportError: One cannot be made or differs too much, and is not optional;
@@ -117,7 +119,7 @@ def make(
   made: list[Companion] = []
   remarks = []
   with tempfile.TemporaryDirectory() as work:
-    _convert(saved_model, wanted, work, samples, stream)
+    _convert(saved_model, wanted, work, samples, stream, lite)
     # What is required and has failed is told before the rest takes its time.
     for name in sorted(wanted.kinds, key=lambda name: not _failed(work, name)):
       try:
@@ -208,6 +210,7 @@ def _convert(
   folder: str,
   samples: Sequence[Mapping[str, Any]] | None = None,
   stream: Mapping[str, Any] | None = None,
+  lite: Mapping[str, Any] | None = None,
 ) -> None:
   """Has a process of its own write the reference and all companions."""
   calibration_file = wanted.calibration
@@ -230,6 +233,7 @@ def _convert(
     "stream": stream,
     "input_shapes": {n: list(s) for n, s in wanted.input_shapes.items()},
     "calibration": calibration_file and os.path.abspath(calibration_file),
+    "lite": lite or {},
   }
   path = os.path.join(folder, "job.json")
   with open(path, "w", encoding="utf-8") as f:

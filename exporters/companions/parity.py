@@ -67,6 +67,7 @@ class Lite:
       self._runner = self._by_tensors
       inputs = {d["name"]: d for d in self._interpreter.get_input_details()}
       outputs = {d["name"]: d for d in self._interpreter.get_output_details()}
+    self._details = (inputs, outputs)
     self.inputs: Inputs = {
       name: (detail["shape_signature"].tolist(), np.dtype(detail["dtype"]))
       for name, detail in inputs.items()
@@ -92,8 +93,33 @@ class Lite:
     }
 
   def __call__(self, inputs: Arrays) -> Arrays:
-    """Returns the outputs by name."""
-    return self._runner(**inputs)
+    """Returns the outputs by name, for inputs of which both may be integers.
+
+    Those that stand for numbers are converted, by the scales that the file has.
+    """
+    details, wanted = self._details
+    outputs = self._runner(
+      **{name: _quantized(inputs[name], details[name]) for name in inputs}
+    )
+    return {name: _numbers(outputs[name], wanted[name]) for name in outputs}
+
+
+def _quantized(array: np.ndarray, detail: Mapping[str, Any]) -> np.ndarray:
+  """Returns numbers as the integers that a quantized input takes."""
+  scale, zero = detail["quantization"]
+  if array.dtype.kind != "f" or not scale:
+    return array
+  limits = np.iinfo(detail["dtype"])
+  integers = np.clip(np.round(array / scale) + zero, limits.min, limits.max)
+  return integers.astype(detail["dtype"])
+
+
+def _numbers(array: np.ndarray, detail: Mapping[str, Any]) -> np.ndarray:
+  """Returns the numbers that a quantized output stands for."""
+  scale, zero = detail["quantization"]
+  if not scale or array.dtype.kind == "f":
+    return array
+  return ((array.astype(np.float32) - zero) * scale).astype(np.float32)
 
 
 class Onnx:

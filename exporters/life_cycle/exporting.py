@@ -196,7 +196,7 @@ def export(
           api=published.api,
           image_size=published.image_size,
           sample=next(_accepted(published), None),
-          samples=_named_samples(published),
+          samples=_named_samples(published.served),
           stream=published.stream,
         )
       )

@@ -11,6 +11,8 @@ import tensorflow as tf
 from exporters.errors import ExportError
 from exporters.saved_model.variables import each_once
 
+SERVING_DEFAULT = tf.saved_model.DEFAULT_SERVING_SIGNATURE_DEF_KEY
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Hyperparameter:
@@ -86,8 +88,8 @@ class Published:
     built_on: For a model that builds on one of its sub-objects, or a sub-object
       that builds on one before it: that one's name, which is also the keyword
       by which `function` takes a function that calls it, for the same reason.
-    serving: The name of the sub-object that `serving_default` calls, which
-      takes the same inputs as the model. "": it calls the model itself.
+    serving: The name of the sub-object that `serving_default` calls. "": it
+      calls the model itself.
     samples: Inputs to check the artifact with: nests of arrays with different
       batch sizes and, where `inputs` leave them open, lengths or image sizes.
     unbatched: The names of inputs that have no batch dimension, such as
@@ -107,6 +109,8 @@ class Published:
       None: not known.
     remarks: Sentences for those who publish or use the model, about what it
       leaves out or does otherwise than they may expect.
+    save_options: The `tf.saved_model.SaveOptions` of the SavedModel. None: the
+      defaults.
   """
 
   function: Callable[..., Any]
@@ -134,6 +138,7 @@ class Published:
   api: str | None = None
   image_size: tuple[int, int] | None = None
   remarks: Sequence[str] = ()
+  save_options: Any = None
 
   def __post_init__(self):
     """Refuses what nothing could be compared with."""
@@ -143,6 +148,11 @@ class Published:
         "reference to a function that calls the whole model as its own code "
         "does; if that is what function does, name it there too."
       )
+
+  @property
+  def served(self) -> Published:
+    """What the signature `serving_default` calls: this, or a sub-object."""
+    return self.sub_objects[self.serving] if self.serving else self
 
   def callables(self, name: str = "") -> dict[str, Published]:
     """Returns this callable and those below it, by dotted attribute path."""

@@ -26,17 +26,17 @@ from exporters.errors import explained
 from exporters.saved_model import files
 from exporters.saved_model import repeated_layers
 from exporters.saved_model import signature
+from exporters.saved_model.published import SERVING_DEFAULT as SERVING_DEFAULT
 from exporters.saved_model.published import Published
-
-SERVING_DEFAULT = tf.saved_model.DEFAULT_SERVING_SIGNATURE_DEF_KEY
 
 
 def write(published: Published, path: str) -> None:
   """Writes `published` to the new directory `path`."""
   _round_up_numbers()
+  options = published.save_options or tf.saved_model.SaveOptions()
   with (
     explained("trace the model"),
-    save_context.save_context(tf.saved_model.SaveOptions()),
+    save_context.save_context(options),
   ):
     made: dict[int, tuple[tf.train.Checkpoint, _Call]] = {}
     root, call = _reusable(published, made)
@@ -45,13 +45,13 @@ def write(published: Published, path: str) -> None:
       root.serve = _serve(call)
       serving = call
       if published.serving:
-        _, serving = made[id(published.sub_objects[published.serving])]
+        _, serving = made[id(published.served)]
       signatures[SERVING_DEFAULT] = _signature_of(serving, SERVING_DEFAULT)
     for name, sub_object in published.sub_objects.items():
       if sub_object.signature:
         _, call = made[id(sub_object)]
         signatures[name] = _signature_of(call, name)
-  tf.saved_model.save(root, path, signatures=signatures)
+  tf.saved_model.save(root, path, signatures=signatures, options=options)
   files.write_fingerprint(path)
 
 

@@ -29,13 +29,13 @@ def write(published: Published, path: str) -> None:
   file = os.path.join(path, FILE)
   os.mkdir(os.path.dirname(file))
   with tf.io.TFRecordWriter(file) as writer:
-    for sample in published.samples:
+    for sample in published.served.samples:
       log = prediction_log_pb2.PredictionLog()
       request = log.predict_log.request
       request.model_spec.signature_name = reusable.SERVING_DEFAULT
       named = sample
       if not isinstance(sample, Mapping):
-        named = {published.inputs[0].name: sample}
+        named = {published.served.inputs[0].name: sample}
       # Sorted, because a map in a protocol buffer has no order of its own.
       for name in sorted(named):
         request.inputs[name].CopyFrom(tf.make_tensor_proto(named[name]))

@@ -10,27 +10,15 @@ The model takes images in [0, 1]; Model Garden's takes normalized ones.
 from absl import flags
 
 from exporters.command_line import program
-from exporters.errors import ExportError
 from exporters.errors import explained
+from exporters.overlay import experiment_flags
 
-_EXPERIMENT = flags.DEFINE_string(
-  "experiment", None, "The experiment, such as 'resnet_imagenet'."
-)
+_EXPERIMENT = experiment_flags.define()
 _EXPORT_DIR = flags.DEFINE(
   program.PathParser(), "export_dir", None, "The directory to write."
 )
 _CHECKPOINT_PATH = flags.DEFINE(
   program.PathParser(), "checkpoint_path", None, "The checkpoint, of any kind."
-)
-_CONFIG_FILE = flags.DEFINE_multi(
-  program.PathParser(),
-  flags.ArgumentSerializer(),
-  "config_file",
-  None,
-  "YAML or JSON files that override the experiment's.",
-)
-_PARAMS_OVERRIDE = flags.DEFINE_string(
-  "params_override", "", "YAML or JSON that overrides those files."
 )
 _BATCH_SIZE = flags.DEFINE_integer(
   "batch_size", None, "Has no effect: the model takes any batch size."
@@ -51,18 +39,16 @@ _CHECKS = program.define_checks()
 def main() -> None:
   """Exports what the flags describe."""
   program.prepare_tensorflow()
-  from official.vision import registry_imports  # noqa: F401 - for its effect.
   from official.vision.serving import export_tfhub_lib
 
   from exporters.overlay import arguments
 
   arguments.require(
-    experiment=_EXPERIMENT.value,
+    experiment=_EXPERIMENT.name,
     export_dir=_EXPORT_DIR.value,
     checkpoint_path=_CHECKPOINT_PATH.value,
   )
-  with explained("read the experiment that the flags describe"):
-    params = _experiment()
+  params = _EXPERIMENT.read()
   arguments.note(
     "the model takes images in [0, 1] and normalizes them itself; Model "
     "Garden's takes normalized ones."
@@ -79,28 +65,5 @@ def main() -> None:
     )
 
 
-def _experiment():
-  """Returns the experiment's configuration, as the flags override it."""
-  from official.core import exp_factory
-  from official.modeling import hyperparams
-
-  params = exp_factory.get_exp_config(_EXPERIMENT.value)
-  overrides = [*(_CONFIG_FILE.value or []), _PARAMS_OVERRIDE.value]
-  for override in filter(None, overrides):
-    try:
-      params = hyperparams.override_params_dict(
-        params, override, is_strict=True
-      )
-    except KeyError as e:
-      # Model Garden's command goes on and takes a misspelt key for a new one.
-      raise ExportError(
-        f"'{override}' sets a field that the experiment '{_EXPERIMENT.value}' "
-        f"does not have: {e.args[0]}"
-      ) from e
-  params.validate()
-  params.lock()
-  return params
-
-
 if __name__ == "__main__":
-  program.run(main, modules=[__name__])
+  program.run(main, modules=[__name__, experiment_flags.__name__])

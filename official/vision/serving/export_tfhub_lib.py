@@ -3,29 +3,17 @@
 Their signatures are those of the module of this name in tf-models-official.
 """
 
-import copy
-import importlib
-
 from official.core import config_definitions as cfg
 from official.vision import configs
 from official.vision.configs import image_classification
 from official.vision.modeling import factory
 import tf_keras
 
-from exporters import base
 from exporters import checks
-from exporters.errors import ExportError
 from exporters.overlay import arguments
 from exporters.overlay import garden_exporters
+from exporters.overlay import image_models
 from exporters.vision import images
-
-# The exporter for each type of backbone.
-_EXPORTERS = {
-  "resnet": ("exporters.resnet", "ResNetExporter"),
-  "efficientnet": ("exporters.efficientnet", "EfficientNetExporter"),
-  "mobilenet": ("exporters.mobilenet", "MobileNetExporter"),
-  "vit": ("exporters.vit", "ViTExporter"),
-}
 
 
 def build_model(
@@ -86,16 +74,15 @@ def export_model_to_tfhub(
   """
   if batch_size is not None:
     arguments.note(f"the model takes any batch size, not only {batch_size}.")
-  model = copy.deepcopy(_model_of(params))
-  model.input_size = [*input_image_size, num_channels]
+  _model_of(params)
   garden_exporters.export(
-    _exporter(model.backbone.type)(
-      checkpoint=checkpoint_path,
-      model=model,
-      l2_weight_decay=params.task.losses.l2_weight_decay,
-      artifacts=[
+    image_models.exporter(
+      params,
+      [*input_image_size, num_channels],
+      checkpoint_path,
+      artifact=(
         images.FEATURE_VECTOR if skip_logits_layer else images.CLASSIFICATION
-      ],
+      ),
     ),
     export_path,
     level,
@@ -112,13 +99,3 @@ def _model_of(
       f"Export module not implemented for {type(params.task)} task."
     )
   return params.task.model
-
-
-def _exporter(backbone: str) -> type[base.Exporter]:
-  if backbone not in _EXPORTERS:
-    raise ExportError(
-      f"There is no exporter for a backbone of type '{backbone}', only for "
-      f"{', '.join(_EXPORTERS)}."
-    )
-  module, name = _EXPORTERS[backbone]
-  return getattr(importlib.import_module(module), name)

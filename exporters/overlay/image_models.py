@@ -1,0 +1,59 @@
+"""The exporters of the image classifiers of Model Garden's experiments."""
+
+from collections.abc import Mapping, Sequence
+import copy
+import importlib
+
+from official.core import config_definitions as cfg
+
+from exporters.errors import ExportError
+from exporters.vision import images
+
+# The exporter for each type of backbone.
+EXPORTERS: Mapping[str, tuple[str, str]] = {
+  "resnet": ("exporters.resnet", "ResNetExporter"),
+  "efficientnet": ("exporters.efficientnet", "EfficientNetExporter"),
+  "mobilenet": ("exporters.mobilenet", "MobileNetExporter"),
+  "vit": ("exporters.vit", "ViTExporter"),
+  "maxvit": ("exporters.maxvit", "MaxViTExporter"),
+  "mobiledet": ("exporters.mobiledet", "MobileDetExporter"),
+  "revnet": ("exporters.revnet", "RevNetExporter"),
+  "spinenet": ("exporters.spinenet", "SpineNetExporter"),
+  "spinenet_mobile": ("exporters.spinenet", "SpineNetMobileExporter"),
+}
+
+
+def exporter(
+  params: cfg.ExperimentConfig,
+  input_size: Sequence[int],
+  checkpoint: str,
+  *,
+  artifact: str,
+) -> images.ImageExporter:
+  """Returns the exporter of an experiment's classifier.
+
+  Args:
+    params: The experiment.
+    input_size: Height, width and channels of the images that the model was
+      trained on.
+    checkpoint: A checkpoint of any kind.
+    artifact: What to publish: "classification" or "feature_vector".
+
+  Raises:
+    ExportError: There is none for its type of backbone.
+  """
+  model = copy.deepcopy(params.task.model)
+  model.input_size = [*input_size]
+  backbone = model.backbone.type
+  if backbone not in EXPORTERS:
+    raise ExportError(
+      f"There is no exporter for a backbone of type '{backbone}', only for "
+      f"{', '.join(EXPORTERS)}."
+    )
+  module, name = EXPORTERS[backbone]
+  return getattr(importlib.import_module(module), name)(
+    checkpoint=checkpoint,
+    model=model,
+    l2_weight_decay=params.task.losses.l2_weight_decay,
+    artifacts=[artifact],
+  )
