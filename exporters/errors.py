@@ -50,6 +50,17 @@ def unexpanded(path: str) -> str:
   return f" Only a shell expands '~' and '$': write '{expanded}'."
 
 
+def printable(text: str) -> str:
+  """Escapes what would move the cursor of a terminal, or colour it.
+
+  Names in files from others may hold anything.
+  """
+  return "".join(
+    c if c.isprintable() else c.encode("unicode_escape", "replace").decode()
+    for c in text
+  )
+
+
 def shortened(message: str) -> str:
   """Returns a message of ten lines at most: its beginning and its end.
 

@@ -25,6 +25,7 @@ from exporters.bounds import confinement
 from exporters.bounds import special_files
 from exporters.command_line import program
 from exporters.errors import ExportError
+from exporters.errors import printable
 from exporters.errors import refuse_all
 
 _CHECKS = flags.DEFINE_enum(
@@ -176,7 +177,7 @@ def _print_lines(results: Mapping[str, list]) -> None:
     print(path)
     for result in found:
       mark = "!" if result.status == "failed" else " "
-      print(f"  {mark} {result}")
+      print(f"  {mark} {printable(str(result))}")
 
 
 def _print_table(results: Mapping[str, list]) -> None:

@@ -19,6 +19,7 @@ from absl import flags
 from exporters.bounds import confinement
 from exporters.command_line import program
 from exporters.errors import ExportError
+from exporters.errors import printable
 
 _KIND = flags.DEFINE_multi_string(
   "kind",
@@ -108,7 +109,7 @@ def main(saved_model: str) -> None:
     [companion_rows.moved(one, target) for one in made.companions]
   )
   for remark in made.remarks:
-    print(f"note: {remark}")
+    print(f"note: {printable(remark)}")
 
 
 def _existing_parent(target: str) -> str:

@@ -17,6 +17,7 @@ from absl import flags
 from exporters.bounds import confinement
 from exporters.command_line import program
 from exporters.errors import ExportError
+from exporters.errors import printable
 
 _GIN = flags.DEFINE_bool("gin", False, "Print only the gin file.")
 
@@ -69,12 +70,12 @@ def _print(found, gin: str | None) -> None:
   from rich.tree import Tree
 
   console = Console(highlight=False, soft_wrap=True)
-  facts = [(_printable(n), _printable(value)) for n, value in found.facts]
+  facts = [(printable(n), printable(value)) for n, value in found.facts]
   width = max(len(name) for name, _ in facts)
   for name, value in facts:
     console.print(Text.assemble((f"{name:{width}}", "bold"), f"  {value}"))
   if found.tensors:
-    tree = Tree(Text(_printable(found.path)), guide_style="dim")
+    tree = Tree(Text(printable(found.path)), guide_style="dim")
     _add(tree, _nested(found.tensors))
     console.print(tree)
   if gin:
@@ -85,28 +86,20 @@ def _print(found, gin: str | None) -> None:
     console.rule("the command that exports it", align="left")
     console.out(found.command, highlight=False)
   elif found.advice:
-    console.print(f"\n{_printable(found.advice)}", markup=False)
+    console.print(f"\n{printable(found.advice)}", markup=False)
 
 
 def _nested(tensors: Mapping[str, str]) -> dict:
   """Returns a tree of dicts by the parts of names, with texts at its ends."""
   root: dict = {}
   for name, text in sorted(tensors.items(), key=_natural):
-    *folders, last = re.split(r"[/.]", _printable(name))
+    *folders, last = re.split(r"[/.]", printable(name))
     node = root
     for folder in folders:
       # A name may be a tensor and a folder: `bias` beside `bias/adam_m`.
       node = node.setdefault(f"{folder}/", {})
     node[last] = text
   return root
-
-
-def _printable(text: str) -> str:
-  """Escapes what would move the cursor or colour a terminal."""
-  return "".join(
-    c if c.isprintable() else c.encode("unicode_escape", "replace").decode()
-    for c in text
-  )
 
 
 def _natural(item) -> list:

@@ -30,6 +30,7 @@ from exporters.bounds import confinement
 from exporters.bounds import limits
 from exporters.command_line import program
 from exporters.errors import ExportError
+from exporters.errors import printable
 
 _PROVENANCE = flags.DEFINE(
   program.PathParser(),
@@ -66,9 +67,9 @@ def main(path: str) -> None:
     done = verify.verify(path, level=_CHECKS.value, limit=_LIMITS(), **beside)
   print(f"sha256  {done.digest}")
   for step in done.steps:
-    print(f"ok      {step}")
+    print(f"ok      {printable(step)}")
   for result in done.results:
-    print(f"        {result}")
+    print(f"        {printable(str(result))}")
   print(f"'{path}' is in order.")
 
 
@@ -107,10 +108,11 @@ def _verify_garden(path: str) -> None:
         )
         if found.digest != sha256:
           raise ExportError(f"'{companion}' differs from the record")
-      print(f"ok      {model.handle}  {done.digest}", flush=True)
+      print(f"ok      {printable(model.handle)}  {done.digest}", flush=True)
     except (ExportError, OSError) as e:
       failed += 1
-      print(f"failed  {model.handle}: {program.message(e)}", flush=True)
+      name = printable(model.handle)
+      print(f"failed  {name}: {program.message(e)}", flush=True)
   if failed:
     raise ExportError(f"{failed} of {len(models)} models are not in order.")
   if len(models) == 1:

@@ -27,6 +27,7 @@ from exporters.bounds import limits
 from exporters.errors import ExportError
 from exporters.errors import did_you_mean
 from exporters.errors import first_line
+from exporters.errors import printable
 from exporters.errors import shortened
 from exporters.life_cycle import version
 
@@ -192,14 +193,15 @@ def message(error: Exception) -> str | None:
   The files and the machine may be the cause of those of the operating system,
   and of TensorFlow's.
   """
+  told = None
   if isinstance(error, ExportError):
-    return error.message
-  if isinstance(error, OSError):
+    told = error.message
+  elif isinstance(error, OSError):
     file = f"'{error.filename}': " if error.filename else ""
-    return f"{file}{error.strerror or first_line(error)}."
-  if type(error).__module__.startswith("tensorflow."):
-    return f"{type(error).__name__}: {first_line(error)}."
-  return None
+    told = f"{file}{error.strerror or first_line(error)}."
+  elif type(error).__module__.startswith("tensorflow."):
+    told = f"{type(error).__name__}: {first_line(error)}."
+  return told and "\n".join(map(printable, told.split("\n")))
 
 
 def prepare_tensorflow() -> None:

@@ -81,24 +81,19 @@ def _functions(proto):
 
 
 def _call_itself(proto) -> None:
-  for function in _functions(proto):
-    for node in function.node_def:
-      if node.op in ("PartitionedCall", "StatefulPartitionedCall"):
-        callee = next(
-          f
-          for f in _functions(proto)
-          if f.signature.name == node.attr["f"].func.name
-        )
-        if len(callee.signature.input_arg) == 1:
-          twin = callee.node_def.add(
-            name="again", op="PartitionedCall", input=["x"]
-          )
-          twin.input[0] = callee.signature.input_arg[0].name
-          twin.attr["f"].func.name = callee.signature.name
-          for key in ("Tin", "Tout"):
-            twin.attr[key].list.type.append(tf.float32.as_datatype_enum)
-          (output,) = callee.ret
-          callee.ret[output] = "again:output:0"
+  """Has a function of one argument return what it returns itself."""
+  function = next(
+    f
+    for f in _functions(proto)
+    if len(f.signature.input_arg) == 1 and len(f.ret) == 1
+  )
+  again = function.node_def.add(name="again", op="PartitionedCall")
+  again.input.append(function.signature.input_arg[0].name)
+  again.attr["f"].func.name = function.signature.name
+  for key in ("Tin", "Tout"):
+    again.attr[key].list.type.append(tf.float32.as_datatype_enum)
+  (output,) = function.ret
+  function.ret[output] = "again:output:0"
 
 
 def _exponential(folder: pathlib.Path) -> pathlib.Path:
