@@ -125,7 +125,7 @@ def _write(
       "training data, or a file of them, --calibration_file."
     )
   name, shape = _input(saved_model)
-  found: list[str] = []
+  found: list[np.ndarray] = []
   with explained("read the experiment's training data"):
     for image in images():
       if len(found) == _MOST:

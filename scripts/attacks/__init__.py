@@ -1,10 +1,11 @@
 """Files that were made to do harm, and what each command says of them.
 
-  python -m scripts.attacks
+  python -m scripts.attacks > docs/attacks.md
 
-writes each, runs the command that would meet it, and prints the table of
-docs/attacks.md: what happened, and how long that took. The same attacks are
-tests, in `tests/test_attacks.py`. A new one is one more entry of an `ATTACKS`.
+writes each, runs the command that would meet it, and prints a page: what
+happened, how long that took, and how much memory. Those that are refused before
+anything is loaded are tests too, in `tests/test_attacks.py`. A new one is one
+more entry of an `ATTACKS`.
 """
 
 from __future__ import annotations
@@ -24,15 +25,14 @@ class Attack:
     says: A regular expression of the error. None: there is none, since nothing
       is wrong with it.
     flags: What the command is given besides.
-    seconds: How long it may take. The default is what any may that is refused
-      before it is loaded, on top of the command's imports.
+    loads: Whether the model has to be loaded, or called, to find out.
   """
 
   command: str
   write: Callable[[pathlib.Path], pathlib.Path]
   says: str | None
   flags: tuple[str, ...] = ()
-  seconds: float = 10.0
+  loads: bool = False
 
 
 def all_attacks() -> dict[str, Attack]:
