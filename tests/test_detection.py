@@ -410,7 +410,7 @@ def test_labels_count_the_background(tmp_path):
   names.write_text("cat\ndog\nbird\n")
   fields = {"labels_file": str(names), "background_label": "background"}
   case = _case(_retinanet(), tmp_path, **fields)
-  text = pathlib.Path(case.published.assets["labels"]).read_text()
+  text = tf.io.gfile.GFile(case.published.assets["labels"]).read()
   assert text.split() == ["background", "cat", "dog", "bird"]
   with pytest.raises(ExportError, match="background_label = 'background'"):
     dataclasses.replace(case.exporter, background_label=None).build()
