@@ -204,9 +204,10 @@ def test_examples_hold_the_same_files(case):
 def test_raw_outputs_are_those_of_the_training(case, training):
   height, width = case.published.image_size
   images = np.random.default_rng(0).random([1, height, width, 3], np.float32)
-  got = case.call()(tf.constant(images), training=training)
   model = case.served.model
-  before = model.get_weights()
+  variables = [*case.published.variables, *model.variables]
+  before = [variable.numpy() for variable in variables]
+  got = case.call()(tf.constant(images), training=training)
   with contextlib.ExitStack() as stack:
     if case.of_regions:
       # The training makes masks of classes that only its labels say.
@@ -216,7 +217,8 @@ def test_raw_outputs_are_those_of_the_training(case, training):
       image_shape=tf.constant([[height, width]], tf.float32),
       training=training,
     )
-  model.set_weights(before)
+  for variable, value in zip(variables, before, strict=True):
+    variable.assign(value)
   if "rois_1" in got and not training:
     # Model Garden's last stage takes the name of the first one.
     want["box_outputs_2"] = want.pop("box_outputs")
@@ -303,6 +305,10 @@ def test_other_backbones_and_decoders(name, tmp_path):
     ),
     tmp_path,
   )
+  (file, *_) = photographs()
+  got = case.call("image_bytes")(tf.constant([file]))
+  for key, values in _served(case, file).items():
+    np.testing.assert_allclose(got[key], values, atol=2e-4, err_msg=key)
   published = case.published
   images = tf.constant(published.samples[0])
   for training in (False, True):
@@ -317,10 +323,6 @@ def test_other_backbones_and_decoders(name, tmp_path):
       )
       if gradient is None
     ]
-  (file, *_) = photographs()
-  got = case.call("image_bytes")(tf.constant([file]))
-  for key, values in _served(case, file).items():
-    np.testing.assert_allclose(got[key], values, atol=1e-3, err_msg=key)
 
 
 def test_a_frozen_backbone_stays_frozen(tmp_path):
@@ -408,7 +410,7 @@ def test_labels_count_the_background(tmp_path):
   names.write_text("cat\ndog\nbird\n")
   fields = {"labels_file": str(names), "background_label": "background"}
   case = _case(_retinanet(), tmp_path, **fields)
-  text = pathlib.Path(case.published.assets["labels"]).read_text()
+  text = tf.io.gfile.GFile(case.published.assets["labels"]).read()
   assert text.split() == ["background", "cat", "dog", "bird"]
   with pytest.raises(ExportError, match="background_label = 'background'"):
     dataclasses.replace(case.exporter, background_label=None).build()
