@@ -41,6 +41,7 @@ import dataclasses
 from typing import Any
 
 import numpy as np
+from official.modeling import activations
 from official.vision.configs import semantic_segmentation
 from official.vision.modeling import factory
 from official.vision.ops import preprocess_ops
@@ -141,6 +142,7 @@ class SemanticSegmentationExporter(labels.Labelled, base.CheckpointExporter):
     self._refuse_missing_levels(model)
     model(tf_keras.Input(shape), training=False)
     revnet.use_ordinary_gradients(model)
+    _use_plain_swish(model)
     return model
 
   def _of_logits(self, whole: tf_keras.Model) -> tf_keras.Model:
@@ -400,3 +402,16 @@ class SemanticSegmentationExporter(labels.Labelled, base.CheckpointExporter):
       "use_binary_cross_entropy": self.use_binary_cross_entropy,
     }
     return {"task": {"model": parts, "train_data": data, "losses": losses}}
+
+
+def _use_plain_swish(model: tf_keras.Model) -> None:
+  """Replaces TensorFlow's swish, whose own gradient converters can't read.
+
+  Not before the model is built: the layers in a checkpoint are numbered, and
+  others would come in between.
+  """
+  swish = (tf.nn.silu, tf.nn.silu.__wrapped__, tf_keras.activations.swish)
+  for layer in model.submodules:
+    for name, value in [*vars(layer).items()]:
+      if any(value is one for one in swish):
+        setattr(layer, name, activations.simple_swish)

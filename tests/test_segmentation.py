@@ -22,8 +22,10 @@ import tf_keras
 from exporters import base
 from exporters import checks
 from exporters import recipe
+from exporters.checks import numbers
 from exporters.errors import ExportError
 from exporters.life_cycle import exporting
+from exporters.saved_model import description
 from exporters.vision import masks
 from scripts.small_instances import INSTANCES
 from scripts.small_instances import images as small_images
@@ -525,3 +527,39 @@ def test_masks_that_are_wrong(change, detail, results):  # noqa: F811
   assert with_status(made, checks.FAILED) == ["masks"]
   assert made["masks"].figure > 0
   assert re.search(detail, made["masks"].detail)
+
+
+def test_few_pixels_may_be_of_another_class_where_two_are_as_likely():
+  want = {"predicted_masks": np.zeros([2, 50, 40], np.int32)}
+  got = {"predicted_masks": want["predicted_masks"].copy()}
+  got["predicted_masks"].flat[:4] = 1
+  assert numbers.difference(got, want) == (0.0, "")
+  got["predicted_masks"].flat[:5] = 1
+  assert numbers.difference(got, want)[0] == float("inf")
+  # Other whole numbers must be equal.
+  one, other = ({"ids": nest["predicted_masks"]} for nest in (got, want))
+  one["ids"].flat[1:] = 0
+  assert numbers.difference(one, other)[0] == float("inf")
+
+
+def test_a_stranger_is_not_asked_for_a_row_an_image(exporter, tmp_path):
+  """As `scripts.check` looks at a SavedModel from anywhere."""
+  exporting.export(
+    exporter, export_path=str(tmp_path / "model"), level=checks.NONE
+  )
+  done = command.run("scripts.check", str(tmp_path / "model"))
+  shown = " ".join(done.stdout.split())
+  assert "specification: images: " in shown
+  assert "does not follow" not in shown
+
+
+def test_a_page_counts_what_the_model_trains(exporter, tmp_path):
+  """Though the callables for files and masks train nothing."""
+  path = str(tmp_path / "model")
+  exporting.export(exporter, export_path=path, level=checks.NONE)
+  described = description.read(path)
+  trained = hub.load(path).trainable_variables
+  assert described.trainable_parameters == sum(
+    v.shape.num_elements() for v in trained
+  )
+  assert described.constants == {"ignore_label": 255}

@@ -38,7 +38,10 @@ def stated(model: Any, arrays: list[Any]) -> dict[str, dict[str, Any]]:
     model: The loaded model.
     arrays: Gets samples, and the model's own outputs for them, appended.
   """
-  found = {name: _stated(loaded, arrays) for name, loaded in _callables(model)}
+  found = {
+    name: _stated(loaded, arrays, part=bool(name))
+    for name, loaded in _callables(model)
+  }
   found[""]["serving"] = _serving(model)
   return found
 
@@ -86,13 +89,20 @@ def _callables(model: Any) -> Iterator[tuple[str, Any]]:
       yield name, value
 
 
-def _stated(loaded: Any, arrays: list[Any]) -> dict[str, Any]:
+def _stated(loaded: Any, arrays: list[Any], *, part: bool) -> dict[str, Any]:
   known = traces(loaded) if callable(loaded) else []
   names = inspect.getfullargspec(loaded.__call__).args if known else []
   cases, unbatched = [], []
-  if known and known[0][1] is not None:
-    specs = known[0][1]
-    inputs, outputs = _call(loaded, loaded, specs, _BATCH)
+  specs = known[0][1] if known else None
+  try:
+    called = None if specs is None else _call(loaded, loaded, specs, _BATCH)
+  except tf.errors.InvalidArgumentError:
+    # Of a part that takes files, such as images, no call is known.
+    if not part or getattr(specs, "dtype", None) != tf.string:
+      raise
+    called = None
+  if called is not None:
+    inputs, outputs = called
     if isinstance(specs, Mapping):
       states = _states(loaded, inputs)
       # They fit a batch of three.
