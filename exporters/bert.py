@@ -123,7 +123,11 @@ class BertExporter(EncoderExporter):
     try:
       return task_heads.masked_lm(self.masked_lm_layer, encoder)
     except ExportError as e:
-      raise ExportError(f"{e} Set with_mlm = False.") from e
+      raise ExportError(
+        f"An encoder of type '{encoder.type}' cannot have `.mlm`: it does not "
+        "expose its embedding table, which the head shares. Set with_mlm = "
+        "False."
+      ) from e
 
   def _pooler(self, encoder: encoders.Encoder) -> tf_keras.layers.Layer:
     pooler = getattr(encoder.model, "pooler_layer", None)

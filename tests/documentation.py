@@ -16,7 +16,9 @@ import sys
 
 import markdown_it
 import numpy as np
+from official.nlp.tasks import sentence_prediction
 import tensorflow as tf
+import yaml
 
 from exporters.text import vocabulary
 from tests import checkpoint_files
@@ -98,7 +100,8 @@ def _parser() -> markdown_it.MarkdownIt:
 def write_inputs(folder: pathlib.Path) -> None:
   """Writes what stands at /path/to.
 
-  The smallest of the 24 small BERTs, and a folder of a fine-tuned one.
+  The smallest of the 24 small BERTs, a folder of a fine-tuned one, and what a
+  training of another with Model Garden leaves.
   """
   pretrainer = small_bert.pretrainer(
     vocab_size=30522,
@@ -122,6 +125,20 @@ def write_inputs(folder: pathlib.Path) -> None:
     weights,
   )
   small_bert.write_vocabulary(folder / "classifier/vocab.txt")
+  task = sentence_prediction.SentencePredictionTask(
+    sentence_prediction.SentencePredictionConfig(
+      model=sentence_prediction.ModelConfig(
+        num_classes=2, encoder=small_bert.config(max_position_embeddings=512)
+      )
+    )
+  )
+  (folder / "training").mkdir()
+  tf.train.Checkpoint(model=task.build_model()).save(
+    str(folder / "training/ckpt")
+  )
+  (folder / "training/params.yaml").write_text(
+    yaml.safe_dump({"task": task.task_config.as_dict()})
+  )
 
 
 def run(text: str, folder: pathlib.Path, scratch: pathlib.Path) -> None:
@@ -134,7 +151,9 @@ def run(text: str, folder: pathlib.Path, scratch: pathlib.Path) -> None:
   """
   script = moved(text, folder, scratch)
   # The checks of an export are the contract's matter.
-  script = re.sub(r"-m exporters\.\w+", r"\g<0> --checks=none", script)
+  script = re.sub(
+    r"-m (exporters\.\w+|official\.[\w.]+)", r"\g<0> --checks=none", script
+  )
   script = re.sub(r"--release_dir=\S+", r"\g<0> --draft --checks=none", script)
   script = re.sub(r"scripts\.(check|verify)", r"\g<0> --checks=basic", script)
   environment = command.environment()

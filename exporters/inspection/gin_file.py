@@ -117,6 +117,9 @@ def of_task(identity: Identity) -> str | None:
   task = task_facts.task_of(identity.checkpoint)
   if task is None:
     return None
+  if task == trained_task.MASKED_WORDS and not misfit(identity):
+    # Most people want its encoder, if it has all of that.
+    return None
   name = task.replace(" ", "_")
   leaf = f"configs/text_task/{name}.gin"
   lower = identity.do_lower_case

@@ -51,6 +51,10 @@ _SERVE = "serve"
 _EXAMPLES = "serve_examples"
 _TEXT = "serve_text"
 _TEXT_EXAMPLES = "serve_text_examples"
+_POSITIONS = "masked_lm_positions"
+_OF_ALL_CONFIGS = {
+  field.name for field in dataclasses.fields(base_config.Config)
+}
 # The features of an example, and the arguments of `serve`, by either name.
 _OLD_NAMES = {
   "input_ids": "input_word_ids",
@@ -121,11 +125,6 @@ def create_export_module(
     # So that all of its variables have to be in the checkpoint.
     model({one.name: tf.zeros([1, 1], one.dtype) for one in model.inputs})
   return module_class(params=module_class.Params(**params), model=model)
-
-
-_OF_ALL_CONFIGS = {
-  field.name for field in dataclasses.fields(base_config.Config)
-}
 
 
 def _registered(task_name: str) -> tuple[type, type]:
@@ -363,9 +362,6 @@ class BuiltServingExporter(base.Exporter):
         }
       )
     return found
-
-
-_POSITIONS = "masked_lm_positions"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

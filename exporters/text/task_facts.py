@@ -125,10 +125,7 @@ def read(
 
 
 def task_of(checkpoint: Checkpoint) -> str | None:
-  """Returns the task that a checkpoint was fine-tuned for, if anything says it.
-
-  A masked language model counts as an encoder, of which most people make
-  something else.
+  """Returns the task that a checkpoint was trained for, if anything says it.
 
   Raises:
     ExportError: A file beside it is damaged.
@@ -137,9 +134,7 @@ def task_of(checkpoint: Checkpoint) -> str | None:
   task = next((said.task for said in stated if said.task), None)
   if task is None and not any(said.stated for said in stated):
     task = trained_task.SENTENCE_PREDICTION
-  if task in (None, trained_task.MASKED_WORDS):
-    return None
-  shape = checkpoint.shape_of(_BIASES[task])
+  shape = checkpoint.shape_of(_BIASES[task]) if task else None
   return task if shape else None
 
 
