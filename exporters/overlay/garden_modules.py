@@ -55,10 +55,7 @@ class ModuleExporter(base.Exporter):
   def _published(self) -> base.Published:
     """Returns a model whose call is that of its first signature."""
     module: Any = self.module
-    signatures = {
-      name: _signature(module, copy.copy(module), key, name)
-      for key, name in self.function_keys.items()
-    }
+    signatures = _signatures(module, copy.copy(module), self.function_keys)
     # A subclassed model has its variables only once it has been called.
     signatures = {
       name: dataclasses.replace(
@@ -71,8 +68,14 @@ class ModuleExporter(base.Exporter):
     first = SERVING_DEFAULT
     if first not in signatures:
       first = next(iter(signatures))
+    model = signatures.pop(first)
+    if first != SERVING_DEFAULT:
+      # The same under its own name, once in the graph.
+      signatures[first] = dataclasses.replace(
+        model, function=lambda inputs, core: core(inputs, False), parent="core"
+      )
     return dataclasses.replace(
-      signatures.pop(first),
+      model,
       signature=False,
       sub_objects=signatures,
       save_options=self.save_options,
@@ -141,14 +144,14 @@ class ServedExporter(ModuleExporter, base.CheckpointExporter):
     if not module.calls_published:
       module.inference_step = module.model.call
       return dataclasses.replace(
-        _signature(module, copy.copy(module), key, name),
+        _signatures(module, copy.copy(module), {key: name})[name],
         variables=module.model.variables,
       )
     reference = copy.copy(module)
     reference.inference_step = functools.partial(
       published.reference or published.function, training=False
     )
-    signature = _signature(module, reference, key, name)
+    signature = _signatures(module, reference, {key: name})[name]
 
     def function(inputs, core):
       module.inference_step = lambda images: core(images, False)
@@ -267,20 +270,51 @@ def _without_functions(trackable: Any, made: dict[int, Any]) -> Any:
   return made[id(trackable)]
 
 
-def _signature(
-  module: Any, reference: Any, key: str, name: str
-) -> base.Published:
-  """Returns one function of a module as a callable that is a signature.
+def _signatures(
+  module: Any, reference: Any, keys: Mapping[str, str]
+) -> dict[str, base.Published]:
+  """Returns functions of a module as callables that are signatures, by name.
 
   Args:
     module: The module.
     reference: A module that computes the same, to compare with.
-    key: The module's key of the function.
-    name: The signature's.
+    keys: The names of signatures, by the module's keys of functions. It may
+      choose other names.
   """
-  # Another's traces would be of other variables, or of another model.
   traced = module.traced_cheaply() if hasattr(module, "serving") else module
-  function = traced.get_inference_signatures({key: name})[name]
+  functions = traced.get_inference_signatures(keys)
+  known = {name: key for key, name in keys.items()}
+  return {
+    name: _signature(
+      function,
+      functools.partial(_function, keys=keys, name=name),
+      (module, reference),
+      key=known.get(name, name),
+    )
+    for name, function in functions.items()
+  }
+
+
+def _function(owner: Any, *, keys: Mapping[str, str], name: str) -> Any:
+  return owner.get_inference_signatures(keys)[name]
+
+
+def _signature(
+  function: Any,
+  function_of: Callable[[Any], Any],
+  modules: tuple[Any, Any],
+  *,
+  key: str,
+) -> base.Published:
+  """Returns one function of a module as a callable that is a signature.
+
+  Args:
+    function: The concrete function, of which only the inputs and outputs count.
+    function_of: Returns that of a module. Traced anew, since traces of another
+      context are of no use where a model is saved.
+    modules: The module, and one that computes the same, to compare with.
+    key: The module's key of the function.
+  """
   structure = function.structured_input_signature
   specs = [
     tf.TensorSpec(spec.shape, spec.dtype, argument)
@@ -298,7 +332,7 @@ def _signature(
 
   def caller(owner: Any) -> Callable[..., Any]:
     def call(inputs):
-      concrete = owner.get_inference_signatures({key: name})[name]
+      concrete = function_of(owner)
       tensors = [inputs]
       if len(specs) > 1:
         tensors = [inputs[spec.name] for spec in specs]
@@ -308,13 +342,13 @@ def _signature(
     return call
 
   return base.Published(
-    function=caller(module),
+    function=caller(modules[0]),
     inputs=[inputs],
     outputs=outputs,
     training=False,
     signature=True,
     samples=serving_samples.samples(key, inputs),
-    reference=caller(reference),
+    reference=caller(modules[1]),
   )
 
 
