@@ -60,6 +60,12 @@ OVERLAY = {
   "official.vision.serving.export_tfhub": (
     "official.vision.serving.export_utils"
   ),
+  "official.vision.serving.export_tflite": (
+    "official.vision.serving.image_classification"
+  ),
+  "official.vision.serving.export_tflite_lib": (
+    "official.vision.serving.semantic_segmentation"
+  ),
   "official.vision.serving.export_tfhub_lib": (
     "official.vision.serving.export_base"
   ),
@@ -110,6 +116,28 @@ def test_every_overlay_module_is_listed():
       "official.vision.serving.export_saved_model_lib_test",
       [],
       "2 run, 1 skipped",
+    ),
+    ("official.core.export_base_test", [], "4 run, 1 skipped"),
+    (
+      "official.vision.serving.image_classification_test",
+      [],
+      "6 run, 1 skipped",
+    ),
+    (
+      "official.vision.serving.video_classification_test",
+      [],
+      "2 run, 1 skipped",
+    ),
+    # All cases of these two would take many minutes.
+    (
+      "official.vision.serving.semantic_segmentation_test",
+      ["--only=test_export3|invalid_batch_size"],
+      "2 run, 0 skipped",
+    ),
+    (
+      "official.vision.serving.detection_test",
+      ["--only=without_decoding_boxes0"],
+      "1 run, 0 skipped",
     ),
   ],
 )

@@ -104,6 +104,7 @@ def make(
     saved_model,
     Companions(
       kinds=[form.kind],
+      optional=[form.kind],
       bounds={form.kind: bound} if bound else {},
       calibration=calibration_file if form.is_calibrated else None,
     ),
@@ -112,6 +113,12 @@ def make(
     prove=prove,
     lite=lite,
   )
+  if not made.companions:
+    (remark,) = made.remarks
+    _, _, reason = remark.partition(": ")
+    if (quant_type or "").startswith("qat"):
+      reason += " The model must have been trained with quantization."
+    raise ExportError(f"The SavedModel cannot be converted: {reason}")
   return made.companions[0]
 
 

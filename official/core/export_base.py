@@ -10,7 +10,7 @@ from typing import Any
 import tensorflow as tf
 
 from exporters import base
-from exporters.overlay import garden_serving
+from exporters.overlay import garden_modules
 from exporters.overlay import hidden
 
 _GARDEN = hidden.module(__name__)
@@ -59,11 +59,11 @@ def export(
         "If the function_keys is a list, it must contain a single element. "
         f"{function_keys}"
       )
-    function_keys = {function_keys[0]: garden_serving.SERVING_DEFAULT}
+    function_keys = {function_keys[0]: garden_modules.SERVING_DEFAULT}
   path = export_savedmodel_dir
   if timestamped:
     path = get_timestamped_export_dir(path).decode()
-  garden_serving.export(
+  garden_modules.export(
     export_module,
     function_keys,
     path,

@@ -84,9 +84,9 @@ def define_flags() -> None:
 
 def __getattr__(name: str) -> Any:
   if name == "SERVING_MODULES":
-    from exporters.overlay import garden_text_serving
+    from exporters.overlay import garden_serving
 
-    return garden_text_serving.SERVING_MODULES
+    return garden_serving.SERVING_MODULES
   raise AttributeError(f"module '{__name__}' has no attribute '{name}'")
 
 
@@ -96,9 +96,9 @@ def lookup_export_module(task: Any) -> Any:
   Raises:
     ExportError: There is none.
   """
-  from exporters.overlay import garden_text_serving
+  from exporters.overlay import garden_serving
 
-  return garden_text_serving.lookup_export_module(task)
+  return garden_serving.lookup_export_module(task)
 
 
 def create_export_module(
@@ -118,9 +118,9 @@ def create_export_module(
     ExportError: There is no such task, or it can't be served, or it has no such
       parameter.
   """
-  from exporters.overlay import garden_text_serving
+  from exporters.overlay import garden_serving
 
-  return garden_text_serving.create_export_module(
+  return garden_serving.create_export_module(
     task_name=task_name, config_file=config_file, serving_params=serving_params
   )
 

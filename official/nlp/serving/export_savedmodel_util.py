@@ -11,7 +11,7 @@ from official.core import export_base
 import tensorflow as tf
 
 from exporters import checks
-from exporters.overlay import garden_text_serving
+from exporters.overlay import garden_serving
 
 get_timestamped_export_dir = export_base.get_timestamped_export_dir
 
@@ -61,7 +61,7 @@ def export(
   path = export_savedmodel_dir
   if timestamped:
     path = get_timestamped_export_dir(path).decode()
-  garden_text_serving.export(
+  garden_serving.export(
     export_module,
     names,
     checkpoint_path=checkpoint_path,
