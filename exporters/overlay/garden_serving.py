@@ -46,10 +46,15 @@ SERVING_MODULES = {
   tagging.TaggingTask: serving_modules.Tagging,
   translation.TranslationTask: serving_modules.Translation,
 }
+# Whose `serve` can be a signature.
+_WITH_SERVE = tuple(
+  module
+  for module in SERVING_MODULES.values()
+  if module is not serving_modules.Translation
+)
 _FROM_IDS = "from_ids"
 _SERVE = "serve"
 _EXAMPLES = "serve_examples"
-_TEXT = "serve_text"
 _TEXT_EXAMPLES = "serve_text_examples"
 _POSITIONS = "masked_lm_positions"
 _OF_ALL_CONFIGS = {
@@ -405,7 +410,9 @@ def export(
   """
   _refuse_incomplete(module, names)
   existing = {variable.ref() for variable in module.model.variables}
-  keys = {*names, *([] if _TEXT in names else [_SERVE])}
+  keys = dict.fromkeys(names)
+  if isinstance(module, _WITH_SERVE):
+    keys |= dict.fromkeys([_SERVE])
   signatures = module.get_inference_signatures({key: key for key in keys})
   fields: dict[str, Any] = {
     "module": module,
