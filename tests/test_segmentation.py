@@ -563,3 +563,17 @@ def test_a_page_counts_what_the_model_trains(exporter, tmp_path):
     v.shape.num_elements() for v in trained
   )
   assert described.constants == {"ignore_label": 255}
+
+
+def test_gradients_are_of_plain_operations(exporter):
+  """Converters can't read those that TensorFlow defines for swish."""
+  model = exporter.segmenter()
+  call = tf.function(lambda images: model(images, training=True)["logits"])
+  concrete = call.get_concrete_function(tf.zeros([1, 64, 64, 3]))
+  graph = concrete.graph.as_graph_def()
+  nodes = [
+    *graph.node,
+    *(n for f in graph.library.function for n in f.node_def),
+  ]
+  assert any(node.op == "Sigmoid" for node in nodes)
+  assert not any("_gradient_op_type" in node.attr for node in nodes)
