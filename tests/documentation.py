@@ -19,6 +19,7 @@ import numpy as np
 import tensorflow as tf
 
 from exporters.text import vocabulary
+from scripts.small_instances import segmenters
 from tests import checkpoint_files
 from tests import command
 from tests import numpy_tasks
@@ -98,7 +99,8 @@ def _parser() -> markdown_it.MarkdownIt:
 def write_inputs(folder: pathlib.Path) -> None:
   """Writes what stands at /path/to.
 
-  The smallest of the 24 small BERTs, and a folder of a fine-tuned one.
+  The smallest of the 24 small BERTs, a folder of a fine-tuned one, and a
+  DeepLab.
   """
   pretrainer = small_bert.pretrainer(
     vocab_size=30522,
@@ -122,6 +124,9 @@ def write_inputs(folder: pathlib.Path) -> None:
     weights,
   )
   small_bert.write_vocabulary(folder / "classifier/vocab.txt")
+  (folder / "deeplab").mkdir()
+  leaf = ROOT / "configs/segmentation/deeplabv3_mobilenet_v2_pascal.gin"
+  segmenters.write_by_leaf(str(leaf), [], folder / "deeplab")
 
 
 def run(text: str, folder: pathlib.Path, scratch: pathlib.Path) -> None:
