@@ -21,6 +21,7 @@ import tensorflow as tf
 import yaml
 
 from exporters.text import vocabulary
+from scripts.small_instances import segmenters
 from tests import checkpoint_files
 from tests import command
 from tests import numpy_tasks
@@ -100,8 +101,8 @@ def _parser() -> markdown_it.MarkdownIt:
 def write_inputs(folder: pathlib.Path) -> None:
   """Writes what stands at /path/to.
 
-  The smallest of the 24 small BERTs, a folder of a fine-tuned one, and what a
-  training of another with Model Garden leaves.
+  The smallest of the 24 small BERTs, a folder of a fine-tuned one, what a
+  training of another with Model Garden leaves, and a DeepLab.
   """
   pretrainer = small_bert.pretrainer(
     vocab_size=30522,
@@ -139,6 +140,9 @@ def write_inputs(folder: pathlib.Path) -> None:
   (folder / "training/params.yaml").write_text(
     yaml.safe_dump({"task": task.task_config.as_dict()})
   )
+  (folder / "deeplab").mkdir()
+  leaf = ROOT / "configs/segmentation/deeplabv3_mobilenet_v2_pascal.gin"
+  segmenters.write_by_leaf(str(leaf), [], folder / "deeplab")
 
 
 def run(text: str, folder: pathlib.Path, scratch: pathlib.Path) -> None:
