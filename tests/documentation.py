@@ -21,6 +21,7 @@ import tensorflow as tf
 import yaml
 
 from exporters.text import vocabulary
+from scripts.small_instances import detectors
 from scripts.small_instances import segmenters
 from tests import checkpoint_files
 from tests import command
@@ -102,7 +103,7 @@ def write_inputs(folder: pathlib.Path) -> None:
   """Writes what stands at /path/to.
 
   The smallest of the 24 small BERTs, a folder of a fine-tuned one, what a
-  training of another with Model Garden leaves, and a DeepLab.
+  training of another with Model Garden leaves, a DeepLab and a RetinaNet.
   """
   pretrainer = small_bert.pretrainer(
     vocab_size=30522,
@@ -143,6 +144,9 @@ def write_inputs(folder: pathlib.Path) -> None:
   (folder / "deeplab").mkdir()
   leaf = ROOT / "configs/segmentation/deeplabv3_mobilenet_v2_pascal.gin"
   segmenters.write_by_leaf(str(leaf), [], folder / "deeplab")
+  (folder / "retinanet").mkdir()
+  leaf = ROOT / "configs/retinanet/retinanet_resnet50_fpn_coco.gin"
+  detectors.write_by_leaf(str(leaf), [], folder / "retinanet")
 
 
 def run(text: str, folder: pathlib.Path, scratch: pathlib.Path) -> None:
