@@ -51,10 +51,10 @@ from typing_extensions import override
 
 from exporters import base
 from exporters import revnet
+from exporters.checkpoints import params_file
 from exporters.errors import ExportError
 from exporters.keras_models import functional
 from exporters.saved_model import labels
-from exporters.video import params_file
 from exporters.vision import encoded
 from exporters.vision import masks
 

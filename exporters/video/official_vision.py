@@ -12,8 +12,8 @@ from official.vision.modeling import factory_3d
 import tf_keras
 from typing_extensions import override
 
+from exporters.checkpoints import params_file
 from exporters.errors import ExportError
-from exporters.video import params_file
 from exporters.video import videos
 
 

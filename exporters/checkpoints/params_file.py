@@ -13,7 +13,7 @@ from typing import Annotated, Any
 import tensorflow as tf
 import yaml
 
-from exporters.checkpoints import Checkpoint
+from exporters.checkpoints.checkpoint import Checkpoint
 from exporters.errors import ExportError
 from exporters.fields import paths
 from exporters.saved_model import assets
