@@ -280,16 +280,6 @@ _BACKBONES = {
     decoders.Decoder(type="fpn", fpn=decoders.FPN(num_filters=8)),
     [64, 64, 3],
   ),
-  "efficientnet": (
-    backbones.Backbone(
-      type="efficientnet",
-      efficientnet=backbones.EfficientNet(model_id="b0"),
-    ),
-    decoders.Decoder(
-      type="nasfpn", nasfpn=decoders.NASFPN(num_filters=8, num_repeats=1)
-    ),
-    [64, 64, 3],
-  ),
 }
 
 

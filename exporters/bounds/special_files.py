@@ -9,8 +9,8 @@ import stat
 
 from exporters.errors import ExportError
 
-# A model has few files, a few folders deep; a home directory may have millions.
-_MOST, _DEEPEST = 10_000, 4
+# A model has few files, in a folder and in those below it.
+_MOST, _DEEPEST = 10_000, 1
 
 
 def refuse(path: str) -> None:
@@ -49,8 +49,10 @@ def _files(path: str, deep: int) -> Iterator[str]:
     file = os.path.join(folder, name)
     if not name.startswith(start):
       continue
-    if deep and os.path.isdir(file):
-      yield from _files(file, deep - 1)
+    if os.path.isdir(file):
+      # What is mounted there, such as /dev, is not part of a model.
+      if deep and not os.path.ismount(file):
+        yield from _files(file, deep - 1)
     else:
       yield file
 
