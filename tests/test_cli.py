@@ -64,10 +64,11 @@ def test_a_wrong_flag_is_refused_before_anything_heavy(tmp_path, monkeypatch):
 
 def test_a_flag_that_is_a_path_is_declared_as_one():
   """So that its ~ is expanded."""
-  pattern = r'DEFINE_(?:multi_)?string\(\s*"(\w*(?:file|path|(?<!sub)dir|key|provenance))"'
+  path = r"(?:file|path|(?<!sub)dir|key|provenance)"
+  pattern = rf'DEFINE_(?:multi_)?string\(\s*"(\w*{path})"'
   for folder in ("exporters", "official", "scripts"):
-    for path in (command.ROOT / folder).rglob("*.py"):
-      assert not re.findall(pattern, path.read_text()), path
+    for file in (command.ROOT / folder).rglob("*.py"):
+      assert not re.findall(pattern, file.read_text()), file
 
 
 @pytest.mark.parametrize(
