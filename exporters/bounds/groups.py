@@ -15,24 +15,30 @@ def kill(leader: int, known: Iterable[psutil.Process] | None = None) -> None:
 
   Args:
     leader: The process, which leads a group.
-    known: What it had started. None: it may have ended nothing yet.
+    known: What it had started, if it has ended. None: what it has now.
   """
-  found = members(leader) if known is None else known
+  if known is None:
+    known = members(leader) if _leads(leader) else ()
   with contextlib.suppress(ProcessLookupError, PermissionError):
     os.killpg(leader, signal.SIGKILL)
-  for one in found:
+  for one in known:
     with contextlib.suppress(psutil.Error):
       one.kill()
+
+
+def _leads(pid: int) -> bool:
+  """Whether it leads a group; if it has ended, another may have its id."""
+  with contextlib.suppress(ProcessLookupError):
+    return os.getpgid(pid) == pid
+  return False
 
 
 def members(leader: int) -> list[psutil.Process]:
   """Returns a process, those of its group, and those that it has started."""
   found = []
-  with contextlib.suppress(psutil.Error, ProcessLookupError):
+  with contextlib.suppress(psutil.Error):
     process = psutil.Process(leader)
-    # Otherwise it has ended, and another has its id.
-    if os.getpgid(leader) == leader:
-      found = [process, *process.children(recursive=True)]
+    found = [process, *process.children(recursive=True)]
   # Its children stay in its group when their parent ends.
   known = {one.pid for one in found}
   for one in psutil.process_iter():
