@@ -1,11 +1,11 @@
 """Files that were made to do harm, and what each command says of them.
 
-  python -m scripts.attacks > docs/attacks.md
+  python -m scripts.attacks
 
-writes each, runs the command that would meet it, and prints a page: what
-happened, how long that took, and how much memory. Those that are refused before
-anything is loaded are tests too, in `tests/test_attacks.py`. A new one is one
-more entry of an `ATTACKS`.
+writes each, runs the command that would meet it, and prints a table: what
+happened, how long that took, and how much memory. docs/attacks.md tells of
+them. Those that are refused before anything is loaded are tests too, in
+`tests/test_attacks.py`. A new one is one more entry of an `ATTACKS`.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Runs every attack and prints a page about it."""
+"""Runs every attack and prints a table of them."""
 
 from __future__ import annotations
 
@@ -18,22 +18,14 @@ from exporters.errors import ExportError
 _ROOT = pathlib.Path(__file__).parents[2]
 # The first sentence of what a command says is enough.
 _LONGEST = 150
-_HEAD = """# Files that were made to do harm
-
-What the commands for other people's files do with those that are meant to do
-harm. [SECURITY.md](../SECURITY.md) says what is promised. `python -m
-scripts.attacks` writes each of these, runs the command, and prints this page.
-
-Seconds are those of the whole command, imports included; megabytes are what
-all its processes held at most. Nothing was written outside the command's own
-folder, and no process was left.
-
-| attack | command | what it says | seconds | MB |
+# Seconds are those of the whole command, imports included; megabytes are what
+# all its processes held at most.
+_HEAD = """| attack | command | what it says | seconds | MB |
 |---|---|---|---|---|"""
 
 
 def main() -> None:
-  """Prints the page; raises `ExportError` if an attack got through."""
+  """Prints the table; raises `ExportError` if an attack got through."""
   program.prepare_tensorflow()
   from scripts import attacks
 
