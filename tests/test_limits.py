@@ -49,7 +49,9 @@ def test_a_strangers_model_is_stopped(hostile):
   flag = "memory" if kind == "large" else "time"
   limit = ["--memory_limit=3"] if kind == "large" else ["--time_limit=20"]
   started = time.monotonic()
-  done = command.run("scripts.check", *limit, str(hostile), check=False)
+  done = command.run(
+    "scripts.check", *limit, str(hostile), check=False, fresh=True
+  )
   assert done.returncode == 1
   assert f"--{flag}_limit allows more" in done.stderr
   assert "Traceback" not in done.stderr
