@@ -25,6 +25,9 @@ from exporters import checks
 from exporters.errors import ExportError
 from tests import command
 from tests import small_bert
+from tests import wheels
+
+_THEIRS = wheels.module("official.core.export_base")
 
 _LENGTH = 8
 _EXAMPLES = {"serve": "serving_default", "serve_examples": "of_examples"}
@@ -200,9 +203,8 @@ def test_signatures_are_model_gardens(make, names, tmp_path):
   task, params = make(tmp_path)
   trained, fresh = _modules(task, params)
   prefix = tf.train.Checkpoint(model=trained.model).write(str(tmp_path / "c"))
-  # That of the wheel, which is not overlaid.
   theirs = tf.saved_model.load(
-    export_base.export(trained, names, str(tmp_path / "theirs"))
+    _THEIRS.export(trained, names, str(tmp_path / "theirs"))
   )
   path = export_savedmodel_util.export(
     fresh, names, str(tmp_path / "ours"), prefix, level=checks.BASIC
@@ -229,6 +231,23 @@ def test_signatures_are_model_gardens(make, names, tmp_path):
         continue
       scale = np.abs(value).max()
       np.testing.assert_allclose(got[output], value, rtol=0, atol=1e-5 * scale)
+
+
+def test_arguments_may_be_left_out(tmp_path):
+  """By Model Garden's function for all modules, which is overlaid."""
+  trained, _ = _modules(*_of_ids_alone(tmp_path))
+  names = {"serve": "serving_default"}
+  ours, theirs = (
+    tf.saved_model.load(
+      module.export(trained, names, str(tmp_path / name))
+    ).signatures["serving_default"]
+    for name, module in (("ours", export_base), ("theirs", _THEIRS))
+  )
+  inputs = _inputs(theirs)
+  got, want = ours(**inputs), theirs(**inputs)
+  assert got.keys() == want.keys()
+  for name, values in want.items():
+    np.testing.assert_allclose(got[name], values, rtol=0, atol=1e-6)
 
 
 def test_what_is_served_can_be_trained(tmp_path):

@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping
 import copy
 import dataclasses
 import functools
+import itertools
 import os
 import tempfile
 from typing import Any
@@ -21,7 +22,6 @@ from tensorflow.python.trackable import resource
 from typing_extensions import override
 
 from exporters import base
-from exporters import checkpoints
 from exporters.life_cycle import exporting
 from exporters.overlay import arguments
 from exporters.overlay import garden_exporters
@@ -98,25 +98,8 @@ class RestoredModuleExporter(ModuleExporter, base.CheckpointExporter):
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class ServedExporter(ModuleExporter, base.CheckpointExporter):
-  """Adds the signatures of a module to what another exporter publishes.
-
-  Attributes:
-    exporter: The other exporter, of one artifact.
-    checkpoint: Not to be set: it is that of the other exporter.
-  """
-
-  exporter: base.CheckpointExporter
-  checkpoint: str = ""
-
-  def __post_init__(self):
-    object.__setattr__(self, "checkpoint", self.exporter.checkpoint)
-    super().__post_init__()
-
-  @property
-  @override
-  def opened(self) -> checkpoints.Checkpoint:
-    return self.exporter.opened
+class ServedExporter(ModuleExporter, garden_exporters.OfAnother):
+  """Adds the signatures of a module to another exporter's one artifact."""
 
   @override
   def build(self) -> base.Build:
@@ -319,10 +302,13 @@ def _signature(
     key: The module's key of the function.
   """
   structure = function.structured_input_signature
+  # Arguments that are left out are no tensors, but None.
+  leaves = tf.nest.flatten(structure)
+  given = [isinstance(leaf, tf.TensorSpec) for leaf in leaves]
   specs = [
     tf.TensorSpec(spec.shape, spec.dtype, argument)
     for spec, argument in zip(
-      tf.nest.flatten(structure), _arguments(function), strict=True
+      itertools.compress(leaves, given), _arguments(function), strict=True
     )
   ]
   inputs: Any = specs[0]
@@ -339,7 +325,10 @@ def _signature(
       tensors = [inputs]
       if len(specs) > 1:
         tensors = [inputs[spec.name] for spec in specs]
-      args, kwargs = tf.nest.pack_sequence_as(structure, tensors)
+      rest = iter(tensors)
+      args, kwargs = tf.nest.pack_sequence_as(
+        structure, [next(rest) if is_given else None for is_given in given]
+      )
       return concrete(*args, **kwargs)
 
     return call
