@@ -52,7 +52,6 @@ from typing import Any
 
 from official.vision.configs import maskrcnn
 from official.vision.modeling import factory
-from official.vision.ops import anchor
 from official.vision.ops import box_ops
 import tensorflow as tf
 import tf_keras
@@ -92,23 +91,13 @@ class _RawOutputs(tf_keras.Model):
     self, images: tf.Tensor, training: bool | None = None
   ) -> dict[str, tf.Tensor]:
     batch = tf.shape(images)[0]
-    shape = _image_shape(self._config, batch)
+    shape = detection.image_shape(self._config, batch)
     features = self.backbone(images)
     if self.decoder:
       features = self.decoder(features)
     scores, boxes = self.rpn_head(features)
     outputs = _of_first_stage(features, scores, boxes)
-    anchors = anchor.build_anchor_generator(
-      min_level=self._config.min_level,
-      max_level=self._config.max_level,
-      num_scales=self._config.anchor.num_scales,
-      aspect_ratios=self._config.anchor.aspect_ratios,
-      anchor_size=self._config.anchor.anchor_size,
-    )(images.shape[1:3])
-    anchors = {
-      level: tf.tile(one[tf.newaxis], [batch, 1, 1, 1])
-      for level, one in anchors.items()
-    }
+    anchors = detection.anchors(self._config, images.shape[1:3], batch)
     rois, _ = self.roi_generator(boxes, scores, anchors, shape, training)
     first = rois
     for stage, head in enumerate(self.detection_head):
@@ -173,7 +162,7 @@ class MaskRCNNExporter(detection.DetectionExporter):
 
     def detections(outputs):
       batch = tf.shape(outputs[_ROIS])[0]
-      shape = _image_shape(config, batch)
+      shape = detection.image_shape(config, batch)
       class_outputs = outputs[_numbered(_CLASSES, last)]
       if config.detection_head.cascade_class_ensemble:
         class_outputs = (
@@ -234,11 +223,6 @@ class MaskRCNNExporter(detection.DetectionExporter):
       detections=detections,
       raw_reference=raw_reference,
     )
-
-
-def _image_shape(config: maskrcnn.MaskRCNN, batch: tf.Tensor) -> tf.Tensor:
-  height, width, _ = config.input_size
-  return tf.tile(tf.constant([[height, width]], tf.float32), [batch, 1])
 
 
 def _of_first_stage(

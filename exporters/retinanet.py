@@ -37,7 +37,6 @@ from typing import Any
 
 from official.vision.configs import retinanet
 from official.vision.modeling import factory
-from official.vision.ops import anchor
 import tensorflow as tf
 import tf_keras
 from typing_extensions import override
@@ -100,14 +99,6 @@ class RetinaNetExporter(detection.DetectionExporter):
     model.backbone.trainable = not self.freeze_backbone
     raw = _RawOutputs(model, config)
     detection.call_once(raw, input_specs)
-    height, width, _ = config.input_size
-    anchors = anchor.build_anchor_generator(
-      min_level=config.min_level,
-      max_level=config.max_level,
-      num_scales=config.anchor.num_scales,
-      aspect_ratios=config.anchor.aspect_ratios,
-      anchor_size=config.anchor.anchor_size,
-    )
     names = [head.name for head in config.head.attribute_heads or []]
 
     def detections(outputs):
@@ -116,11 +107,8 @@ class RetinaNetExporter(detection.DetectionExporter):
       return model.detection_generator(
         boxes,
         detection.of_levels(_SCORES, outputs),
-        {
-          level: tf.tile(one[tf.newaxis], [batch, 1, 1, 1])
-          for level, one in anchors(input_specs.shape[1:3]).items()
-        },
-        tf.tile(tf.constant([[height, width]], tf.float32), [batch, 1]),
+        detection.anchors(config, input_specs.shape[1:3], batch),
+        detection.image_shape(config, batch),
         {
           name: detection.of_levels(f"{_ATTRIBUTES}_{name}", outputs)
           for name in names

@@ -31,6 +31,7 @@ from scripts.small_instances import INSTANCES
 from scripts.small_instances import images as small_images
 from scripts.small_instances import segmenters
 from tests import command
+from tests.instances import exported_model
 from tests.instances import small_exporter
 from tests.test_checks import processes  # noqa: F401 - a fixture.
 from tests.test_checks import results  # noqa: F401 - a fixture.
@@ -46,12 +47,6 @@ _EXPORTER = "segmentation.SemanticSegmentationExporter"
 _FILES = f"{_EXPORTER}.signatures = ['image_bytes', 'tf_example']"
 _MODEL = "semantic_segmentation.SemanticSegmentationModel"
 _HEAD = "semantic_segmentation.SegmentationHead"
-
-
-def _export(exporter: base.Exporter, path: pathlib.Path):
-  """Returns what a consumer loads."""
-  exporting.export(exporter, export_path=str(path), level=checks.NONE)
-  return hub.load(str(path))
 
 
 def _experiment(exporter: base.Exporter):
@@ -119,7 +114,7 @@ def exporter(request, checkpoints) -> base.Exporter:
 
 @pytest.fixture(scope="module")
 def model(exporter, tmp_path_factory):
-  return _export(exporter, tmp_path_factory.mktemp("exported") / "model")
+  return exported_model(exporter, tmp_path_factory.mktemp("exported") / "model")
 
 
 def _photographs_of_one_size(exporter) -> np.ndarray:
@@ -168,7 +163,7 @@ def test_masks_of_files_are_those_of_the_gardens_serving(
     f"{_EXPORTER}.stddev = [50.0, 60.0, 70.0]",
     f"{_EXPORTER}.ignore_label = 200",
   )
-  model = _export(exporter, tmp_path / "model")
+  model = exported_model(exporter, tmp_path / "model")
   garden = _garden(exporter, rescale=True)
   files = photographs()
   found = model.image_bytes(files)
@@ -228,7 +223,7 @@ def test_trains_as_the_task_does(exporter, checkpoints, tmp_path):
     config = copy.deepcopy(exporter.model)
     config.decoder.aspp.dropout_rate = 0.0
     without_dropout = dataclasses.replace(without_dropout, model=config)
-  model = _export(without_dropout, tmp_path / "model")
+  model = exported_model(without_dropout, tmp_path / "model")
   config = _experiment(without_dropout).task
   config.init_checkpoint = exporter.checkpoint
   task = tasks.SemanticSegmentationTask(config)
@@ -276,7 +271,7 @@ def test_sigmoids_where_the_loss_took_each_class_alone(checkpoints, tmp_path):
     checkpoints["deeplabv3plus"],
     f"{_EXPORTER}.use_binary_cross_entropy = True",
   )
-  model = _export(exporter, tmp_path / "model")
+  model = exported_model(exporter, tmp_path / "model")
   images = tf.ones([1, 64, 64, 3]) / 2
   want = tf.nn.sigmoid(tf.image.resize(model(images), [64, 64]))
   _close(model.predict(images)["probabilities"], want)
@@ -289,7 +284,7 @@ def test_carries_the_names_of_the_classes(checkpoints, tmp_path):
   exporter = small_exporter(
     "deeplabv3plus", checkpoints["deeplabv3plus"], binding
   )
-  model = _export(exporter, tmp_path / "model")
+  model = exported_model(exporter, tmp_path / "model")
   found = pathlib.Path(model.labels.asset_path.numpy().decode())
   assert found.read_text() == names.read_text()
   names.write_text("only one\n")
@@ -311,7 +306,7 @@ def test_another_model_does_not_fit(bindings, reason, checkpoints, tmp_path):
     "deeplabv3plus", checkpoints["deeplabv3plus"], *bindings
   )
   with pytest.raises(ExportError, match=reason):
-    _export(exporter, tmp_path / "model")
+    exported_model(exporter, tmp_path / "model")
   assert not (tmp_path / "model").exists()
 
 
@@ -396,7 +391,7 @@ def test_the_configuration_beside_a_checkpoint_agrees(name, tmp_path):
   """And a checkpoint of the parts alone is restored."""
   exporter = small_exporter(name, f"CHECKPOINT = '{tmp_path / 'ckpt'}'")
   _train(exporter, tmp_path)
-  _export(exporter, tmp_path / "model")
+  exported_model(exporter, tmp_path / "model")
 
 
 def test_the_configuration_beside_a_checkpoint_is_not_contradicted(tmp_path):

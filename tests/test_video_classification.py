@@ -16,29 +16,21 @@ from official.vision.ops import preprocess_ops_3d
 from official.vision.tasks import video_classification
 import pytest
 import tensorflow as tf
-import tensorflow_hub as hub
 import tf_keras
 
 from exporters import base
-from exporters import checks
 from exporters import recipe
 from exporters.errors import ExportError
-from exporters.life_cycle import exporting
 from scripts.small_instances import INSTANCES
 from scripts.small_instances import images as small_images
 from tests import command
+from tests.instances import exported_model
 from tests.instances import small_exporter
 
 # Of scale: as the checks have it.
 _SAME = 1e-5
 _NAMES = ("resnet_3d", "resnet_3d_rs")
 _EXPORTER = "resnet_3d.ResNet3DExporter"
-
-
-def _export(exporter: base.Exporter, path: pathlib.Path):
-  """Returns what a consumer loads."""
-  exporting.export(exporter, export_path=str(path), level=checks.NONE)
-  return hub.load(str(path))
 
 
 def _experiment(exporter: base.Exporter):
@@ -110,7 +102,7 @@ def test_gives_what_the_task_gives(
     checkpoints[name],
     f"{_EXPORTER}.zero_centering_image = {zero_centering}",
   )
-  model = _export(exporter, tmp_path / "model")
+  model = exported_model(exporter, tmp_path / "model")
   garden = _restored_by_its_task(exporter)
   videos = preprocess_ops_3d.normalize_image(frames, zero_centering)
   assert (np.min(videos) < 0) == zero_centering
@@ -122,7 +114,7 @@ def test_gives_what_the_task_gives(
 
 def test_takes_any_length_and_size(checkpoints, tmp_path):
   exporter = small_exporter("resnet_3d", checkpoints["resnet_3d"])
-  model = _export(exporter, tmp_path / "model")
+  model = exported_model(exporter, tmp_path / "model")
   for shape in ((1, 1, 32, 32, 3), (2, 11, 45, 27, 3)):
     assert model({"image": tf.zeros(shape)}).shape == (shape[0], 7)
 
@@ -141,7 +133,7 @@ def test_restores_averages(name, frames, tmp_path):
     variable.assign(optimizer.get_slot(variable, "average"))
   want = tf.function(model)({"image": videos})
   assert np.abs(last - want).max() > 0.01 * np.abs(want).max()
-  loaded = _export(exporter, tmp_path / "model")
+  loaded = exported_model(exporter, tmp_path / "model")
   if name == "movinet_stream":
     states = loaded.init_states(tf.shape(videos))
     logits, _ = loaded({**states, "image": videos})
@@ -169,7 +161,7 @@ def test_a_backbone_alone_lacks_the_head(name, tmp_path):
   model = _garden(exporter)
   tf.train.Checkpoint(backbone=model.backbone).write(exporter.checkpoint)
   with pytest.raises(ExportError) as caught:
-    _export(exporter, tmp_path / "model")
+    exported_model(exporter, tmp_path / "model")
   error = str(caught.value)
   missing = re.findall(r"^  - (.*)$", error, re.M)
   in_head = len(model.trainable_variables) - len(
@@ -191,7 +183,7 @@ def test_all_endpoints_are_pooled_if_the_training_did_so(frames, tmp_path):
   model = _garden(exporter)
   tf.train.Checkpoint(model=model).write(exporter.checkpoint)
   videos = tf.constant(frames / np.float32(255))
-  loaded = _export(exporter, tmp_path / "model")
+  loaded = exported_model(exporter, tmp_path / "model")
   _close(loaded({"image": videos}), tf.function(model)({"image": videos}))
 
 
@@ -210,7 +202,7 @@ def test_movinet_with_the_head_of_official_vision(causal, frames, tmp_path):
   assert type(model).__name__ == "VideoClassificationModel"
   tf.train.Checkpoint(model=model).write(exporter.checkpoint)
   videos = tf.constant(frames / np.float32(255))
-  loaded = _export(exporter, tmp_path / "model")
+  loaded = exported_model(exporter, tmp_path / "model")
   _close(loaded({"image": videos}), tf.function(model)({"image": videos}))
 
 
@@ -223,7 +215,7 @@ def test_a_stream_is_zero_centered_too(frames, tmp_path):
   model = _garden(exporter)
   tf.train.Checkpoint(model=model).write(exporter.checkpoint)
   want = model({"image": preprocess_ops_3d.normalize_image(frames, True)})
-  loaded = _export(exporter, tmp_path / "model")
+  loaded = exported_model(exporter, tmp_path / "model")
   videos = tf.constant(frames / np.float32(255))
   states = loaded.init_states(tf.shape(videos))
   for frame in tf.split(videos, videos.shape[1], axis=1):
@@ -245,7 +237,7 @@ def test_the_configuration_beside_a_checkpoint_agrees(name, tmp_path):
   exporter = small_exporter(name, f"CHECKPOINT = '{tmp_path / 'ckpt'}'")
   _train(exporter, tmp_path)
   assert "!!python/tuple" in (tmp_path / "params.yaml").read_text()
-  _export(exporter, tmp_path / "model")
+  exported_model(exporter, tmp_path / "model")
 
 
 def test_the_configuration_beside_a_checkpoint_is_not_contradicted(tmp_path):

@@ -194,17 +194,15 @@ class ListExporter(base.CheckpointExporter):
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class ImageFolders(base.CheckpointExporter):
-  """Publishes what another exporter does, in Model Garden's folders.
+class OfAnother(base.CheckpointExporter):
+  """Publishes what another exporter does, in another form.
 
   Attributes:
     exporter: The other exporter.
-    probabilities: Whether a classifier returns these instead of logits.
     checkpoint: Not to be set: it is that of the other exporter.
   """
 
-  exporter: images.ImageExporter
-  probabilities: bool = False
+  exporter: base.CheckpointExporter
   checkpoint: str = ""
 
   def __post_init__(self):
@@ -215,6 +213,18 @@ class ImageFolders(base.CheckpointExporter):
   @override
   def opened(self) -> checkpoints.Checkpoint:
     return self.exporter.opened
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ImageFolders(OfAnother):
+  """Publishes it in Model Garden's folders.
+
+  Attributes:
+    probabilities: Whether a classifier returns these instead of logits.
+  """
+
+  exporter: images.ImageExporter
+  probabilities: bool = False
 
   @override
   def build(self) -> base.Build:

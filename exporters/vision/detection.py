@@ -26,6 +26,7 @@ import dataclasses
 from typing import Any, Protocol
 
 import numpy as np
+from official.vision.ops import anchor
 from official.vision.ops import preprocess_ops
 import tensorflow as tf
 import tf_keras
@@ -335,6 +336,29 @@ def call_once(
   # Otherwise AutoGraph rewrites the code of all layers, which takes time.
   call = tf.autograph.experimental.do_not_convert(raw)
   call(tf_keras.Input(input_specs.shape[1:]))
+
+
+def anchors(
+  config: ModelConfig, size: Sequence[int], batch: tf.Tensor
+) -> dict[str, tf.Tensor]:
+  """Returns the anchors of images by level, [batch, h, w, anchors * 4]."""
+  generator = anchor.build_anchor_generator(
+    min_level=config.min_level,
+    max_level=config.max_level,
+    num_scales=config.anchor.num_scales,
+    aspect_ratios=config.anchor.aspect_ratios,
+    anchor_size=config.anchor.anchor_size,
+  )
+  return {
+    level: tf.tile(one[tf.newaxis], [batch, 1, 1, 1])
+    for level, one in generator(size).items()
+  }
+
+
+def image_shape(config: ModelConfig, batch: tf.Tensor) -> tf.Tensor:
+  """Returns the height and width of each image, float32 [batch, 2]."""
+  height, width, _ = config.input_size
+  return tf.tile(tf.constant([[height, width]], tf.float32), [batch, 1])
 
 
 def by_level(name: str, levels: Mapping[str, tf.Tensor]) -> dict[str, Any]:
