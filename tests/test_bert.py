@@ -12,6 +12,7 @@ from exporters import bert
 from exporters import checks
 from exporters.errors import ExportError
 from exporters.life_cycle import exporting
+from tests import closeness
 from tests import small_bert
 
 
@@ -61,8 +62,8 @@ class TestSmall:
     ]
     assert len(got["encoder_outputs"]) == 2
     for name in want:
-      _assert_close(got[name], want[name])
-    _assert_close(got["default"], want["pooled_output"])
+      closeness.assert_close(got[name], want[name])
+    closeness.assert_close(got["default"], want["pooled_output"])
     assert not hasattr(model, "mlm")
 
   def test_mlm_gives_the_pretrainers_logits(
@@ -74,7 +75,7 @@ class TestSmall:
     inputs = small_bert.inputs(positions=True)
     got = model.mlm(inputs)
     assert got["mlm_logits"].shape == [2, 3, 40]
-    _assert_close(got["mlm_logits"], pretrainer(inputs)["mlm_logits"])
+    closeness.assert_close(got["mlm_logits"], pretrainer(inputs)["mlm_logits"])
     # By hand: the encoder's 39, and bias, dense and layer norm of the head.
     assert len(model.trainable_variables) == 5 + 2 * 16 + 2
     assert len(model.mlm.trainable_variables) == 5 + 2 * 16 + 2 + 5
@@ -90,7 +91,7 @@ class TestSmall:
     )
     (head,) = pretrainer.classification_heads
     outputs = model(small_bert.inputs())
-    _assert_close(
+    closeness.assert_close(
       outputs["pooled_output"], head.dense(outputs["sequence_output"][:, 0])
     )
 
@@ -204,7 +205,7 @@ class TestActivation:
       if layer.name == "transformer/layer_0"
     }
     x = tf.constant([[-2.0, 0.5, 3.0]])
-    _assert_close(
+    closeness.assert_close(
       layer._intermediate_activation_layer(x),
       tf.nn.gelu(x, approximate=approximate),
     )
@@ -248,12 +249,4 @@ def _minilm_config(**fields):
       "max_position_embeddings": 512,
     }
     | fields
-  )
-
-
-def _assert_close(got, want):
-  tf.nest.map_structure(
-    lambda g, w: np.testing.assert_allclose(g, w, rtol=0, atol=1e-6),
-    got,
-    want,
   )

@@ -20,6 +20,7 @@ from exporters.inspection import identity as identity_lib
 from exporters.saved_model import files
 from exporters.saved_model import reusable
 from tests import checkpoint_files
+from tests import closeness
 from tests import command
 from tests import numpy_bert
 from tests import small_bert
@@ -99,12 +100,6 @@ def assert_same(got, want):
     np.testing.assert_array_equal(got[name], value, err_msg=name)
 
 
-def assert_close(got, want):
-  """Within 1e-5 of the scale of what NumPy computes."""
-  assert np.shape(got) == want.shape
-  assert np.abs(got - want).max() <= 1e-5 * np.abs(want).max()
-
-
 class TestHuggingFace:
   """Outputs agree with NumPy's, from the same file."""
 
@@ -123,7 +118,7 @@ class TestHuggingFace:
       kind, numpy_bert.tensors(kind), ids, mask, types, *positions
     )
     for name, value in want.items():
-      assert_close(got[name], value)
+      closeness.assert_close(got[name], value)
 
   @pytest.mark.parametrize("form", ["hugging_face", "tf1"])
   def test_mobilebert(self, directory, tmp_path, form):
@@ -140,8 +135,8 @@ class TestHuggingFace:
     ids, _, types = (x.numpy() for x in inputs.values())
     want = numpy_bert.mobilebert(tensors, ids, types)
     got = model.function(inputs, training=False)
-    assert_close(got["sequence_output"], want)
-    assert_close(got["pooled_output"], want[:, 0])
+    closeness.assert_close(got["sequence_output"], want)
+    closeness.assert_close(got["pooled_output"], want[:, 0])
 
   def test_another_architecture_than_the_gin_file_says(self, directory):
     with pytest.raises(
@@ -455,7 +450,7 @@ class TestIdentified:
     want = numpy_bert.outputs(
       "bert", numpy_bert.tensors("bert"), ids, mask, types, positions
     )
-    assert_close(loaded.mlm(inputs)["mlm_logits"], want["mlm_logits"])
+    closeness.assert_close(loaded.mlm(inputs)["mlm_logits"], want["mlm_logits"])
 
   def test_an_image_model_has_a_gin_file_of_as_many_parameters(self):
     path = "tests/testdata/digits_resnet"

@@ -24,6 +24,7 @@ from exporters.saved_model import description
 from exporters.vision import encoded
 from exporters.vision import official_vision
 from scripts.small_instances import INSTANCES
+from tests import closeness
 from tests import command
 from tests.instances import small_exporter
 
@@ -51,15 +52,13 @@ class TestPrepared:
     parser = classification_input.Parser([224, 192], 10, decode_jpeg_only=False)
     want = parser._parse_eval_image({"image/encoded": file})
     got = encoded.central_crop(decoded(file), (224, 192))
-    np.testing.assert_allclose(
-      official_vision.normalize(got / 255.0), want, atol=1e-5
-    )
+    closeness.assert_close(official_vision.normalize(got / 255.0), want)
 
   def test_as_the_legacy_resnet_was_evaluated(self, file):
     want = imagenet_preprocessing.preprocess_image(file, None, 224, 224, 3)
     got = encoded.central_window(decoded(file), (224, 224))
     got -= imagenet_preprocessing.CHANNEL_MEANS
-    np.testing.assert_allclose(got, want, atol=1e-4)
+    closeness.assert_close(got, want)
 
   def test_as_legacy_efficientnets_were_evaluated(self, file):
     want = preprocessing.preprocess_for_eval(
@@ -67,7 +66,7 @@ class TestPrepared:
     )
     got = encoded.central_crop(decoded(file), (240, 240), legacy=True)
     # At the edge of what it decodes of a JPEG, the Garden's lacks neighbours.
-    np.testing.assert_allclose(got[:-2, :-2], want[:-2, :-2], atol=1e-4)
+    closeness.assert_close(got[:-2, :-2], want[:-2, :-2])
 
 
 @pytest.fixture(scope="module")
@@ -120,9 +119,9 @@ def test_every_way_in_gives_the_same(exported):
     [encoded.central_crop(decoded(file), (32, 32)) / 255.0 for file in files]
   )
   want = model(images)
-  np.testing.assert_allclose(model.image_bytes(files), want, atol=1e-5)
-  np.testing.assert_allclose(
-    model.tf_example([example(file) for file in files]), want, atol=1e-5
+  closeness.assert_close(model.image_bytes(files), want)
+  closeness.assert_close(
+    model.tf_example([example(file) for file in files]), want
   )
   # As TensorFlow Serving reads the body of a request over REST.
   body = json.dumps(
@@ -130,7 +129,7 @@ def test_every_way_in_gives_the_same(exported):
   )
   given = [base64.b64decode(i["b64"]) for i in json.loads(body)["instances"]]
   served = model.signatures["image_bytes"](inputs=tf.constant(given))
-  np.testing.assert_allclose(served["logits"], want, atol=1e-5)
+  closeness.assert_close(served["logits"], want)
 
 
 def test_variables_stay_trainable_for_those_who_read_the_files(exported):
@@ -159,9 +158,7 @@ def test_saved_model_cli_runs_it(exported):
   )
   got = re.findall(r"-?\d\.\d+", done.stdout.partition("key logits:")[2])
   model = tf.saved_model.load(str(exported))
-  np.testing.assert_allclose(
-    np.array(got, float), model.image_bytes([file])[0], atol=1e-5
-  )
+  closeness.assert_close(np.array(got, float), model.image_bytes([file])[0])
 
 
 @pytest.mark.parametrize("kind", ["png", "bmp", "gif"])
@@ -174,9 +171,7 @@ def test_other_kinds_of_files(exported, kind):
   image.save(file, kind)
   pixels = np.asarray(image.convert("RGB"), np.float32)
   want = model(encoded.central_crop(pixels, (32, 32))[None] / 255.0)
-  np.testing.assert_allclose(
-    model.image_bytes([file.getvalue()]), want, atol=1e-5
-  )
+  closeness.assert_close(model.image_bytes([file.getvalue()]), want)
 
 
 def test_a_file_without_an_image_is_refused(exported):

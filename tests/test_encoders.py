@@ -2,7 +2,6 @@
 
 import dataclasses
 
-import numpy as np
 from official.modeling import tf_utils
 from official.modeling.hyperparams import base_config
 from official.nlp.configs import electra
@@ -22,6 +21,7 @@ from exporters.life_cycle import exporting
 from exporters.text import encoders
 from scripts.small_instances import encoders as small_encoders
 from scripts.small_instances import sentencepiece_model as small_sentencepiece
+from tests import closeness
 from tests import small_bert
 
 # Whether each has `.mlm`. The one least like a BERT gets all checks.
@@ -151,18 +151,20 @@ class TestPublished:
       want, got = traced(inputs), called(inputs)
       for output in ("pooled_output", "sequence_output", "mlm_logits"):
         if output in want:
-          _assert_close(got[output], want[output])
+          closeness.assert_close(got[output], want[output])
       assert len(got["encoder_outputs"]) == small_encoders.layers(name)
       for got_layer, want_layer in zip(
         reversed(got["encoder_outputs"]),
         reversed(want["encoder_outputs"]),
         strict=False,
       ):
-        _assert_close(got_layer, want_layer)
+        closeness.assert_close(got_layer, want_layer)
     tf.saved_model.save(model, str(tmp_path / "again"))
     again = tf.saved_model.load(str(tmp_path / "again"))
     inputs.pop("masked_lm_positions", None)
-    _assert_close(again(inputs)["sequence_output"], want["sequence_output"])
+    closeness.assert_close(
+      again(inputs)["sequence_output"], want["sequence_output"]
+    )
 
   def test_checks_that_concern_an_encoder_were_made(self, exported, name):
     _, artifact = exported[name]
@@ -224,7 +226,7 @@ def test_electras_discriminator_is_an_encoder(tmp_path):
   path = str(tmp_path / "model")
   exporting.export(exporter, export_path=path, level=checks.NONE)
   inputs = small_bert.inputs()
-  _assert_close(
+  closeness.assert_close(
     hub.load(path)(inputs)["pooled_output"],
     pretrainer.discriminator_network(inputs)["pooled_output"],
   )
@@ -305,7 +307,3 @@ def test_refuses_heads_that_a_type_cannot_have(tmp_path, name, field, reason):
   )
   with pytest.raises(ExportError, match=reason):
     exporter.build()
-
-
-def _assert_close(got, want):
-  np.testing.assert_allclose(got, want, rtol=0, atol=1e-5 * np.abs(want).max())

@@ -24,6 +24,7 @@ from exporters.text import encoders as text_encoders
 from scripts.small_instances import encoders as small_encoders
 from scripts.small_instances import sentencepiece_model
 from tests import checkpoint_files
+from tests import closeness
 from tests import command
 from tests import numpy_bert
 from tests import releases
@@ -208,7 +209,7 @@ class TestSentences:
       want = sequence[:, :-1].mean(axis=1)
     if normalize:
       want = want / np.sqrt((want**2).sum(axis=1, keepdims=True))
-    np.testing.assert_allclose(got["default"], want, rtol=0, atol=1e-5)
+    closeness.assert_close(got["default"], want)
 
   def test_a_consumer_saved_it_in_something_else(self, tmp_path):
     folder = sentence_encoder(tmp_path / "folder")

@@ -19,6 +19,7 @@ import yaml
 
 from scripts.small_instances import images as small_images
 from tests import checkpoint_files
+from tests import closeness
 from tests import command
 from tests import numpy_bert
 from tests import small_bert
@@ -185,7 +186,7 @@ def test_encoder_by_the_old_command_line(bert_dir, tmp_path):
   want = small_bert.pretrainer()(inputs)
   got = loaded.mlm(inputs)
   for name in ("pooled_output", "mlm_logits"):
-    np.testing.assert_allclose(got[name], want[name], atol=1e-5)
+    closeness.assert_close(got[name], want[name])
   assert loaded.do_lower_case.numpy()
 
 
@@ -265,7 +266,7 @@ def test_mobilebert_by_the_old_command_line(bert_dir, tmp_path, monkeypatch):
   got = hub.load(str(tmp_path / "mobilebert")).mlm(inputs)
   want = pretrainer(inputs)
   for name in ("pooled_output", "mlm_logits"):
-    np.testing.assert_allclose(got[name], want[name], atol=1e-5)
+    closeness.assert_close(got[name], want[name])
 
 
 @pytest.fixture
@@ -298,7 +299,7 @@ def test_question_answering_by_the_old_command_line(
   want = model(inputs)
   assert len(got) == len(want) == 2
   for logits, wanted in zip(got, want, strict=True):
-    np.testing.assert_allclose(logits, wanted, atol=1e-5)
+    closeness.assert_close(logits, wanted)
 
 
 @pytest.mark.parametrize("flags", [[], ["--skip_logits_layer"]])
@@ -330,7 +331,7 @@ def test_official_vision_by_the_old_command_line(flags, tmp_path):
     assert got.shape == [2, 64]
     got = model.layers[-1](got)
   want = model((images - mean) / deviation, training=False)
-  np.testing.assert_allclose(got, want, atol=1e-5 * np.abs(want).max())
+  closeness.assert_close(got, want)
 
 
 def test_efficientnet_by_the_old_command_line(tmp_path):
@@ -347,8 +348,8 @@ def test_efficientnet_by_the_old_command_line(tmp_path):
   images = np.random.default_rng(0).random([2, 64, 64, 3], np.float32)
   got = hub.load(str(tmp_path / "model/classification"))(images)
   want = model(images * 255, training=False)
-  np.testing.assert_allclose(np.sum(got, axis=-1), 1.0, atol=1e-5)
-  np.testing.assert_allclose(got, want, atol=1e-6)
+  closeness.assert_close(np.sum(got, axis=-1), 1.0)
+  closeness.assert_close(got, want)
   vector = hub.load(str(tmp_path / "model/feature-vector"))(images)
   assert vector.shape == [2, 1280]
 

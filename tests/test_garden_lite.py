@@ -21,6 +21,7 @@ from exporters.overlay import garden_lite
 from exporters.vision.encoded import central_crop
 from exporters.vision.official_vision import normalize
 from scripts.small_instances import images as small_images
+from tests import closeness
 from tests import command
 from tests.test_encoded_images import decoded
 from tests.test_encoded_images import photographs
@@ -138,8 +139,7 @@ def test_each_quantization_is_near_the_saved_model(
     got = called(content, image, kind)
     assert sorted(got) == ["logits", "probs"]
     for name, value in got.items():
-      scale = np.abs(want[name]).max()
-      np.testing.assert_allclose(value, want[name], rtol=0, atol=bound * scale)
+      closeness.assert_close(value, want[name], bound=bound)
 
 
 def test_the_command_writes_the_same_bytes_and_says_how_close(

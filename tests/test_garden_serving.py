@@ -18,6 +18,7 @@ import tf_keras
 
 from exporters.errors import ExportError
 from scripts.small_instances import images as small_images
+from tests import closeness
 from tests import command
 from tests.test_encoded_images import example
 from tests.test_encoded_images import photographs
@@ -81,13 +82,6 @@ def export(params, checkpoint: str, path: pathlib.Path, key: str, **fields):
   return tf.saved_model.load(str(path))
 
 
-def assert_same(got, want):
-  assert sorted(got) == sorted(want)
-  for name, value in want.items():
-    atol = 1e-5 * np.abs(value).max()
-    np.testing.assert_allclose(got[name], value, rtol=0, atol=atol)
-
-
 @pytest.mark.parametrize(
   ("key", "data"),
   [
@@ -102,8 +96,8 @@ def test_images_are_served_as_by_model_garden(key, data, checkpoint, tmp_path):
   want = of_the_garden(params, key, checkpoint)(inputs(key))
   assert sorted(want) == ["logits", "probs"]
   served = loaded.signatures["serving_default"]
-  assert_same(served(inputs=inputs(key)), want)
-  assert_same(loaded.serving_default(inputs(key)), want)
+  closeness.assert_close(served(inputs=inputs(key)), want)
+  closeness.assert_close(loaded.serving_default(inputs(key)), want)
   # The call beside it is that of the exporter.
   images = np.random.default_rng(0).random([2, 40, 32, 3], np.float32)
   logits = loaded(images, training=False)
@@ -120,7 +114,7 @@ def test_each_image_is_cut_once_by_several_signatures(checkpoint, tmp_path):
   )
   for key, name in keys.items():
     want = of_the_garden(params, key, checkpoint)(inputs(key))
-    assert_same(loaded.signatures[name](inputs=inputs(key)), want)
+    closeness.assert_close(loaded.signatures[name](inputs=inputs(key)), want)
 
 
 def test_the_command_has_all_flags_and_passes_all_checks(checkpoint, tmp_path):
@@ -237,7 +231,7 @@ def test_videos_are_served_as_by_model_garden(key, tmp_path):
       "tf_example": "encoded_inputs",
     }[key]
   )
-  assert_same(served(**{name: given}), want)
+  closeness.assert_close(served(**{name: given}), want)
   videos = np.random.default_rng(0).random([1, 4, 40, 32, 3], np.float32)
   assert loaded({"image": videos}).shape == [1, 5]
 
@@ -265,8 +259,8 @@ def test_a_module_of_a_caller_is_exported_by_its_own_functions(tmp_path):
   given = np.eye(4, dtype=np.float32)
   got = loaded.signatures["serving_default"](features=tf.constant(given))
   kernel, bias = values
-  np.testing.assert_allclose(got["doubled"], 2 * (kernel + bias), atol=1e-6)
-  np.testing.assert_allclose(loaded(given)["doubled"], got["doubled"])
+  closeness.assert_close(got["doubled"], 2 * (kernel + bias))
+  closeness.assert_close(loaded(given)["doubled"], got["doubled"])
 
 
 def test_several_keys_need_names(checkpoint, tmp_path):

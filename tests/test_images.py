@@ -13,6 +13,7 @@ import tf_keras
 from exporters.saved_model import files
 from scripts import digits
 from scripts.small_instances import images as small_images
+from tests import closeness
 from tests import command
 
 DIGITS = command.ROOT / "tests/testdata/digits_resnet"
@@ -23,16 +24,6 @@ STDDEV = np.array([0.229, 0.224, 0.225], np.float32)
 # and 3 and, where the architecture allows it, at two sizes. Kernels round
 # differently on different processors.
 SAME = 5e-6
-
-
-def assert_close(got, want):
-  """Within 1e-5 of scale: two programs of the same arithmetic.
-
-  The exports' own checks compare one program with itself, to `SAME`.
-  """
-  got, want = np.asarray(got), np.asarray(want)
-  assert got.shape == want.shape
-  assert np.abs(got - want).max() <= 1e-5 * np.abs(want).max()
 
 
 @pytest.fixture(scope="module")
@@ -83,13 +74,15 @@ class TestDigits:
   def test_gives_the_garden_models_logits(self, classify, source, size):
     images = np.random.default_rng(0).random([2, *size, 3], np.float32)
     normalized = (images - MEAN) / STDDEV
-    assert_close(classify(images), source(normalized))
+    closeness.assert_close(classify(images), source(normalized))
 
   def test_gives_what_the_last_layer_takes(self, exported, source, held_out):
     features = hub.load(str(exported / "feature_vector"))(held_out.images[:5])
     *_, dense = source.layers
     logits = features @ dense.kernel + dense.bias
-    assert_close(logits, source((held_out.images[:5] - MEAN) / STDDEV))
+    closeness.assert_close(
+      logits, source((held_out.images[:5] - MEAN) / STDDEV)
+    )
 
   def test_names_its_outputs(self, exported):
     for name, output in (
@@ -147,7 +140,7 @@ class TestDigits:
   ):
     want = sorted(float(loss) for loss in source.losses)
     got = sorted(float(loss()) for loss in classify.regularization_losses)
-    np.testing.assert_allclose(got, want, rtol=1e-6)
+    closeness.assert_close(got, want)
     # Squares of 13 convolutions and of the dense kernel.
     assert len(want) == 14
     features = hub.load(str(exported / "feature_vector"))
@@ -170,7 +163,7 @@ class TestDigits:
     layer(images, training=False)
     np.testing.assert_array_equal(stem, before)
     layer(images, training=True)
-    np.testing.assert_allclose(stem, (before + batch) / 2, rtol=1e-4, atol=1e-6)
+    closeness.assert_close(stem, (before + batch) / 2, bound=1e-4)
 
   def test_features_transfer_to_another_task(self, exported, held_out):
     """Whether a digit is odd, from 1,000 examples and a new head."""
@@ -239,11 +232,11 @@ def test_legacy_resnet_50_of_any_size(tmp_path):
   images = np.random.default_rng(0).random([1, 224, 224, 3], np.float32)
   want = model(images * 255 - np.array([123.68, 116.78, 103.94], np.float32))
   classify = hub.load(str(tmp_path / "model/classification"))
-  assert_close(tf.nn.softmax(classify(images)), want)
+  closeness.assert_close(tf.nn.softmax(classify(images)), want)
   features = hub.load(str(tmp_path / "model/feature_vector"))
   dense = model.get_layer("fc1000")
   logits = features(images) @ dense.kernel + dense.bias
-  assert_close(logits, classify(images))
+  closeness.assert_close(logits, classify(images))
   assert classify(images[:, :100, :90]).shape == [1, 1001]
   for artifact, losses in ((classify, 55), (features, 53)):
     assert len(artifact.regularization_losses) == losses

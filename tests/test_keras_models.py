@@ -21,6 +21,7 @@ from exporters.errors import ExportError
 from exporters.inspection import report
 from exporters.keras_models import functional
 from exporters.life_cycle import exporting
+from tests import closeness
 from tests import command
 
 layers = tf_keras.layers
@@ -56,25 +57,25 @@ def test_a_ragged_input_stays_ragged(tmp_path):
   loaded, _ = export(_ragged(), tmp_path)
   words = tf.ragged.constant([[3, 4, 5], [6]], tf.int32)
   want = owners(tmp_path)(words)
-  np.testing.assert_allclose(loaded(words), want, rtol=0, atol=1e-6)
+  closeness.assert_close(loaded(words), want)
   # As tensors, for servers.
   served = loaded.signatures["serving_default"](
     inputs_values=words.flat_values, inputs_row_splits=words.row_splits
   )
-  np.testing.assert_allclose(served["default"], want, rtol=0, atol=1e-6)
+  closeness.assert_close(served["default"], want)
 
 
 def test_a_sparse_input_stays_sparse(tmp_path):
   loaded, _ = export(_sparse(), tmp_path)
   features = tf.sparse.from_dense([[0.0, 2, 0, 0, 1, 0], [0, 0, 0, 0, 0, 3]])
   want = owners(tmp_path)(features)
-  np.testing.assert_allclose(loaded(features), want, rtol=0, atol=1e-6)
+  closeness.assert_close(loaded(features), want)
   served = loaded.signatures["serving_default"](
     inputs_indices=features.indices,
     inputs_values=features.values,
     inputs_dense_shape=features.dense_shape,
   )
-  np.testing.assert_allclose(served["default"], want, rtol=0, atol=1e-6)
+  closeness.assert_close(served["default"], want)
 
 
 @tf_keras.utils.register_keras_serializable("tests")
@@ -97,10 +98,8 @@ def test_an_overridden_call_is_kept(tmp_path):
   exporting.export(exporter, export_path=path, level=checks.BASIC)
   inputs = tf.ones([2, 3])
   kernel, bias = model.layers[-1].get_weights()
-  np.testing.assert_allclose(
-    tf.saved_model.load(path)(inputs),
-    2 * (np.ones([2, 3]) @ kernel + bias),
-    rtol=1e-5,
+  closeness.assert_close(
+    tf.saved_model.load(path)(inputs), 2 * (np.ones([2, 3]) @ kernel + bias)
   )
 
 
@@ -123,7 +122,7 @@ def test_a_mask_behind_the_cut_is_kept(tmp_path):
   vectors = model.get_layer("vectors")(words)
   mask = tf.constant([[True, True, False, False], [True] * 4])
   want = model.get_layer("states")(vectors, mask=mask)
-  np.testing.assert_allclose(loaded(words), want, rtol=0, atol=1e-6)
+  closeness.assert_close(loaded(words), want)
 
 
 @pytest.mark.parametrize("cut", ["whole", "input_layer", "output_layer"])
@@ -153,7 +152,7 @@ def test_a_batch_size_that_is_fixed_stays_fixed(tmp_path):
   inputs = tf_keras.Input(batch_shape=[2, 4])
   loaded, _ = export(tf_keras.Model(inputs, layers.Dense(2)(inputs)), tmp_path)
   want = owners(tmp_path)(tf.ones([2, 4]))
-  np.testing.assert_allclose(loaded(tf.ones([2, 4])), want, rtol=1e-6)
+  closeness.assert_close(loaded(tf.ones([2, 4])), want)
 
 
 def test_a_sample_that_is_too_small(tmp_path):
@@ -222,7 +221,7 @@ def test_a_recurrent_layer_with_dropout(layer, tmp_path):
   exporter = keras_model.KerasModelExporter(model_function=lambda: model)
   exporting.export(exporter, export_path=path, level=checks.BASIC)
   loaded = tf.saved_model.load(path)
-  np.testing.assert_allclose(loaded(inputs), model(inputs), rtol=1e-5)
+  closeness.assert_close(loaded(inputs), model(inputs))
   assert np.any(loaded(inputs, training=True) != loaded(inputs))
 
 
@@ -311,9 +310,7 @@ def test_a_file_of_2017(tmp_path):
   path = str(tmp_path / "exported")
   exporting.export(exporter, export_path=path, level=checks.NONE)
   inputs = np.arange(12, dtype=np.float32).reshape([2, 6]) % 10
-  np.testing.assert_allclose(
-    tf.saved_model.load(path)(inputs), model(inputs), rtol=1e-5
-  )
+  closeness.assert_close(tf.saved_model.load(path)(inputs), model(inputs))
 
 
 def test_a_function_that_nobody_registered_is_named(tmp_path):
@@ -382,7 +379,7 @@ def _vectorized() -> tf_keras.Model:
 def test_a_table_travels_with_the_model(tmp_path, build, inputs):
   loaded, _ = export(build(), tmp_path, checks.ALL)
   want = owners(tmp_path)(tf.constant(inputs))
-  np.testing.assert_allclose(loaded(tf.constant(inputs)), want, rtol=1e-6)
+  closeness.assert_close(loaded(tf.constant(inputs)), want)
 
 
 def test_random_augmentation_is_for_training_alone(tmp_path):
@@ -465,7 +462,7 @@ def test_a_composite_layer_keeps_its_own_regularizer(tmp_path):
     for weight in (block.scale, block.dense.kernel)
   ]
   got = sorted(float(loss()) for loss in loaded.regularization_losses)
-  np.testing.assert_allclose(got, sorted(want), rtol=1e-5)
+  closeness.assert_close(got, sorted(want))
 
 
 @pytest.fixture
@@ -531,7 +528,7 @@ def test_outputs_keep_the_keys_that_the_model_gives_them(tmp_path):
   got = loaded(tf.ones([1, 3]))
   assert got.keys() == want.keys() == {"zeta", "alpha"}
   for name in want:
-    np.testing.assert_allclose(got[name], want[name], rtol=1e-6)
+    closeness.assert_close(got[name], want[name])
   signature = loaded.signatures["serving_default"]
   assert signature.structured_outputs.keys() == {"zeta", "alpha"}
 
@@ -565,8 +562,8 @@ def test_a_keras_model_claims_no_image_api(tmp_path, shape):
   inputs = tf_keras.Input(shape)
   dense = layers.Dense(3, activation="softmax")(layers.Flatten()(inputs))
   loaded, _ = export(tf_keras.Model(inputs, dense), tmp_path)
-  np.testing.assert_allclose(
-    tf.reduce_sum(loaded(tf.ones([2, *shape])), axis=1), [1, 1], rtol=1e-5
+  closeness.assert_close(
+    tf.reduce_sum(loaded(tf.ones([2, *shape])), axis=1), [1, 1]
   )
 
 

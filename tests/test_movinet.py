@@ -19,11 +19,10 @@ from exporters.life_cycle import exporting
 from exporters.overlay import garden_videos
 from scripts import moving_digits
 from scripts.small_instances import INSTANCES
+from tests import closeness
 from tests import command
 from tests.instances import small_exporter
 
-# Of scale: as the checks have it.
-_SAME = 1e-5
 _SPECS = tf_keras.layers.InputSpec(shape=[None, None, None, None, 3])
 
 
@@ -74,18 +73,13 @@ def video() -> tf.Tensor:
   )
 
 
-def _close(got, want) -> None:
-  scale = np.abs(want).max()
-  np.testing.assert_allclose(got / scale, want / scale, atol=_SAME)
-
-
 def test_a_base_gives_what_the_trained_model_gives(
   exported, checkpoints, video
 ):
   exporter = small_exporter("movinet_base", checkpoints["movinet_base"])
   garden = _restored(exporter)
   got = hub.load(exported["movinet_base"])({"image": video})
-  _close(got, tf.function(garden)({"image": video}))
+  closeness.assert_close(got, tf.function(garden)({"image": video}))
 
 
 def test_a_stream_gives_what_the_trained_model_gives(
@@ -99,7 +93,7 @@ def test_a_stream_gives_what_the_trained_model_gives(
   states = model.init_states(tf.shape(video))
   for frames in (video[:, :1], video[:, 1:2], video[:, 2:]):
     logits, states = model({**states, "image": frames})
-  _close(logits, want)
+  closeness.assert_close(logits, want)
 
 
 def test_the_usage_of_the_published_pages_runs(exported, video):
@@ -121,14 +115,14 @@ def test_the_usage_of_the_published_pages_runs(exported, video):
   for frame in tf.split(video, video.shape[1], axis=1):
     logits, states = model({**states, "image": frame})
   assert logits.shape == [2, 7]
-  _close(logits, want)
+  closeness.assert_close(logits, want)
   # By `hub.load` alone, of the signature for serving.
   loaded = hub.load(exported["movinet_stream"])
   states = loaded.signatures["init_states"](input_shape=tf.shape(video))
   for frame in tf.split(video, video.shape[1], axis=1):
     states = loaded.signatures["serving_default"](**states, image=frame)
     logits = states.pop("logits")
-  _close(logits, want)
+  closeness.assert_close(logits, want)
 
 
 def test_a_base_is_fine_tuned_as_its_page_says(exported, video):
@@ -169,7 +163,7 @@ def test_other_convolutions_and_poolings_stream_too(
   states = first
   for frame in tf.split(video, video.shape[1], axis=1):
     logits, states = model({**states, "image": frame})
-  _close(logits, want)
+  closeness.assert_close(logits, want)
 
 
 def test_a_backbone_alone_lacks_the_classifier(checkpoints, tmp_path):
@@ -215,7 +209,7 @@ def test_the_gardens_function_restores_and_fixes_sizes(
   inputs = {**free.init_states(tf.shape(frame)), "image": frame}
   got, _ = fixed(inputs)
   want, _ = free(inputs)
-  _close(got, want)
+  closeness.assert_close(got, want)
 
 
 def test_labels_travel_with_it(checkpoints, tmp_path):

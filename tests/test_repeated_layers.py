@@ -17,6 +17,7 @@ from exporters.saved_model import reusable
 from exporters.saved_model.likeness import Likeness
 from exporters.saved_model.published import Published
 from scripts.small_instances import INSTANCES
+from tests import closeness
 
 _CALLS = ("PartitionedCall", "StatefulPartitionedCall")
 # What stands between a function and its caller.
@@ -155,7 +156,7 @@ def test_like_layers_are_one_function(training):
   assert functions(concrete) == ["Part"]
   if not training:
     inputs = tf.random.uniform([2, 3])
-    np.testing.assert_allclose(concrete(inputs), stack(inputs), rtol=1e-6)
+    closeness.assert_close(concrete(inputs), stack(inputs))
 
 
 @pytest.mark.parametrize(
@@ -182,7 +183,7 @@ def test_layers_that_differ_are_not_shared(change):
   assert functions(concrete) == (["Part"] if change == "frozen" else [])
   inputs = tf.random.uniform([2, 3])
   still = traced(stack, _SPEC)
-  np.testing.assert_allclose(still(inputs), stack(inputs), rtol=1e-6)
+  closeness.assert_close(still(inputs), stack(inputs))
 
 
 def test_gradients_reach_every_variable():
@@ -203,7 +204,7 @@ def test_gradients_reach_every_variable():
       outputs = tf.reduce_sum(function(inputs) ** 2)
     found.append(tape.gradient(outputs, stack.trainable_variables))
   for one, other in zip(*found, strict=True):
-    np.testing.assert_allclose(one, other, rtol=1e-5)
+    closeness.assert_close(one, other)
 
 
 @pytest.mark.parametrize(
@@ -241,7 +242,7 @@ def test_ragged_and_sparse_inputs(spec):
   want = layer(inputs)
   concrete = traced(layer, [_SPEC, spec])
   assert functions(concrete) == ["Sum"]
-  np.testing.assert_allclose(concrete(inputs), want, rtol=1e-6)
+  closeness.assert_close(concrete(inputs), want)
 
 
 def test_one_layer_called_often_is_one_function():
@@ -302,9 +303,7 @@ def test_masks_reach_the_layers_they_did():
   spec = tf.TensorSpec([None, 2, 3], tf.float32)
   inputs = tf.reshape(tf.range(12.0), [2, 2, 3])
   model(inputs)
-  np.testing.assert_allclose(
-    traced(model, spec)(inputs), model(inputs), rtol=1e-6
-  )
+  closeness.assert_close(traced(model, spec)(inputs), model(inputs))
 
 
 @pytest.mark.parametrize(

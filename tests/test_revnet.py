@@ -10,6 +10,7 @@ import tf_keras
 from exporters import recipe
 from scripts.small_instances import INSTANCES
 from scripts.small_instances import images as small_images
+from tests import closeness
 
 
 @pytest.fixture(scope="module")
@@ -43,4 +44,4 @@ def test_outputs_gradients_and_statistics_are_model_gardens(models, training):
     results.append([logits, *gradients, *model.non_trainable_variables])
   for garden, ours in zip(*results, strict=True):
     garden, ours = garden.numpy(), ours.numpy()
-    np.testing.assert_allclose(ours, garden, atol=1e-4 * np.abs(garden).max())
+    closeness.assert_close(ours, garden, bound=1e-4)

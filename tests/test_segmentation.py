@@ -30,6 +30,7 @@ from exporters.vision import masks
 from scripts.small_instances import INSTANCES
 from scripts.small_instances import images as small_images
 from scripts.small_instances import segmenters
+from tests import closeness
 from tests import command
 from tests.instances import exported_model
 from tests.instances import small_exporter
@@ -41,7 +42,6 @@ from tests.test_encoded_images import example
 from tests.test_encoded_images import photographs
 
 # Of scale: as the checks have it.
-_SAME = 1e-5
 _NAMES = ("deeplabv3plus", "fpn_segmentation")
 _EXPORTER = "segmentation.SemanticSegmentationExporter"
 _FILES = f"{_EXPORTER}.signatures = ['image_bytes', 'tf_example']"
@@ -80,15 +80,10 @@ def _garden(exporter: base.Exporter, *, rescale: bool):
   return module
 
 
-def _close(got, want) -> None:
-  scale = np.abs(want).max()
-  np.testing.assert_allclose(got / scale, want / scale, atol=_SAME)
-
-
 def _same_classes(got, logits) -> None:
   """Compares a mask with the likeliest classes, but where two are equal."""
   first, second = tf.unstack(tf.math.top_k(logits, 2).values, axis=-1)
-  decided = (first - second).numpy() > _SAME * np.abs(logits).max()
+  decided = (first - second).numpy() > closeness.BOUND * np.abs(logits).max()
   assert decided.mean() > 0.99
   assert got.dtype == tf.int32
   want = np.argmax(logits, axis=-1)
@@ -133,14 +128,15 @@ def test_gives_what_the_gardens_serving_gives(exporter, model):
   logits = model(images)
   assert logits.shape[1] < images.shape[1]
   found = model.predict(images)
-  np.testing.assert_allclose(
+  closeness.assert_close(
     found["probabilities"],
     tf.nn.softmax(tf.image.resize(logits, exporter.image_size)),
-    atol=_SAME,
   )
   for i, image in enumerate(pixels):
     want = garden.inference_from_image_tensors(image[None])["logits"]
-    _close(tf.image.resize(logits[i : i + 1], exporter.image_size), want)
+    closeness.assert_close(
+      tf.image.resize(logits[i : i + 1], exporter.image_size), want
+    )
     _same_classes(found["predicted_masks"][i], want[0])
 
 
@@ -213,7 +209,7 @@ def test_prepares_files_as_the_evaluation_does(file, preserve):
       "image/segmentation/class/encoded": blank,
     }
   )
-  np.testing.assert_allclose((got * 255 - mean) / stddev, want, atol=1e-4)
+  closeness.assert_close((got * 255 - mean) / stddev, want, bound=1e-4)
 
 
 def test_trains_as_the_task_does(exporter, checkpoints, tmp_path):
@@ -233,14 +229,15 @@ def test_trains_as_the_task_does(exporter, checkpoints, tmp_path):
   images = rng.random([4, 64, 64, 3], np.float32)
   normalized = (images * 255 - exporter.mean) / exporter.stddev
   want = garden(normalized.astype(np.float32), training=True)["logits"]
-  _close(model(images, training=True), want)
+  closeness.assert_close(model(images, training=True), want)
   # Keras numbers the names in each process.
   after = [v.numpy() for v in garden.non_trainable_variables]
   moved = [v.numpy() for v in model.variables if not v.trainable]
   assert moved
   for got in moved:
     same = [v for v in after if v.shape == got.shape]
-    assert min(np.abs(got - v).max() / np.abs(v).max() for v in same) < _SAME
+    distances = [np.abs(got - v).max() / np.abs(v).max() for v in same]
+    assert min(distances) < closeness.BOUND
   losses = np.sum([loss() for loss in model.regularization_losses])
   squares = [
     np.sum(np.square(v))
@@ -248,10 +245,10 @@ def test_trains_as_the_task_does(exporter, checkpoints, tmp_path):
     if v.name.endswith("kernel:0")
   ]
   l2 = exporter.l2_weight_decay
-  np.testing.assert_allclose(losses, 0.5 * l2 * np.sum(squares), rtol=1e-5)
+  closeness.assert_close(losses, 0.5 * l2 * np.sum(squares))
   if exporter.model.decoder.type == "aspp":
     # Of the pyramid, the logits do not depend on all levels.
-    np.testing.assert_allclose(losses, np.sum(garden.losses), rtol=1e-5)
+    closeness.assert_close(losses, np.sum(garden.losses))
 
 
 def test_takes_images_of_any_size_that_its_signature_allows(exporter, model):
@@ -262,7 +259,7 @@ def test_takes_images_of_any_size_that_its_signature_allows(exporter, model):
     assert found["predicted_masks"].shape == (2, *size)
     assert found["probabilities"].shape == (2, *size, 7)
     served = model.signatures["serving_default"](images=images)
-    _close(served["logits"], model(images))
+    closeness.assert_close(served["logits"], model(images))
 
 
 def test_sigmoids_where_the_loss_took_each_class_alone(checkpoints, tmp_path):
@@ -274,7 +271,7 @@ def test_sigmoids_where_the_loss_took_each_class_alone(checkpoints, tmp_path):
   model = exported_model(exporter, tmp_path / "model")
   images = tf.ones([1, 64, 64, 3]) / 2
   want = tf.nn.sigmoid(tf.image.resize(model(images), [64, 64]))
-  _close(model.predict(images)["probabilities"], want)
+  closeness.assert_close(model.predict(images)["probabilities"], want)
 
 
 def test_carries_the_names_of_the_classes(checkpoints, tmp_path):

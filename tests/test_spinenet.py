@@ -1,6 +1,5 @@
 """SpineNets: what of them is published, and the sizes that can be built."""
 
-import numpy as np
 from official.vision.configs import image_classification as configs
 from official.vision.modeling import factory
 from official.vision.modeling.backbones import spinenet
@@ -16,6 +15,7 @@ from exporters.vision import images
 from exporters.vision import official_vision
 from scripts.small_instances import images as small_images
 from scripts.small_instances import sizes
+from tests import closeness
 from tests.instances import small_exporter
 
 _BACKBONES = {
@@ -60,10 +60,10 @@ def test_outputs_are_those_of_model_gardens_task(models):
   inputs = tf.random.stateless_uniform([2, 128, 128, 3], [1, 2])
   want = garden(official_vision.normalize(inputs), training=False)
   got = published[images.CLASSIFICATION].function(inputs, training=False)
-  _assert_close(got, want)
+  closeness.assert_close(got, want)
   features = published[images.FEATURE_VECTOR].function(inputs, training=False)
   *_, dense = garden.layers
-  _assert_close(features @ dense.kernel + dense.bias, want)
+  closeness.assert_close(features @ dense.kernel + dense.bias, want)
 
 
 def test_what_the_logits_depend_on_is_published(models):
@@ -148,8 +148,3 @@ def _unreachable(*args, **kwargs):
 
 def _values(variables) -> set[bytes]:
   return {variable.numpy().tobytes() for variable in variables}
-
-
-def _assert_close(got: tf.Tensor, want: tf.Tensor) -> None:
-  got, want = got.numpy(), want.numpy()
-  np.testing.assert_allclose(got, want, rtol=0, atol=1e-5 * np.abs(want).max())

@@ -23,6 +23,7 @@ import yaml
 
 from exporters import checks
 from exporters.errors import ExportError
+from tests import closeness
 from tests import command
 from tests import small_bert
 from tests import wheels
@@ -229,8 +230,7 @@ def test_signatures_are_model_gardens(make, names, tmp_path):
         assert got[output].numpy().tolist() == value.numpy().tolist()
         assert any(value.numpy())
         continue
-      scale = np.abs(value).max()
-      np.testing.assert_allclose(got[output], value, rtol=0, atol=1e-5 * scale)
+      closeness.assert_close(got[output], value)
 
 
 def test_arguments_may_be_left_out(tmp_path):
@@ -247,7 +247,7 @@ def test_arguments_may_be_left_out(tmp_path):
   got, want = ours(**inputs), theirs(**inputs)
   assert got.keys() == want.keys()
   for name, values in want.items():
-    np.testing.assert_allclose(got[name], values, rtol=0, atol=1e-6)
+    closeness.assert_close(got[name], values)
 
 
 def test_what_is_served_can_be_trained(tmp_path):
@@ -269,9 +269,7 @@ def test_what_is_served_can_be_trained(tmp_path):
   assert len(model.from_ids.trainable_variables) == 5 + 2 * 16 + 2 + 2
   gradients = tape.gradient(loss, model.from_ids.trainable_variables)
   assert all(g is not None for g in gradients)
-  np.testing.assert_allclose(
-    model.from_ids(inputs), model.ids(inputs)["outputs"], atol=1e-6
-  )
+  closeness.assert_close(model.from_ids(inputs), model.ids(inputs)["outputs"])
 
 
 class TestCommand:
@@ -315,10 +313,8 @@ class TestCommand:
     signatures = hub.load(path).signatures
     assert signatures.keys() == {"serving_default", "serve_examples"}
     inputs = small_bert.inputs()
-    np.testing.assert_allclose(
-      signatures["serving_default"](**inputs)["outputs"],
-      trained(inputs),
-      atol=1e-5,
+    closeness.assert_close(
+      signatures["serving_default"](**inputs)["outputs"], trained(inputs)
     )
     for file in (
       "saved_model.pb",

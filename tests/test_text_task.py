@@ -26,6 +26,7 @@ from exporters.text import wordpiece_source
 from scripts.small_instances import encoders
 from scripts.small_instances import sentencepiece_model
 from tests import checkpoint_files
+from tests import closeness
 from tests import numpy_tasks
 from tests import small_bert
 from tests.numpy_tasks import SENTENCES
@@ -98,12 +99,6 @@ def inputs(*, padding=True):
   return found
 
 
-def assert_close(got, want):
-  want = np.asarray(want)
-  scale = np.abs(want).max()
-  np.testing.assert_allclose(got, want, rtol=0, atol=1e-5 * scale)
-
-
 def joined(logits):
   """Returns a result as one array, as `numpy_tasks.logits` does."""
   if isinstance(logits, dict):
@@ -171,7 +166,7 @@ class TestHuggingFace:
     )
     weights = numpy_tasks.tensors(kind, task)
     want = numpy_tasks.logits(kind, task, weights, ids, mask, types)
-    assert_close(joined(model(given)), want)
+    closeness.assert_close(joined(model(given)), want)
 
   def test_a_pooler_that_the_task_does_not_use_is_left_out(self, tmp_path):
     """Older versions of `transformers` saved one."""
@@ -274,7 +269,7 @@ class TestTf1:
       for n in ("input_word_ids", "input_mask", "input_type_ids")
     )
     want = numpy_tasks.logits("bert", task, weights, ids, mask, types)
-    assert_close(joined(model(given)), want)
+    closeness.assert_close(joined(model(given)), want)
 
 
 class TestModelGarden:
@@ -331,7 +326,7 @@ class TestModelGarden:
     task = self.sentence_prediction(pooler)
     trained, folder = self.written(tmp_path, task)
     model, _ = export(tmp_path, SENTENCES, folder)
-    assert_close(model(inputs()), trained(inputs()))
+    closeness.assert_close(model(inputs()), trained(inputs()))
     # By hand: the encoder's 37, its pooler or that of the head, the logits.
     assert len(model.trainable_variables) == 5 + 2 * 16 + 2 + 2
     assert len(model.encoder.trainable_variables) == 5 + 2 * 16 + 2 * pooler
@@ -340,7 +335,7 @@ class TestModelGarden:
   def test_tagging(self, tmp_path):
     trained, folder = self.written(tmp_path, self.tagging())
     model, _ = export(tmp_path, TOKENS, folder)
-    assert_close(model(inputs()), trained(inputs())["logits"])
+    closeness.assert_close(model(inputs()), trained(inputs())["logits"])
     labels = tf.io.gfile.GFile(model.labels.asset_path.numpy()).read()
     assert labels == "yes\nno\nperhaps\n"
 
@@ -354,7 +349,7 @@ class TestModelGarden:
     )
     trained, folder = self.written(tmp_path, task)
     model, _ = export(tmp_path, TOKENS, folder)
-    assert_close(model(inputs()), trained(inputs())["logits"])
+    closeness.assert_close(model(inputs()), trained(inputs())["logits"])
     assert "pooled_output" not in model.encoder(inputs())
     for callable_ in (model, model.encoder):
       names = [v.name for v in callable_.trainable_variables]
@@ -366,8 +361,8 @@ class TestModelGarden:
     model, _ = export(tmp_path, SPANS, folder)
     start, end = trained(inputs())
     got = model(inputs())
-    assert_close(got["start_logits"], start)
-    assert_close(got["end_logits"], end)
+    closeness.assert_close(got["start_logits"], start)
+    closeness.assert_close(got["end_logits"], end)
 
   @pytest.mark.parametrize("parts", ["items", "model", "both"])
   def test_masked_words(self, parts, tmp_path):
@@ -393,7 +388,7 @@ class TestModelGarden:
     given = inputs()
     positions = np.tile(np.arange(8, dtype=np.int32), [2, 1])
     want = pretrainer(given | {"masked_lm_positions": positions})["mlm_logits"]
-    assert_close(model.from_ids(given), want)
+    closeness.assert_close(model.from_ids(given), want)
     assert "pooled_output" not in model.from_ids.encoder(given)
     # By hand: the encoder without its pooler, and the head.
     assert len(model.trainable_variables) == 5 + 2 * 16 + 5
@@ -413,7 +408,7 @@ class TestModelGarden:
     trained, folder = self.written(tmp_path, task)
     model, done = export(tmp_path, SENTENCES, folder)
     assert model(inputs()).shape == [2, 1]
-    assert_close(model(inputs()), trained(inputs()))
+    closeness.assert_close(model(inputs()), trained(inputs()))
     assert not done.artifacts[0].remarks
 
   def test_the_trainings_file_must_be_of_this_task(self, tmp_path):
@@ -587,21 +582,21 @@ class TestFromText:
     serve = model.signatures["serving_default"]
     got = serve(inputs=tf.constant(_TEXTS))
     want = by_numpy(SENTENCES, weights, _TEXTS)
-    assert_close(got["logits"], want)
-    assert_close(got["probabilities"], softmax(want))
+    closeness.assert_close(got["logits"], want)
+    closeness.assert_close(got["probabilities"], softmax(want))
     assert list(got["label"].numpy()) == [
       list(_LABELS.values())[i].encode() for i in want.argmax(-1)
     ]
     rest = by_rest(serve, _TEXTS)
     assert rest["label"].numpy().tolist() == got["label"].numpy().tolist()
     longer = model(tf.constant(_TEXTS), seq_length=30)
-    assert_close(longer["logits"], want)
+    closeness.assert_close(longer["logits"], want)
 
   def test_a_text_that_is_cut(self, tmp_path):
     model, weights = self.exported(tmp_path, SENTENCES)
     got = model(tf.constant([" ".join(["word1"] * 40)]))
     want = by_numpy(SENTENCES, weights, [" ".join(["word1"] * 22)])
-    assert_close(got["logits"], want)
+    closeness.assert_close(got["logits"], want)
 
   def test_a_pair(self, tmp_path):
     model, weights = self.exported(tmp_path, SENTENCES, pairs=True)
@@ -610,7 +605,7 @@ class TestFromText:
       text=tf.constant(_TEXTS), text_pair=tf.constant(others)
     )
     want = by_numpy(SENTENCES, weights, _TEXTS, others)
-    assert_close(got["logits"], want)
+    closeness.assert_close(got["logits"], want)
     assert "label" not in got
 
   def test_several_labels_at_once(self, tmp_path):
@@ -621,7 +616,7 @@ class TestFromText:
     model, weights = self.exported(tmp_path, SENTENCES, config)
     got = model(tf.constant(_TEXTS))
     want = by_numpy(SENTENCES, weights, _TEXTS)
-    assert_close(got["probabilities"], 1 / (1 + np.exp(-want)))
+    closeness.assert_close(got["probabilities"], 1 / (1 + np.exp(-want)))
     assert "label" not in got
 
   def test_a_regression_has_no_probabilities(self, tmp_path):
@@ -630,15 +625,17 @@ class TestFromText:
     )
     got = model(tf.constant(_TEXTS))
     assert sorted(got) == ["logits"]
-    assert_close(got["logits"], by_numpy(SENTENCES, weights, _TEXTS))
+    closeness.assert_close(got["logits"], by_numpy(SENTENCES, weights, _TEXTS))
 
   def test_each_token(self, tmp_path):
     model, weights = self.exported(tmp_path, TOKENS, {"id2label": _LABELS})
     got = model(tf.constant(["word1  WÖRD,word2"]))
     mask = np.arange(24) < 6
     want = by_numpy(TOKENS, weights, ["word1 word , word2"])
-    assert_close(got["logits"][0][mask], want[0][mask])
-    assert_close(got["probabilities"][0][mask], softmax(want)[0][mask])
+    closeness.assert_close(got["logits"][0][mask], want[0][mask])
+    closeness.assert_close(
+      got["probabilities"][0][mask], softmax(want)[0][mask]
+    )
     names = [v.encode() for v in _LABELS.values()]
     assert list(got["label"][0][mask].numpy()) == [
       names[i] for i in want[0].argmax(-1)[mask]
@@ -690,8 +687,8 @@ class TestFromText:
     )
     plain = ["word5 word6, word7 word8 word9", ""]
     want = by_numpy(SPANS, weights, questions, plain)
-    assert_close(got["start_logits"], want[:, :, 0])
-    assert_close(got["end_logits"], want[:, :, 1])
+    closeness.assert_close(got["start_logits"], want[:, :, 0])
+    closeness.assert_close(got["end_logits"], want[:, :, 1])
     # [CLS], two words and [SEP] come first; six tokens of the context.
     starts, ends = softmax(want[0][[0, *range(4, 10)]].T)
     spans = {
@@ -700,8 +697,8 @@ class TestFromText:
       for j in range(i, min(i + 3, 7))
     }
     first, last = max(spans, key=lambda span: spans[span])
-    assert_close(got["probability"][0], spans[first, last])
-    assert_close(got["null_probability"][0], starts[0] * ends[0])
+    closeness.assert_close(got["probability"][0], spans[first, last])
+    closeness.assert_close(got["null_probability"][0], starts[0] * ends[0])
     words = [(0, 6), (7, 12), (12, 13), (14, 19), (20, 25), (26, 31)]
     start, limit = words[first - 1][0], words[last - 1][1]
     assert got["answer_start"][0] == start
@@ -754,7 +751,7 @@ class TestFromText:
     found = [(0, 0), (0, 1), (1, 0)]
     for mask, ids, shares in zip(found, best, likely, strict=True):
       np.testing.assert_array_equal(got["ids"][mask], ids)
-      assert_close(got["probabilities"][mask], shares)
+      closeness.assert_close(got["probabilities"][mask], shares)
       assert list(got["tokens"][mask].numpy()) == [
         _VOCABULARY[i].encode() for i in ids
       ]
@@ -791,7 +788,7 @@ class TestFromText:
     )
     cut = " ".join(["word5"] * 19)
     want = by_numpy(SPANS, weights, ["word3 word4"], [cut])
-    assert_close(got["start_logits"], want[:, :, 0])
+    closeness.assert_close(got["start_logits"], want[:, :, 0])
 
   def test_text_that_is_split_in_another_way(self, tmp_path):
     folder = written(tmp_path, "bert", SENTENCES)

@@ -23,12 +23,12 @@ from exporters import recipe
 from exporters.errors import ExportError
 from scripts.small_instances import INSTANCES
 from scripts.small_instances import images as small_images
+from tests import closeness
 from tests import command
 from tests.instances import exported_model
 from tests.instances import small_exporter
 
 # Of scale: as the checks have it.
-_SAME = 1e-5
 _NAMES = ("resnet_3d", "resnet_3d_rs")
 _EXPORTER = "resnet_3d.ResNet3DExporter"
 
@@ -68,11 +68,6 @@ def _restored_by_its_task(exporter: base.Exporter) -> tf_keras.Model:
   return model
 
 
-def _close(got, want) -> None:
-  scale = np.abs(want).max()
-  np.testing.assert_allclose(got / scale, want / scale, atol=_SAME)
-
-
 @pytest.fixture(scope="module")
 def frames() -> np.ndarray:
   """Videos of bytes, as a decoder gives them."""
@@ -107,9 +102,11 @@ def test_gives_what_the_task_gives(
   videos = preprocess_ops_3d.normalize_image(frames, zero_centering)
   assert (np.min(videos) < 0) == zero_centering
   want = tf.function(garden)({"image": videos})
-  _close(model({"image": tf.constant(frames / np.float32(255))}), want)
+  closeness.assert_close(
+    model({"image": tf.constant(frames / np.float32(255))}), want
+  )
   losses = [loss() for loss in model.regularization_losses]
-  np.testing.assert_allclose(np.sum(losses), np.sum(garden.losses), rtol=1e-5)
+  closeness.assert_close(np.sum(losses), np.sum(garden.losses))
 
 
 def test_takes_any_length_and_size(checkpoints, tmp_path):
@@ -139,7 +136,7 @@ def test_restores_averages(name, frames, tmp_path):
     logits, _ = loaded({**states, "image": videos})
   else:
     logits = loaded({"image": videos})
-  _close(logits, want)
+  closeness.assert_close(logits, want)
 
 
 def _averaging(model: tf_keras.Model) -> optimization.ExponentialMovingAverage:
@@ -184,7 +181,9 @@ def test_all_endpoints_are_pooled_if_the_training_did_so(frames, tmp_path):
   tf.train.Checkpoint(model=model).write(exporter.checkpoint)
   videos = tf.constant(frames / np.float32(255))
   loaded = exported_model(exporter, tmp_path / "model")
-  _close(loaded({"image": videos}), tf.function(model)({"image": videos}))
+  closeness.assert_close(
+    loaded({"image": videos}), tf.function(model)({"image": videos})
+  )
 
 
 @pytest.mark.parametrize("causal", [False, True])
@@ -203,7 +202,9 @@ def test_movinet_with_the_head_of_official_vision(causal, frames, tmp_path):
   tf.train.Checkpoint(model=model).write(exporter.checkpoint)
   videos = tf.constant(frames / np.float32(255))
   loaded = exported_model(exporter, tmp_path / "model")
-  _close(loaded({"image": videos}), tf.function(model)({"image": videos}))
+  closeness.assert_close(
+    loaded({"image": videos}), tf.function(model)({"image": videos})
+  )
 
 
 def test_a_stream_is_zero_centered_too(frames, tmp_path):
@@ -220,7 +221,7 @@ def test_a_stream_is_zero_centered_too(frames, tmp_path):
   states = loaded.init_states(tf.shape(videos))
   for frame in tf.split(videos, videos.shape[1], axis=1):
     logits, states = loaded({**states, "image": frame})
-  _close(logits, want)
+  closeness.assert_close(logits, want)
 
 
 def _train(exporter: base.Exporter, folder: pathlib.Path, change=None) -> None:
