@@ -41,7 +41,6 @@ from tests.test_encoded_images import decoded
 from tests.test_encoded_images import example
 from tests.test_encoded_images import photographs
 
-# Of scale: as the checks have it.
 _NAMES = ("deeplabv3plus", "fpn_segmentation")
 _EXPORTER = "segmentation.SemanticSegmentationExporter"
 _FILES = f"{_EXPORTER}.signatures = ['image_bytes', 'tf_example']"

@@ -28,7 +28,6 @@ from tests import command
 from tests.instances import exported_model
 from tests.instances import small_exporter
 
-# Of scale: as the checks have it.
 _NAMES = ("resnet_3d", "resnet_3d_rs")
 _EXPORTER = "resnet_3d.ResNet3DExporter"
 
