@@ -3,10 +3,12 @@
   python -m scripts.benchmark             # both models, three rounds
   python -m scripts.benchmark --models=resnet --runs=5
   python -m scripts.benchmark --models=movinet_a0_base --checks=none
+  python -m scripts.benchmark --models=retinanet --checks=all
   python -m scripts.benchmark --models=growth --plot=growth.svg
 
 The models are BERT-base with `.mlm` and the legacy ResNet-50, and on request
-MoViNet-A0 and A3, of whole videos and of streams. Of the ResNet,
+MoViNet-A0 and A3, of whole videos and of streams, and models for a task, as
+they are served: a classifier on BERT-base and a RetinaNet. Of the ResNet,
 this repository writes both artifacts; the Garden's exporter fails on the
 second, and is timed until it fails. "growth" is BERT with 2, 12 and 24 layers.
 "small_berts" is a garden of 24 models, released by one command, beside the
@@ -42,7 +44,7 @@ _RUNS = flags.DEFINE_integer("runs", 3, "How many times to run each command.")
 _MODELS = flags.DEFINE_multi_enum(
   "models",
   ["bert", "resnet"],
-  ["bert", "resnet", *models.MOVINETS, "growth", "small_berts"],
+  ["bert", "resnet", *models.TASKS, *models.MOVINETS, "growth", "small_berts"],
   "What to export.",
 )
 _CHECKS = flags.DEFINE_multi_enum(

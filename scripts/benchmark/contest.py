@@ -30,7 +30,7 @@ class Contestant:
     command: Its arguments.
     path: The file or directory that it writes.
     cwd: The directory to run it in, which comes first on its Python path.
-    model: The SavedModel to compare, below `path`.
+    model: The pattern of the SavedModel to compare, below `path`.
     failure: What it prints when it fails, if it is known to fail.
   """
 
@@ -43,7 +43,10 @@ class Contestant:
   @property
   def saved_model(self) -> pathlib.Path:
     """The SavedModel to compare."""
-    return self.path / self.model
+    if not self.model:
+      return self.path
+    (found,) = self.path.glob(self.model)
+    return found
 
 
 def take_turns(

@@ -11,6 +11,8 @@ from scripts.benchmark.contest import Contestant
 GARDEN = "Model Garden"
 # Ours, by its level of checks.
 NONE, BASIC, ALL = "none", "basic", "all"
+# Models for a task, with what servers call.
+TASKS = ["sentence_prediction", "retinanet"]
 MOVINETS = [
   f"movinet_{size}_{kind}"
   for size in ("a0", "a3")
@@ -29,7 +31,8 @@ class Model:
     gin_file: The leaf.
     bindings: From the folder of the weights, the leaf's required bindings.
     garden: From that folder and the export path, the Garden's command.
-    half: The artifact to compare, below the export path.
+    artifact: The artifact to compare, below the export path.
+    gardens: The pattern of the Garden's, below its own.
     failure: What the Garden's command prints when it fails, if it does.
     converts: Whether LiteRT has all its operations.
   """
@@ -40,7 +43,8 @@ class Model:
   gin_file: str
   bindings: Callable[[pathlib.Path], list[str]]
   garden: Callable[[pathlib.Path, pathlib.Path], list[str]]
-  half: str = ""
+  artifact: str = ""
+  gardens: str = ""
   failure: str | None = None
   converts: bool = True
 
@@ -51,7 +55,9 @@ class Model:
     # The Garden runs elsewhere, so that its `official` is the wheel's.
     path = work / "garden"
     command = [sys.executable, "-m", *self.garden(work, path)]
-    found = {GARDEN: Contestant(command, path, work, self.half, self.failure)}
+    found = {
+      GARDEN: Contestant(command, path, work, self.gardens, self.failure)
+    }
     for level in levels:
       command = [
         *(sys.executable, "-m", f"exporters.{self.module}"),
@@ -60,7 +66,7 @@ class Model:
         f"--export_path={work / level}",
         f"--checks={level}",
       ]
-      found[level] = Contestant(command, work / level, ROOT, self.half)
+      found[level] = Contestant(command, work / level, ROOT, self.artifact)
     return found
 
 
@@ -101,7 +107,8 @@ def resnet() -> Model:
       f"--model_path={work / 'resnet_50.h5'}",
       f"--export_path={path}",
     ],
-    half="classification",
+    artifact="classification",
+    gardens="classification",
     failure="No such layer: reduce_mean",
   )
 
@@ -145,12 +152,69 @@ def movinet(size: str, kind: str) -> Model:
   )
 
 
+def sentence_prediction() -> Model:
+  """Returns a BERT-base with a classifier.
+
+  Ours writes two artifacts: of ids, which is compared, and of strings.
+  """
+  return Model(
+    title="BERT-base with a classifier",
+    write=("write_classifier",),
+    module="text_task",
+    gin_file="configs/text_task/sentence_prediction.gin",
+    bindings=lambda work: [
+      f"CHECKPOINT = '{work}'",
+      "DO_LOWER_CASE = True",
+      f"VOCAB_FILE = '{work / 'vocab.txt'}'",
+    ],
+    garden=lambda work, path: [
+      "official.nlp.serving.export_savedmodel",
+      "--task_name=SentencePrediction",
+      f"--config_file={work / 'params.yaml'}",
+      f"--checkpoint_path={work / 'ckpt-1'}",
+      "--serving_params=inputs_only=false",
+      "--function_keys=serve",
+      f"--export_savedmodel_dir={path}",
+    ],
+    artifact="from_ids",
+    # The time of the export.
+    gardens="*",
+  )
+
+
+def retinanet() -> Model:
+  """Returns a RetinaNet with a ResNet-50, whose files of images are served."""
+  return Model(
+    title="RetinaNet with ResNet-50, 640 x 640",
+    write=("write_retinanet",),
+    module="retinanet",
+    gin_file="configs/retinanet/retinanet_resnet50_fpn_coco.gin",
+    bindings=lambda work: [f"CHECKPOINT = '{work / 'ckpt-1'}'"],
+    garden=lambda work, path: [
+      "official.vision.serving.export_saved_model",
+      "--experiment=retinanet_resnetfpn_coco",
+      f"--checkpoint_path={work / 'ckpt-1'}",
+      "--input_type=image_bytes",
+      "--input_image_size=640,640",
+      f"--export_dir={path}",
+    ],
+    gardens="saved_model",
+    converts=False,
+  )
+
+
 def by_name(name: str) -> Model:
-  """Returns "bert", "resnet" or one of `MOVINETS`."""
+  """Returns "bert", "resnet", or one of `TASKS` and `MOVINETS`."""
   if name in MOVINETS:
     _, size, kind = name.split("_")
     return movinet(size, kind)
-  return {"bert": bert, "resnet": resnet}[name]()
+  found = {
+    "bert": bert,
+    "resnet": resnet,
+    "sentence_prediction": sentence_prediction,
+    "retinanet": retinanet,
+  }
+  return found[name]()
 
 
 def small_berts(

@@ -1,8 +1,10 @@
 """Prints how long calls take: of ours, the Garden's, and the reference.
 
-The reference is a `tf.function` of Model Garden's own model. They take turns,
-call by call, so that a machine that slows down slows all of them; in random
-order, because each call leaves its own weights in the cache.
+The reference is a `tf.function` of Model Garden's own model. Of a model for a
+task, it is the signature that a server would call, so there is no reference
+but the Garden's. They take turns, call by call, so that a machine that slows
+down slows all of them; in random order, because each call leaves its own
+weights in the cache.
 """
 
 import functools
@@ -14,6 +16,7 @@ import statistics
 import sys
 import time
 
+import numpy as np
 from official.legacy.image_classification.resnet import resnet_model
 from official.nlp.configs import encoders
 import tensorflow as tf
@@ -28,11 +31,16 @@ _NAMES = ("input_word_ids", "input_mask", "input_type_ids")
 
 def main(model: str, ours: str, garden: str) -> None:
   work = pathlib.Path(ours).parent
-  callables = {
-    "ours": hub.load(ours),
-    "garden": hub.load(garden),
-    "reference": _reference(model, work),
-  }
+  callables = {"ours": hub.load(ours), "garden": hub.load(garden)}
+  if model in _SERVED:
+    callables = {
+      name: _served(loaded.signatures[signature])
+      for (name, loaded), signature in zip(
+        callables.items(), _SERVED[model], strict=True
+      )
+    }
+  else:
+    callables["reference"] = _reference(model, work)
   video = "movinet" in model
   cases = _videos(model, work) if video else _CASES[model]()
   medians = {
@@ -88,8 +96,8 @@ def _resnet():
   )
 
 
-def _texts():
-  sizes = itertools.product((1, 8), (16, 128, 512))
+def _texts(lengths=(16, 128, 512)):
+  sizes = itertools.product((1, 8), lengths)
   return {
     f"batch {batch}, length {length}": dict.fromkeys(
       _NAMES, tf.ones([batch, length], tf.int32)
@@ -104,7 +112,39 @@ def _images():
   }
 
 
-_CASES = {"bert": _texts, "resnet": _images}
+def _files():
+  rng = np.random.default_rng(0)
+  image = tf.image.resize(rng.integers(256, size=[12, 16, 3]), [480, 640])
+  file = tf.io.encode_jpeg(tf.cast(image, tf.uint8))
+  return {
+    f"batch {batch}": {"inputs": tf.repeat(file, batch)} for batch in (1, 4)
+  }
+
+
+def _served(signature):
+  names = signature.structured_input_signature[1]
+
+  def call(inputs):
+    (name, *others) = names
+    if not others:
+      (inputs,) = inputs.values()
+      inputs = {name: inputs}
+    return list(signature(**inputs).values())[0]
+
+  return call
+
+
+_CASES = {
+  "bert": _texts,
+  "resnet": _images,
+  "sentence_prediction": functools.partial(_texts, (16, 128)),
+  "retinanet": _files,
+}
+# What servers call: of ours, and of the Garden's.
+_SERVED = {
+  "sentence_prediction": ("serving_default", "serving_default"),
+  "retinanet": ("image_bytes", "serving_default"),
+}
 
 
 def _medians(callables, inputs):

@@ -1,0 +1,28 @@
+"""Writes a BERT-base with a classifier, as its training leaves it."""
+
+import dataclasses
+import pathlib
+import sys
+
+from official.nlp.configs import encoders
+from official.nlp.tasks import sentence_prediction
+import tensorflow as tf
+import yaml
+
+work = pathlib.Path(sys.argv[1])
+config = sentence_prediction.SentencePredictionConfig(
+  model=sentence_prediction.ModelConfig(
+    num_classes=2,
+    encoder=encoders.EncoderConfig(
+      type="bert", bert=encoders.BertEncoderConfig()
+    ),
+  )
+)
+config = dataclasses.replace(config, validation_data=None)
+model = sentence_prediction.SentencePredictionTask(config).build_model()
+model({x.name: tf.zeros([1, 1], tf.int32) for x in model.inputs})
+tf.train.Checkpoint(model=model).save(str(work / "ckpt"))
+(work / "params.yaml").write_text(yaml.safe_dump({"task": config.as_dict()}))
+tokens = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
+tokens += [f"w{i}" for i in range(30522 - len(tokens))]
+(work / "vocab.txt").write_text("".join(f"{token}\n" for token in tokens))
