@@ -49,7 +49,6 @@ class MoViNetExporter(official_vision.VideoClassificationExporter):
 
   backbones = ("movinet",)
   free_fields = {
-    *official_vision.VideoClassificationExporter.free_fields,
     # A converted checkpoint has another type.
     "conv_type",
     "average_pooling_type",

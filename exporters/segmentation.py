@@ -116,7 +116,7 @@ class SemanticSegmentationExporter(labels.Labelled, base.CheckpointExporter):
     self._refuse_other_models()
     encoded.refuse_unknown(self.signatures)
     self.refuse_background_alone()
-    params_file.refuse_contradictions(self.opened, self._stated())
+    params_file.refuse_contradictions(self.opened, self.stated())
     whole = self.segmenter()
     model = self._of_logits(whole)
     restored = {"model": whole, **whole.checkpoint_items}
@@ -373,26 +373,9 @@ class SemanticSegmentationExporter(labels.Labelled, base.CheckpointExporter):
           f"{', '.join(sorted(found[owner]))}. Bind what the training had."
         )
 
-  def _stated(self) -> Mapping[str, Any]:
+  def stated(self) -> Mapping[str, Any]:
     """Returns what weights don't show, as the training's file would say it."""
-    model = self.model
-    backbone, decoder = model.backbone, model.decoder
-    fields = backbone.get().as_dict()
-    fields.pop("stochastic_depth_drop_rate", None)
-    parts: dict[str, Any] = {
-      "backbone": {"type": backbone.type, backbone.type: fields},
-      "decoder": {"type": decoder.type},
-      "head": model.head.as_dict(),
-      "norm_activation": {
-        "activation": model.norm_activation.activation,
-        "norm_epsilon": model.norm_activation.norm_epsilon,
-      },
-      "num_classes": model.num_classes,
-    }
-    if decoder.type:
-      fields = decoder.get().as_dict()
-      fields.pop("dropout_rate", None)
-      parts["decoder"][decoder.type] = fields
+    model = params_file.stated(self.model.as_dict())
     data = {
       "preserve_aspect_ratio": self.preserve_aspect_ratio,
       "image_feature": {"mean": self.mean, "stddev": self.stddev},
@@ -401,7 +384,7 @@ class SemanticSegmentationExporter(labels.Labelled, base.CheckpointExporter):
       "ignore_label": self.ignore_label,
       "use_binary_cross_entropy": self.use_binary_cross_entropy,
     }
-    return {"task": {"model": parts, "train_data": data, "losses": losses}}
+    return {"task": {"model": model, "train_data": data, "losses": losses}}
 
 
 def _use_plain_swish(model: tf_keras.Model) -> None:

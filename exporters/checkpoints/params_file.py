@@ -6,8 +6,9 @@ such as strides and activations, so a gin file that says otherwise is mistaken.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 import os
+import re
 from typing import Annotated, Any
 
 import tensorflow as tf
@@ -18,9 +19,15 @@ from exporters.errors import ExportError
 from exporters.fields import paths
 from exporters.saved_model import assets
 
-_NAME = "params.yaml"
+NAME = "params.yaml"
 # How many contradictions an error lists.
 _SHOWN = 5
+# Parts of the names of fields that only the steps of a training need: initial
+# values, rates of dropout, how it samples and normalizes. And of what an export
+# may choose anew: the size of images, and which of the boxes found are kept.
+_FREE = re.compile(
+  "(^|_)(drop|init|momentum|sync_bn|trainable|sampler|generator|input_size)"
+)
 
 
 class _Loader(yaml.SafeLoader):
@@ -32,6 +39,34 @@ class _Loader(yaml.SafeLoader):
 
 
 _Loader.add_constructor("tag:yaml.org,2002:python/tuple", _Loader.sequence)
+
+
+def loads(text: str) -> Any:
+  """Returns the content of a YAML as Model Garden writes it.
+
+  Raises:
+    yaml.YAMLError: It is not such a YAML.
+  """
+  return yaml.load(text, Loader=_Loader)
+
+
+def stated(
+  config: Mapping[str, Any], free: Collection[str] = ()
+) -> dict[str, Any]:
+  """Returns what a configuration says of a trained model.
+
+  A field that is None leaves a choice to the rest, and says nothing.
+
+  Args:
+    config: The configuration, such as that of a model, as nested dicts.
+    free: Names of further fields that an export may set otherwise than the
+      training.
+  """
+  return {
+    name: stated(value, free) if isinstance(value, Mapping) else value
+    for name, value in config.items()
+    if not (value is None or name in free or _FREE.search(name))
+  }
 
 
 def refuse_contradictions(
@@ -60,17 +95,28 @@ def refuse_contradictions(
       )
 
 
+def read(checkpoint: Checkpoint) -> Any:
+  """Returns the configuration beside a checkpoint; None without one.
+
+  Raises:
+    ExportError: The file is damaged.
+  """
+  for path in _paths_beside(checkpoint):
+    return _parsed(path)
+  return None
+
+
 def _paths_beside(checkpoint: Checkpoint) -> list[str]:
   path = checkpoint.path
   folder = path if tf.io.gfile.isdir(path) else os.path.dirname(path)
-  found = os.path.join(folder, _NAME)
+  found = os.path.join(folder, NAME)
   return [found] if tf.io.gfile.exists(found) else []
 
 
 def _parsed(path: str) -> Any:
   _, text = assets.read(path, "training's configuration", encoding="utf-8")
   try:
-    return yaml.load(text, Loader=_Loader)
+    return loads(text)
   except yaml.YAMLError as e:
     message = str(e).replace("\n", " ")
     raise ExportError(

@@ -16,8 +16,10 @@ from exporters import base
 from exporters import checkpoints
 from exporters import recipe
 from exporters.checkpoints import trained_task
+from exporters.checkpoints.mismatch import Mismatch
 from exporters.errors import ExportError
 from exporters.errors import explained
+from exporters.inspection import training_file
 from exporters.inspection.identity import Identity
 from exporters.text import encoder_types
 from exporters.text import encoders as encoders_lib
@@ -152,6 +154,33 @@ def of_task(identity: Identity) -> str | None:
   )
 
 
+def of_training(identity: Identity) -> str | None:
+  """Returns the text of a gin file as `params.yaml` beside a checkpoint has it.
+
+  Args:
+    identity: What the checkpoint is.
+
+  Returns:
+    The text; None if no such file is there, or no exporter of its experiment.
+
+  Raises:
+    ExportError: The file is damaged, or the model that it describes can't be
+      exported or has not the checkpoint's tensors.
+  """
+  text = training_file.written(identity.checkpoint)
+  if not text:
+    return None
+  gin.clear_config()
+  try:
+    exporter = recipe.load([training_file.BASE], text.splitlines()).exporter
+    mismatch = _mismatch(exporter)
+  finally:
+    gin.clear_config()
+  if mismatch:
+    raise ExportError(mismatch.likely_cause())
+  return text
+
+
 def of_leaf(leaf: str, identity: Identity) -> str | None:
   """Returns the text of a gin file that includes a leaf, if that fits.
 
@@ -178,14 +207,20 @@ def _fits(leaf: str, bindings: Sequence[str]) -> base.CheckpointExporter | None:
     exporter = recipe.load([leaf], bindings).exporter
     if not isinstance(exporter, base.CheckpointExporter):
       return None
-    with explained("build the model"), checkpoints.uninitialized():
-      restores = exporter.build().restores
-      fits = all(not exporter.opened.match(i).mismatch for i in restores)
+    mismatch = _mismatch(exporter)
   except ExportError:
     return None
   finally:
     gin.clear_config()
-  return exporter if fits else None
+  return None if mismatch else exporter
+
+
+def _mismatch(exporter: base.CheckpointExporter) -> Mismatch | None:
+  """Builds an exporter's model; returns how it differs from its checkpoint."""
+  with explained("build the model"), checkpoints.uninitialized():
+    restores = exporter.build().restores
+  found = (exporter.opened.match(items).mismatch for items in restores)
+  return next((mismatch for mismatch in found if mismatch), None)
 
 
 def command_line(module: str, gin_file: str, *bindings: str) -> str:

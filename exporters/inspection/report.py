@@ -246,6 +246,12 @@ def _offer(identity: Identity) -> dict[str, Any]:
   text = gin_file.of_task(identity)
   if text:
     return {"gin": text}
+  try:
+    text = gin_file.of_training(identity)
+  except ExportError as e:
+    return {"advice": f"What its params.yaml says is not exported: {e.message}"}
+  if text:
+    return {"gin": text}
   reason = gin_file.misfit(identity)
   if reason:
     return {"advice": f"No gin file is known to fit: {reason}"}

@@ -1,26 +1,14 @@
 """The exporters of the image classifiers of Model Garden's experiments."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 import copy
 import importlib
 
 from official.core import config_definitions as cfg
 
 from exporters.errors import ExportError
+from exporters.vision import architectures
 from exporters.vision import images
-
-# The exporter for each type of backbone.
-EXPORTERS: Mapping[str, tuple[str, str]] = {
-  "resnet": ("exporters.resnet", "ResNetExporter"),
-  "efficientnet": ("exporters.efficientnet", "EfficientNetExporter"),
-  "mobilenet": ("exporters.mobilenet", "MobileNetExporter"),
-  "vit": ("exporters.vit", "ViTExporter"),
-  "maxvit": ("exporters.maxvit", "MaxViTExporter"),
-  "mobiledet": ("exporters.mobiledet", "MobileDetExporter"),
-  "revnet": ("exporters.revnet", "RevNetExporter"),
-  "spinenet": ("exporters.spinenet", "SpineNetExporter"),
-  "spinenet_mobile": ("exporters.spinenet", "SpineNetMobileExporter"),
-}
 
 
 def exporter(
@@ -45,12 +33,12 @@ def exporter(
   model = copy.deepcopy(params.task.model)
   model.input_size = [*input_size]
   backbone = model.backbone.type
-  if backbone not in EXPORTERS:
+  if backbone not in architectures.EXPORTERS:
     raise ExportError(
       f"There is no exporter for a backbone of type '{backbone}', only for "
-      f"{', '.join(EXPORTERS)}."
+      f"{', '.join(architectures.EXPORTERS)}."
     )
-  module, name = EXPORTERS[backbone]
+  module, name = architectures.EXPORTERS[backbone]
   return getattr(importlib.import_module(module), name)(
     checkpoint=checkpoint,
     model=model,

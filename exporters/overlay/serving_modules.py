@@ -22,6 +22,7 @@ from typing_extensions import override
 from exporters import base
 from exporters import resnet_3d
 from exporters.overlay import image_models
+from exporters.vision import architectures
 from exporters.vision import images
 
 # Two keys of one function.
@@ -115,7 +116,7 @@ class Task:
 def _images(
   params: cfg.ExperimentConfig, size: Sequence[int], checkpoint: str
 ) -> base.CheckpointExporter | None:
-  if params.task.model.backbone.type not in image_models.EXPORTERS:
+  if params.task.model.backbone.type not in architectures.EXPORTERS:
     return None
   return image_models.exporter(
     params, [*size, 3], checkpoint, artifact=images.CLASSIFICATION

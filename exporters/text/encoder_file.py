@@ -21,6 +21,7 @@ import yaml
 
 from exporters.checkpoints import Checkpoint
 from exporters.checkpoints import encoder_json
+from exporters.checkpoints import params_file
 from exporters.checkpoints.encoder_fields import bert_name
 from exporters.errors import ExportError
 from exporters.fields import paths
@@ -158,7 +159,8 @@ def _parsed(path: str) -> Any:
   _, text = assets.read(path, "encoder file", encoding="utf-8")
   try:
     # YAML reads a few of JSON's numbers differently.
-    return json.loads(text) if path.endswith(".json") else yaml.safe_load(text)
+    loads = json.loads if path.endswith(".json") else params_file.loads
+    return loads(text)
   except (ValueError, RecursionError, yaml.YAMLError) as e:
     message = str(e).replace("\n", " ")
     raise ExportError(

@@ -41,13 +41,13 @@ class VideoClassificationExporter(videos.VideoExporter):
   # The types of backbones that a subclass exports.
   backbones: ClassVar[Sequence[str]]
   # Fields of a backbone that an export may set otherwise than the training.
-  free_fields: ClassVar[Collection[str]] = {"stochastic_depth_drop_rate"}
+  free_fields: ClassVar[Collection[str]] = ()
 
   @override
   def classifier(self) -> videos.Classifier:
     self._refuse_other_models()
     config = self.config()
-    params_file.refuse_contradictions(self.opened, self._stated())
+    params_file.refuse_contradictions(self.opened, self.stated())
     model = factory_3d.build_model(
       config.model_type,
       input_specs=tf_keras.layers.InputSpec(shape=videos.ANY_VIDEO),
@@ -90,20 +90,9 @@ class VideoClassificationExporter(videos.VideoExporter):
         "size of the videos that the model was trained on."
       )
 
-  def _stated(self) -> Mapping[str, Any]:
+  def stated(self) -> Mapping[str, Any]:
     """Returns what weights don't show, as the training's file would say it."""
-    backbone, norm = self.model.backbone, self.model.norm_activation
-    fields = backbone.get().as_dict()
-    for name in self.free_fields:
-      fields.pop(name, None)
-    rates = {"norm_epsilon": norm.norm_epsilon}
-    if norm.activation is not None:
-      rates["activation"] = norm.activation
-    model = {
-      "model_type": self.model.model_type,
-      "backbone": {"type": backbone.type, backbone.type: fields},
-      "norm_activation": rates,
-    }
+    model = params_file.stated(self.model.as_dict(), self.free_fields)
     data = {"zero_centering_image": self.zero_centering_image}
     return {"task": {"model": model, "train_data": data}}
 

@@ -33,6 +33,7 @@ import tf_keras
 from typing_extensions import override
 
 from exporters import base
+from exporters.checkpoints import params_file
 from exporters.errors import ExportError
 from exporters.keras_models import functional
 from exporters.saved_model import labels
@@ -61,6 +62,9 @@ class ModelConfig(Protocol):
   backbone: Any
   anchor: Any
   detection_generator: Any
+
+  def as_dict(self) -> dict[str, Any]:
+    """Returns all fields, nested."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -102,6 +106,7 @@ class DetectionExporter(labels.Labelled, base.CheckpointExporter):
       files: "image_bytes", "tf_example" or both; see `vision.encoded`.
   """
 
+  checkpoint: params_file.CheckpointPath
   l2_weight_decay: float
   freeze_backbone: bool = False
   keep_aspect_ratio: bool = True
@@ -126,6 +131,7 @@ class DetectionExporter(labels.Labelled, base.CheckpointExporter):
     self.refuse_other_models()
     encoded.refuse_unknown(self.signatures)
     self.refuse_background_alone()
+    params_file.refuse_contradictions(self.opened, self.stated())
     config = copy.deepcopy(self.config)  # Building may fill in some fields.
     detector = self.detector(
       config,
@@ -168,6 +174,12 @@ class DetectionExporter(labels.Labelled, base.CheckpointExporter):
         f"one of {', '.join(map(repr, _NMS_VERSIONS))}. With 'tflite', Model "
         "Garden's own model returns placeholders in place of boxes."
       )
+
+  def stated(self) -> Mapping[str, Any]:
+    """Returns what weights don't show, as the training's file would say it."""
+    model = params_file.stated(self.config.as_dict())
+    data = {"parser": {"keep_aspect_ratio": self.keep_aspect_ratio}}
+    return {"task": {"model": model, "validation_data": data}}
 
   @property
   def _image_size(self) -> tuple[int, int]:

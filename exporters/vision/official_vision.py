@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 import copy
 import dataclasses
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from official.vision.configs import image_classification
 from official.vision.modeling import factory
@@ -13,6 +14,7 @@ import tensorflow as tf
 import tf_keras
 from typing_extensions import override
 
+from exporters.checkpoints import params_file
 from exporters.errors import ExportError
 from exporters.vision import encoded
 from exporters.vision import images
@@ -29,6 +31,7 @@ class VisionExporter(images.ImageExporter):
       training's configuration: each is half of it times a sum of squares.
   """
 
+  checkpoint: params_file.CheckpointPath
   model: image_classification.ImageClassificationModel
   l2_weight_decay: float
 
@@ -42,6 +45,7 @@ class VisionExporter(images.ImageExporter):
   @override
   def classifier(self) -> images.Classifier:
     self.refuse_other_models()
+    params_file.refuse_contradictions(self.opened, self.stated())
     config = copy.deepcopy(self.model)  # Building a ViT fills in some fields.
     height, width, channels = config.input_size
     size = [height, width] if self.fixed_size else [None, None]
@@ -63,6 +67,10 @@ class VisionExporter(images.ImageExporter):
       size_multiple=self.size_multiple,
       restored=model.checkpoint_items,
     )
+
+  def stated(self) -> Mapping[str, Any]:
+    """Returns what weights don't show, as the training's file would say it."""
+    return {"task": {"model": params_file.stated(self.model.as_dict())}}
 
   def refuse_other_models(self) -> None:
     """Refuses a configuration that can't be built, before anything is."""
