@@ -11,27 +11,15 @@ import os
 from typing import Annotated, Any
 
 import tensorflow as tf
-import yaml
 
+from exporters.checkpoints import yaml_file
 from exporters.checkpoints.checkpoint import Checkpoint
 from exporters.errors import ExportError
 from exporters.fields import paths
-from exporters.saved_model import assets
 
-_NAME = "params.yaml"
+_NAME, _WHAT = "params.yaml", "training's configuration"
 # How many contradictions an error lists.
 _SHOWN = 5
-
-
-class _Loader(yaml.SafeLoader):
-  """Also reads tuples, as Model Garden writes them."""
-
-  def sequence(self, node: yaml.SequenceNode) -> list[Any]:
-    """Returns the elements of a list or a tuple."""
-    return self.construct_sequence(node, deep=True)
-
-
-_Loader.add_constructor("tag:yaml.org,2002:python/tuple", _Loader.sequence)
 
 
 def refuse_contradictions(
@@ -49,7 +37,9 @@ def refuse_contradictions(
   for path in _paths_beside(checkpoint):
     wrong = [
       f"  {name} = {ours!r}, but the training had {theirs!r}"
-      for name, ours, theirs in _differences(stated, _parsed(path))
+      for name, ours, theirs in _differences(
+        stated, yaml_file.read(path, _WHAT)
+      )
     ]
     if wrong:
       raise ExportError(
@@ -65,18 +55,6 @@ def _paths_beside(checkpoint: Checkpoint) -> list[str]:
   folder = path if tf.io.gfile.isdir(path) else os.path.dirname(path)
   found = os.path.join(folder, _NAME)
   return [found] if tf.io.gfile.exists(found) else []
-
-
-def _parsed(path: str) -> Any:
-  _, text = assets.read(path, "training's configuration", encoding="utf-8")
-  try:
-    return yaml.load(text, Loader=_Loader)
-  except yaml.YAMLError as e:
-    message = str(e).replace("\n", " ")
-    raise ExportError(
-      f"Cannot parse the training's configuration '{path}': {message}. Fix it, "
-      "or move it away."
-    ) from e
 
 
 def _differences(

@@ -148,9 +148,16 @@ def _saved() -> Sequence[tuple[bytes, bytes]]:
         "bert/pooler/dense/kernel",
         "bert/pooler/dense/kernel/ExponentialMovingAverage",
         "global_step",
+        "parts",
+        "parts",
       ],
-      shape_and_slices=[""] * 4,
-      tensors=[tf.ones([4, 2]), tf.ones([2, 2]), tf.ones([2, 2]), 1],
+      shape_and_slices=[""] * 4 + ["4 2 0,2:0,2", "4 2 2,2:0,2"],
+      tensors=[
+        tf.ones([4, 2]),
+        *[tf.ones([2, 2])] * 2,
+        1,
+        *[tf.ones([2, 2])] * 2,
+      ],
     )
     for name in ("tf2", "tf1"):
       index = pathlib.Path(folder, f"{name}.index").read_bytes()
@@ -465,7 +472,7 @@ TARGETS = {
     mutate=mutations.of_bytes,
     parts=(f"{_EXPORTERS}.tensorflow_files",),
   ),
-  "TF index, checksums right": Target(
+  "TF index with checksums": Target(
     read=_tf_block,
     seeds=lambda: [table.first_block(index) for index, _ in _saved()],
     mutate=mutations.of_bytes,

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+import functools
 import gzip
 import io
 import json
 import pathlib
 import tarfile
+import tempfile
+
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ec
 
 from exporters import checks
 from exporters.gardens import recorded
@@ -152,27 +157,20 @@ def _seeds_of_page() -> Sequence[bytes]:
   ]
 
 
-_KEYS: list[tuple[bytes, bytes]] = []
-
-
+@functools.cache
 def _keys() -> tuple[bytes, bytes]:
-  """Returns a private key and its public one."""
-  from cryptography.hazmat.primitives import serialization
-  from cryptography.hazmat.primitives.asymmetric import ec
-
-  if not _KEYS:
-    key = ec.generate_private_key(ec.SECP256R1())
-    private = key.private_bytes(
-      serialization.Encoding.PEM,
-      serialization.PrivateFormat.PKCS8,
-      serialization.NoEncryption(),
-    )
-    public = key.public_key().public_bytes(
-      serialization.Encoding.PEM,
-      serialization.PublicFormat.SubjectPublicKeyInfo,
-    )
-    _KEYS.append((private, public))
-  return _KEYS[0]
+  """Returns a private key and its public one, which are always the same."""
+  key = ec.derive_private_key(1, ec.SECP256R1())
+  private = key.private_bytes(
+    serialization.Encoding.PEM,
+    serialization.PrivateFormat.PKCS8,
+    serialization.NoEncryption(),
+  )
+  public = key.public_key().public_bytes(
+    serialization.Encoding.PEM,
+    serialization.PublicFormat.SubjectPublicKeyInfo,
+  )
+  return private, public
 
 
 def _signature(content: bytes, folder: pathlib.Path) -> None:
@@ -184,8 +182,6 @@ def _signature(content: bytes, folder: pathlib.Path) -> None:
 
 
 def _seeds_of_signature() -> Sequence[bytes]:
-  import tempfile
-
   with tempfile.TemporaryDirectory() as name:
     folder = pathlib.Path(name)
     (folder / "1.tar.gz").write_bytes(b"signed")
@@ -201,7 +197,7 @@ TARGETS = {
     mutate=mutations.of_bytes,
     parts=(f"{_RELEASE}.verify", f"{_RELEASE}.archive"),
   ),
-  "tar.gz, checksums right": Target(
+  "tar.gz with checksums": Target(
     read=_with_checksums,
     seeds=_seeds_of_archive,
     mutate=mutations.of_bytes,

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+import contextlib
+import functools
 import io
 import json
 import pathlib
@@ -15,13 +17,15 @@ import sentencepiece
 
 from exporters.checkpoints import file_kinds
 from exporters.checkpoints import params_file
+from exporters.errors import ExportError
 from exporters.gin_files import imports
 from exporters.gin_files import reading
 from exporters.saved_model import labels
 from exporters.text import encoder_file
 from exporters.text import sentencepiece_model
-from exporters.text import tokenizer_files
+from exporters.text import sentencepiece_source
 from exporters.text import vocabulary
+from exporters.text import wordpiece_source
 from scripts.fuzz import Target
 from scripts.fuzz import checkpoints
 from scripts.fuzz import mutations
@@ -125,7 +129,14 @@ _TOKENIZER = {
     "unk_token": "[UNK]",
     "continuing_subword_prefix": "##",
     "max_input_chars_per_word": 100,
-    "vocab": {"[PAD]": 0, "[UNK]": 1, "[CLS]": 2, "[SEP]": 3, "a": 4},
+    "vocab": {
+      "[PAD]": 0,
+      "[UNK]": 1,
+      "[CLS]": 2,
+      "[SEP]": 3,
+      "[MASK]": 4,
+      "a": 5,
+    },
   },
 }
 _ALBERT = {
@@ -139,7 +150,7 @@ _ALBERT = {
     "cls": ["[CLS]", 2],
   },
   "added_tokens": [],
-  "model": {"type": "Unigram", "vocab": [["<pad>", 0.0], ["a", -1.0]]},
+  "model": {"type": "Unigram", "vocab": [["<pad>", 0.0], ["[CLS]", 0.0]]},
 }
 _TOKENIZER_CONFIG = {
   "do_lower_case": True,
@@ -168,11 +179,17 @@ def _tokenizer(content: bytes, folder: pathlib.Path) -> None:
       if name in files:
         text = json.dumps(files[name])
         (folder / name).write_text(text, encoding="utf-8")
-  for wordpiece in (True, False):
-    found = tokenizer_files.TokenizerFiles(str(folder), wordpiece=wordpiece)
-    list(found.lengths())
-    for said in found.declared.values():
-      tokenizer_files.tokens_by_id(said)
+  (folder / "sp.model").write_bytes(_one_model())
+  stated = {"do_lower_case": True}
+  with contextlib.suppress(ExportError):
+    words = wordpiece_source.read(vocab_file=str(folder), stated=stated)
+    if words:
+      words.remarks()
+      words.in_python()
+  pieces = sentencepiece_source.read(
+    sp_model_file=str(folder / "sp.model"), stated=stated
+  )
+  pieces.remarks()
 
 
 _BESIDE = (
@@ -190,7 +207,7 @@ def _seeds_of_tokenizer() -> Sequence[bytes]:
       "tokenizer.json": _TOKENIZER,
       "tokenizer_config.json": _TOKENIZER_CONFIG,
       "special_tokens_map.json": {"cls_token": "[CLS]"},
-      "added_tokens.json": {"<x>": 5},
+      "added_tokens.json": {"<x>": 6},
       "sentence_bert_config.json": {"max_seq_length": 128},
       "config.json": {"max_position_embeddings": 512},
     },
@@ -220,7 +237,8 @@ def _pieces(content: bytes, folder: pathlib.Path) -> None:
   "".join(found)
 
 
-def _seeds_of_pieces() -> Sequence[bytes]:
+@functools.cache
+def _one_model() -> bytes:
   file = io.BytesIO()
   sentencepiece.SentencePieceTrainer.train(
     sentence_iterator=iter(["a quick brown fox jumps over the lazy dog"] * 9),
@@ -234,7 +252,7 @@ def _seeds_of_pieces() -> Sequence[bytes]:
     normalization_rule_name="identity",
     minloglevel=9,
   )
-  return [file.getvalue()]
+  return file.getvalue()
 
 
 def _gin(content: bytes, folder: pathlib.Path) -> None:
@@ -309,7 +327,12 @@ TARGETS = {
     read=_tokenizer,
     seeds=_seeds_of_tokenizer,
     mutate=mutations.of_json,
-    parts=("exporters.text.tokenizer_files",),
+    parts=(
+      "exporters.text.tokenizer_files",
+      "exporters.text.beside",
+      "exporters.text.wordpiece_source",
+      "exporters.text.sentencepiece_source",
+    ),
   ),
   "vocabulary": Target(
     read=_vocabulary,
@@ -325,7 +348,7 @@ TARGETS = {
   ),
   "SentencePiece model": Target(
     read=_pieces,
-    seeds=_seeds_of_pieces,
+    seeds=lambda: [_one_model()],
     mutate=mutations.of_bytes,
     parts=("exporters.text.sentencepiece_model",),
   ),

@@ -21,7 +21,8 @@ import time
 import traceback
 from typing import Any
 
-_INSTRUMENTED = ["exporters", "gin", "in_toto_attestation", "model_signing"]
+_BEGIN = time.monotonic()
+_INSTRUMENTED = ["exporters", "gin", "model_signing", "yaml"]
 # Files in a worker's folder.
 CURRENT, STATISTICS, DEFECTS, CORPUS = "current", "stats", "defects", "corpus"
 # Of what a worker holds; the target's own limit is lower.
@@ -265,7 +266,8 @@ def main() -> None:
     target = targets[arguments.target]
     seeds = target.seeds()
   watched = Watched(target, arguments.folder)
-  feed(watched, seeds, arguments.seconds, arguments.seed)
+  seconds = arguments.seconds - (time.monotonic() - _BEGIN)
+  feed(watched, seeds, seconds, arguments.seed)
 
 
 if __name__ == "__main__":
