@@ -3,13 +3,16 @@
 # then on:
 #   bash scripts/install_extra.sh onnx   companions in ONNX (100 MB)
 #   bash scripts/install_extra.sh dask   gardens on several machines (20 MB)
+#   bash scripts/install_extra.sh atheris      scripts.fuzz, guided (40 MB)
+#   bash scripts/install_extra.sh cosmic_ray   scripts.mutants (40 MB)
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 source scripts/environment.sh
 
 case "${1:-}" in
-onnx | dask) ;;
-*) fail "Name an extra: bash scripts/install_extra.sh onnx, or dask." ;;
+onnx | dask | atheris | cosmic_ray) ;;
+*) fail "Name an extra: bash scripts/install_extra.sh onnx, dask, atheris or" \
+  "cosmic_ray." ;;
 esac
 add_extra "scripts/$1.txt"
 make_venv
