@@ -20,8 +20,7 @@ fi
 VIRTUAL_ENV=$PWD/.cache/audit .venv/bin/uv pip sync --quiet --require-hashes \
   scripts/pip_audit.txt
 found=0
-for requirements in requirements.txt scripts/{onnx,dask,atheris,cosmic_ray}.txt
-do
+for requirements in requirements.txt scripts/{onnx,dask,atheris}.txt; do
   .cache/audit/bin/pip-audit --vulnerability-service=osv --disable-pip \
     --require-hashes --requirement="$requirements" || found=1
 done
