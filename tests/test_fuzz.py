@@ -17,6 +17,17 @@ FOUND = pathlib.Path(__file__).with_name("testdata") / "fuzz"
 TARGETS = fuzz.all_targets()
 # Of each target, so that all take seconds.
 MUTATIONS = 100
+# What any file may hold.
+ANYWHERE = [
+  b"",
+  b"\0" * 1000,
+  b"\xff" * 1000,
+  b"[" * 100_000,
+  b'{"a":' * 50_000,
+  b"- " * 5_000,
+  b"1" * 10_000,
+  b'"\\ud800"',
+]
 
 
 @functools.cache
@@ -50,7 +61,7 @@ def test_any_bytes_end_in_a_value_or_one_error(name, watched):
   changed = (
     target.mutate(rng.choice(seeds), rng, seeds) for _ in range(MUTATIONS)
   )
-  assert not watched(name, [*seeds, *found, *changed])
+  assert not watched(name, [*seeds, *found, *ANYWHERE, *changed])
 
 
 def test_every_file_that_was_found_belongs_to_a_target():

@@ -31,6 +31,12 @@ class _Loader(yaml.SafeLoader):
     """Returns the elements of a list or a tuple."""
     return self.construct_sequence(node, deep=True)
 
+  def fetch_flow_collection_start(self, token_class: Any) -> None:
+    """Reads a bracket; PyYAML's time grows by the square of their number."""
+    if self.flow_level >= _DEEPEST:
+      raise ValueError("its brackets are nested too deep")
+    super().fetch_flow_collection_start(token_class)
+
   def get_single_node(self) -> yaml.Node | None:
     """Returns the document, which a few aliases can't make a large one."""
     node = super().get_single_node()

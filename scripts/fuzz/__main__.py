@@ -60,7 +60,7 @@ def main() -> None:
   for name in chosen:
     print(f"{name} ...", file=sys.stderr, flush=True)
     counts[name] = _feed(name, root / worker.slug(name), seconds)
-  lines = json.loads(_run_worker(root, "coverage.log"))
+  lines = _lines(root, chosen)
   print(_HEAD)
   defects = 0
   for name in chosen:
@@ -148,12 +148,14 @@ def _keep_defect(folder: pathlib.Path, why: str) -> None:
       path.with_suffix(".txt").write_text(f"{why}\n")
 
 
-def _run_worker(root: pathlib.Path, log: str) -> str:
-  with (root / log).open("w") as errors:
-    return subprocess.run(
-      [sys.executable, "-m", "scripts.fuzz.worker", f"--folder={root}"],
-      cwd=_ROOT, stdout=subprocess.PIPE, stderr=errors, text=True, check=True,
-    ).stdout  # fmt: skip
+def _lines(root: pathlib.Path, names: list[str]) -> dict[str, list[int]]:
+  with (root / "lines.log").open("w") as errors:
+    done = subprocess.run(
+      [sys.executable, "-m", "scripts.fuzz.worker", f"--folder={root}",
+       *(f"--target={name}" for name in names)],
+      cwd=_ROOT, stdout=subprocess.PIPE, stderr=errors, check=True,
+    )  # fmt: skip
+  return json.loads(done.stdout)
 
 
 if __name__ == "__main__":

@@ -7,12 +7,12 @@ https://github.com/google/leveldb/blob/main/doc/table_format.md
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 import struct
 
 _MAGIC = 0xDB4775248B80FB57
 _POLYNOMIAL = 0x82F63B78  # Of CRC-32C, its bits reversed.
 _FOOTER = 48
-_NO_ENTRIES = struct.pack("<II", 0, 1)
 
 
 def _row(byte: int) -> int:
@@ -26,16 +26,25 @@ _ROWS = [_row(byte) for byte in range(256)]
 
 def around(block: bytes) -> bytes:
   """Returns a table of one block of entries."""
-  handle = _varint(0) + _varint(len(block))
-  # One entry: a key behind all others, and where the block is.
-  entry = _varint(0) + _varint(1) + _varint(len(handle)) + b"\xff" + handle
+  handle = varint(0) + varint(len(block))
+  # A key behind all others, and where the block is.
+  entry = of_entries({b"\xff": handle})
   content = _with_checksum(block)
   handles = b""
-  for other in (_NO_ENTRIES, entry + _NO_ENTRIES):
-    handles += _varint(len(content)) + _varint(len(other))
+  for other in (of_entries({}), entry):
+    handles += varint(len(content)) + varint(len(other))
     content += _with_checksum(other)
   footer = handles.ljust(_FOOTER - 8, b"\x00") + struct.pack("<Q", _MAGIC)
   return content + footer
+
+
+def of_entries(entries: Mapping[bytes, bytes]) -> bytes:
+  """Returns a block of keys and values."""
+  content = b""
+  for key, value in entries.items():
+    content += varint(0) + varint(len(key)) + varint(len(value)) + key + value
+  # The first key is whole, and that is all that a reader needs.
+  return content + struct.pack("<II", 0, 1)
 
 
 def first_block(table: bytes) -> bytes:
@@ -60,7 +69,8 @@ def _with_checksum(block: bytes) -> bytes:
   return block + struct.pack("<I", masked & 0xFFFFFFFF)
 
 
-def _varint(number: int) -> bytes:
+def varint(number: int) -> bytes:
+  """Returns a number in as many bytes as it needs."""
   found = bytearray()
   while number > 127:
     found.append(number & 127 | 128)

@@ -7,7 +7,7 @@ which counts the edges of what they import; else by the lines of their parts.
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 import contextlib
 import dataclasses
 import hashlib
@@ -209,12 +209,12 @@ def _guided_by_edges(
   atheris.Fuzz()
 
 
-def _coverage(folder: pathlib.Path) -> dict[str, tuple[int, int, int]]:
+def _coverage(
+  folder: pathlib.Path, targets: Mapping[str, Any]
+) -> dict[str, tuple[int, int, int]]:
   """Returns the lines of each target: by its seeds, by its corpus, and all."""
-  from scripts import fuzz
-
   found = {}
-  for name, target in fuzz.all_targets().items():
+  for name, target in targets.items():
     files, lines = _files_of(target), set[tuple[str, int]]()
     scratch = folder / slug(name) / "scratch"
     scratch.mkdir(parents=True, exist_ok=True)
@@ -241,14 +241,15 @@ def slug(name: str) -> str:
 def main() -> None:
   """Feeds one target for some time, or counts the lines of all."""
   parser = argparse.ArgumentParser()
-  parser.add_argument("--target")
+  parser.add_argument("--target", action="append")
   parser.add_argument("--folder", type=pathlib.Path)
   parser.add_argument("--seconds", type=float)
   parser.add_argument("--seed", type=int)
   arguments = parser.parse_args()
   instrumented: Any = contextlib.nullcontext()
   feed: Callable[..., None] = _guided_by_lines
-  if arguments.target and importlib.util.find_spec("atheris"):
+  counts = arguments.seconds is None
+  if not counts and importlib.util.find_spec("atheris"):
     import atheris
 
     instrumented = atheris.instrument_imports(include=_INSTRUMENTED)
@@ -259,11 +260,12 @@ def main() -> None:
     program.prepare_tensorflow()
     from scripts import fuzz
 
-    targets = fuzz.all_targets()
-    if not arguments.target:
-      print(json.dumps(_coverage(arguments.folder)))
+    known = fuzz.all_targets()
+    targets = {name: known[name] for name in arguments.target}
+    if counts:
+      print(json.dumps(_coverage(arguments.folder, targets)))
       return
-    target = targets[arguments.target]
+    (target,) = targets.values()
     seeds = target.seeds()
   watched = Watched(target, arguments.folder)
   seconds = arguments.seconds - (time.monotonic() - _BEGIN)
