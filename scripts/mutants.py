@@ -181,7 +181,7 @@ def _changes(node: Any) -> Iterator[Any]:
     case ast.Constant(value=int(value)):
       yield ast.Constant(value + 1)
     case ast.Constant(value=float(value)):
-      yield ast.Constant(value * 10)
+      yield ast.Constant(value * 10 or 1.0)
     case ast.Call(func=ast.Name(id=name)) if name in _FUNCTIONS:
       yield _with(node, func=ast.Name(_FUNCTIONS[name], ast.Load()))
     case ast.ListComp() | ast.SetComp() | ast.DictComp() | ast.GeneratorExp():
