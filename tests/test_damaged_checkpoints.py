@@ -5,6 +5,7 @@ import functools
 import json
 import pathlib
 import shutil
+import struct
 
 import h5py
 import numpy as np
@@ -12,6 +13,7 @@ import pytest
 import safetensors.numpy
 import tensorflow as tf
 from tensorflow.core.protobuf import saved_model_pb2
+from tensorflow.core.protobuf import tensor_bundle_pb2
 from tensorflow.core.protobuf import trackable_object_graph_pb2
 
 from exporters import checkpoints
@@ -19,6 +21,7 @@ from exporters.errors import ExportError
 from exporters.inspection import gin_file
 from exporters.inspection import identity as identity_lib
 from scripts import inspect
+from scripts.fuzz import table
 from tests import checkpoint_files
 from tests import command
 from tests import numpy_bert
@@ -65,6 +68,16 @@ def copied(root, tmp_path) -> pathlib.Path:
   return shutil.copytree(root, tmp_path / "copy")
 
 
+def bundle_entry(*sizes: int, parts: int = 0) -> bytes:
+  """Returns the entry of a tensor of this shape, in an index."""
+  entry = tensor_bundle_pb2.BundleEntryProto(dtype=1)
+  for size in sizes:
+    entry.shape.dim.add(size=size)
+  for _ in range(parts):
+    entry.slices.add().extent.add(length=2)
+  return entry.SerializeToString()
+
+
 class TestTruncated:
   @pytest.mark.parametrize("size", [100, 0])
   @pytest.mark.parametrize(
@@ -79,6 +92,48 @@ class TestTruncated:
     data = copied / f"{prefix}.data-00000-of-00001"
     data.write_bytes(data.read_bytes()[:size])
     assert "truncated or damaged" in refusal(copied / path)
+
+  @pytest.mark.parametrize(
+    ("what", "entry"),
+    [
+      ("an entry that does not parse", b"\x12\xff"),
+      ("an impossible shape", bundle_entry(-1)),
+      ("an impossible shape", bundle_entry(1 << 62, 2)),
+      ("an impossible shape", bundle_entry(*[1] * 300)),
+      ("a part of a tensor twice", bundle_entry(4, parts=2)),
+    ],
+  )
+  def test_index_that_would_end_the_process(self, copied, what, entry):
+    """TensorFlow's reader would: by a failed check of its own."""
+    index = copied / "tf2.index"
+    index.write_bytes(table.around(table.of_entries({b"": b"", b"v": entry})))
+    assert what in refusal(copied / "tf2")
+
+  @pytest.mark.parametrize(
+    ("what", "block"),
+    [
+      ("a block that does not parse", b"\xff" * 4),
+      ("a block that is not there", b""),
+      ("an entry that does not parse", b"\x01\x01\x00a" + bytes(8)),
+      ("a number that does not parse", b"\xff" * 12 + bytes(8)),
+      (
+        "entries are not in order",
+        table.of_entries({b"b": bundle_entry(1), b"a": bundle_entry(1)}),
+      ),
+    ],
+  )
+  def test_index_of_other_blocks(self, copied, what, block):
+    (copied / "tf2.index").write_bytes(table.around(block))
+    assert what in refusal(copied / "tf2")
+
+  def test_index_whose_names_would_fill_the_memory(self, copied):
+    """Each has all letters of the one before it, and one more."""
+    first, names = b"\x00\x01\x00a", bytearray()
+    for length in range(1, 20_000):
+      names += table.varint(length) + b"\x01\x00a"
+    block = first + bytes(names) + struct.pack("<II", 0, 1)
+    (copied / "tf2.index").write_bytes(table.around(block))
+    assert "names are larger than any model's" in refusal(copied / "tf2")
 
   def test_index_with_a_wrong_byte(self, copied):
     """Says so, or is read, since a byte of a checksum may not matter."""

@@ -12,14 +12,14 @@ import re
 from typing import Annotated, Any
 
 import tensorflow as tf
-import yaml
 
+from exporters.checkpoints import yaml_file
 from exporters.checkpoints.checkpoint import Checkpoint
 from exporters.errors import ExportError
 from exporters.fields import paths
-from exporters.saved_model import assets
 
 NAME = "params.yaml"
+_WHAT = "training's configuration"
 # How many contradictions an error lists.
 _SHOWN = 5
 # Parts of the names of fields that only the steps of a training need: initial
@@ -28,26 +28,6 @@ _SHOWN = 5
 _FREE = re.compile(
   "(^|_)(drop|init|momentum|sync_bn|trainable|sampler|generator|input_size)"
 )
-
-
-class _Loader(yaml.SafeLoader):
-  """Also reads tuples, as Model Garden writes them."""
-
-  def sequence(self, node: yaml.SequenceNode) -> list[Any]:
-    """Returns the elements of a list or a tuple."""
-    return self.construct_sequence(node, deep=True)
-
-
-_Loader.add_constructor("tag:yaml.org,2002:python/tuple", _Loader.sequence)
-
-
-def loads(text: str) -> Any:
-  """Returns the content of a YAML as Model Garden writes it.
-
-  Raises:
-    yaml.YAMLError: It is not such a YAML.
-  """
-  return yaml.load(text, Loader=_Loader)
 
 
 def stated(
@@ -84,7 +64,9 @@ def refuse_contradictions(
   for path in _paths_beside(checkpoint):
     wrong = [
       f"  {name} = {ours!r}, but the training had {theirs!r}"
-      for name, ours, theirs in _differences(stated, _parsed(path))
+      for name, ours, theirs in _differences(
+        stated, yaml_file.read(path, _WHAT)
+      )
     ]
     if wrong:
       raise ExportError(
@@ -102,7 +84,7 @@ def read(checkpoint: Checkpoint) -> Any:
     ExportError: The file is damaged.
   """
   for path in _paths_beside(checkpoint):
-    return _parsed(path)
+    return yaml_file.read(path, _WHAT)
   return None
 
 
@@ -111,18 +93,6 @@ def _paths_beside(checkpoint: Checkpoint) -> list[str]:
   folder = path if tf.io.gfile.isdir(path) else os.path.dirname(path)
   found = os.path.join(folder, NAME)
   return [found] if tf.io.gfile.exists(found) else []
-
-
-def _parsed(path: str) -> Any:
-  _, text = assets.read(path, "training's configuration", encoding="utf-8")
-  try:
-    return loads(text)
-  except yaml.YAMLError as e:
-    message = str(e).replace("\n", " ")
-    raise ExportError(
-      f"Cannot parse the training's configuration '{path}': {message}. Fix it, "
-      "or move it away."
-    ) from e
 
 
 def _differences(

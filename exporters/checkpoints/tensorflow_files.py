@@ -15,6 +15,7 @@ import numpy as np
 import tensorflow as tf
 from tensorflow.core.protobuf import trackable_object_graph_pb2
 
+from exporters.checkpoints import tensorflow_index
 from exporters.checkpoints.checkpoint import readable
 from exporters.errors import ExportError
 
@@ -44,11 +45,13 @@ class Files:
       # Not `tf.train.load_checkpoint`, which takes some remote prefixes for
       # directories.
       with readable(path):
+        with tf.io.gfile.GFile(f"{prefix}.index", "rb") as f:
+          tensorflow_index.refuse_damaged(f.read())
         reader = tf.compat.v1.train.NewCheckpointReader(prefix)
         self.shapes = reader.get_variable_to_shape_map()
         self.dtypes = reader.get_variable_to_dtype_map()
-    # What TensorFlow's binding raises for an index with wrong bytes.
-    except (IndexError, TypeError, UnicodeDecodeError) as e:
+    # Also what TensorFlow's binding raises for an index with wrong bytes.
+    except (IndexError, TypeError, ValueError) as e:
       raise damaged(path, f"{prefix}.index", e) from e
 
   @property

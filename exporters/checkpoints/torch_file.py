@@ -173,7 +173,11 @@ def _readable(path: str) -> Iterator[None]:
   """Rewords what is raised while a file is read."""
   try:
     yield
-  except _DAMAGED as e:
+  except (*_DAMAGED, OSError) as e:
+    # An error of opening a file names it. Without a name, it is one of seeking
+    # to where a damaged archive says.
+    if isinstance(e, OSError) and e.filename:
+      raise
     reason = printable(str(e).partition("\n")[0].rstrip("."))
     raise ExportError(
       f"Cannot read '{path}': as a file of PyTorch it is truncated, damaged "

@@ -32,7 +32,7 @@ def parsed(text: str, path: str) -> dict[str, Any]:
   Raises:
     ExportError: It is not a record of a garden.
   """
-  with contextlib.suppress(ValueError, TypeError, KeyError):
+  with contextlib.suppress(ValueError, TypeError, KeyError, RecursionError):
     record = json.loads(text)
     if all(isinstance(leaf["models"], list) for leaf in record["leaves"]):
       return record

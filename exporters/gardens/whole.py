@@ -7,6 +7,7 @@ from concurrent import futures
 import dataclasses
 import os
 import string
+from typing import Any
 
 from exporters.errors import ExportError
 from exporters.gardens import processes as processes_lib
@@ -57,8 +58,8 @@ def models(path: str) -> list[Model]:
     raise ExportError(f"There is no garden's record at '{path}'.")
   root = os.path.realpath(os.path.dirname(os.path.abspath(path)))
 
-  def inside(name: str) -> str:
-    found = os.path.join(root, name)
+  def inside(name: Any) -> str:
+    found = os.path.join(root, _text(name))
     if not os.path.realpath(found).startswith(root + os.sep):
       raise ExportError(f"'{path}' names '{name}', which lies elsewhere.")
     return found
@@ -69,21 +70,30 @@ def models(path: str) -> list[Model]:
       for model in leaf["models"]:
         listed.append(
           Model(
-            handle=model["handle"],
+            handle=_text(model["handle"]),
             archive=inside(model["archive"]),
-            sha256=model["sha256"],
+            sha256=_text(model["sha256"]),
             companions={
-              inside(companion["file"]): companion["sha256"]
+              inside(companion["file"]): _text(companion["sha256"])
               for companion in model["companions"]
             },
-            files=leaf["files"],
+            files={
+              macro: _text(file) for macro, file in dict(leaf["files"]).items()
+            },
           )
         )
-  except (KeyError, TypeError) as e:
+  except (KeyError, TypeError, ValueError) as e:
     raise ExportError(f"'{path}' is not the record of a garden.") from e
   if not listed:
     raise ExportError(f"'{path}' has no models.")
   return listed
+
+
+def _text(value: Any) -> str:
+  # The name of a file has no null byte.
+  if not isinstance(value, str) or "\0" in value:
+    raise TypeError(f"{value!r} is not a text")
+  return value
 
 
 def reproduce(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 import os
 import pathlib
+import tokenize
 
 from gin import config_parser
 from typing_extensions import override
@@ -49,6 +50,6 @@ def _modules(files: Sequence[str], seen: set[str]) -> Iterator[str]:
             yield statement.module
           elif isinstance(statement, config_parser.IncludeStatement):
             included.append(statement.filename)
-    except (SyntaxError, UnicodeDecodeError):
+    except (SyntaxError, UnicodeDecodeError, tokenize.TokenError):
       continue
     yield from _modules(included, seen)

@@ -29,7 +29,7 @@ from typing_extensions import override
 
 from exporters import base
 from exporters import checks
-from exporters.checkpoints import params_file
+from exporters.checkpoints import yaml_file
 from exporters.errors import ExportError
 from exporters.errors import did_you_mean
 from exporters.overlay import arguments
@@ -148,8 +148,7 @@ def _registered(task_name: str) -> tuple[type, type]:
 
 def _note_unknown(config_file: str, task: Any) -> None:
   """Prints which fields of a model a file sets that it does not have."""
-  with tf.io.gfile.GFile(config_file) as f:
-    content = params_file.loads(f.read())
+  content = yaml_file.read(config_file, "configuration")
   known = task.as_dict().get("model", {})
   stated: Any = content if isinstance(content, dict) else {}
   for name in ("task", "model"):

@@ -48,6 +48,7 @@ def verify(path: str, public_key: str) -> None:
   Raises:
     ExportError: There is none, or it was not made by this key for this file.
   """
+  from cryptography import exceptions
   import model_signing
 
   signature = path + SUFFIX
@@ -59,8 +60,17 @@ def verify(path: str, public_key: str) -> None:
     model_signing.verifying.Config().use_elliptic_key_verifier(
       public_key=public_key
     ).verify(path, signature)
-  except (ValueError, TypeError, KeyError, OSError) as e:
-    reason = str(e).partition("\n")[0][:200]
+  # It hands on what its parsers raise for a damaged signature.
+  except (
+    exceptions.InvalidSignature,
+    AttributeError,
+    ValueError,
+    TypeError,
+    KeyError,
+    OSError,
+    RecursionError,
+  ) as e:
+    reason = str(e).partition("\n")[0][:200] or type(e).__name__
     raise ExportError(
       f"The signature '{signature}' was not made for '{path}' with the key "
       f"'{public_key}' ({reason}). Do not use the model."

@@ -30,7 +30,7 @@ def read(path: str) -> dict[str, Any]:
       text = f.read()
     parsed = json_format.Parse(text, statement_pb2.Statement())
     in_toto.Statement.copy_from_pb(parsed).validate()
-  except (OSError, UnicodeDecodeError, ValueError, json_format.ParseError) as e:
+  except (OSError, ValueError, RecursionError, json_format.ParseError) as e:
     reason = str(e).partition("\n")[0]
     raise ExportError(f"'{path}' is not an in-toto statement: {reason}.") from e
   statement = json.loads(text)

@@ -17,11 +17,10 @@ from typing import Annotated, Any
 
 from official.nlp.configs import encoders
 import tensorflow as tf
-import yaml
 
 from exporters.checkpoints import Checkpoint
 from exporters.checkpoints import encoder_json
-from exporters.checkpoints import params_file
+from exporters.checkpoints import yaml_file
 from exporters.checkpoints.encoder_fields import bert_name
 from exporters.errors import ExportError
 from exporters.fields import paths
@@ -156,16 +155,18 @@ def paths_beside(checkpoint: Checkpoint) -> list[str]:
 
 def _parsed(path: str) -> Any:
   """Returns what a JSON or YAML file holds."""
-  _, text = assets.read(path, "encoder file", encoding="utf-8")
+  what = "encoder file"
+  # YAML reads a few of JSON's numbers differently.
+  if not path.endswith(".json"):
+    return yaml_file.read(path, what)
+  _, text = assets.read(path, what, encoding="utf-8")
   try:
-    # YAML reads a few of JSON's numbers differently.
-    loads = json.loads if path.endswith(".json") else params_file.loads
-    return loads(text)
-  except (ValueError, RecursionError, yaml.YAMLError) as e:
+    return json.loads(text)
+  except (ValueError, RecursionError) as e:
     message = str(e).replace("\n", " ")
     raise ExportError(
-      f"Cannot parse the encoder file '{path}': {message}. Fix it, or download "
-      "it again."
+      f"Cannot parse the {what} '{path}': {message}. Fix it, or download it "
+      "again."
     ) from e
 
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 import json
 import os
+import re
 import reprlib
 from typing import Any
 
@@ -290,7 +291,7 @@ class TokenizerFiles:
       if token not in special:
         what = f"adds the token {token!r}, looked for in lower-cased text"
         self._note(_ADDED_TOKENS, what)
-    return {f"{_TOKEN}{id_}": token for token, id_ in content.items()}
+    return {_fact(id_): token for token, id_ in content.items()}
 
   def _said_by_sentence_bert(self) -> dict[str, Any]:
     # False leaves it to the tokenizer.
@@ -304,7 +305,7 @@ class TokenizerFiles:
       for flag in ("single_word", "normalized"):
         if token.get(flag):
           self._note(name, f"looks for the token {text!r} with {flag} = True")
-      said[f"{_TOKEN}{token['id']}"] = text
+      said[_fact(token["id"])] = text
       self.kept_whole.add(text)
     return said
 
@@ -373,6 +374,18 @@ def _bool(content: Mapping[str, Any], key: str, path: str) -> bool:
       "true nor false. Fix the file."
     )
   return content[key]
+
+
+def _fact(id_: Any) -> str:
+  """Returns the name of the fact which token has an id.
+
+  Raises:
+    ValueError: It is no id.
+  """
+  # The keys of a JSON object are texts.
+  if not re.fullmatch(r"[0-9]{1,9}", str(id_)):
+    raise ValueError(f"a token has the id {reprlib.repr(id_)}")
+  return f"{_TOKEN}{int(id_)}"
 
 
 def _text(token: Any) -> str:
