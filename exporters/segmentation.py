@@ -375,7 +375,11 @@ class SemanticSegmentationExporter(labels.Labelled, base.CheckpointExporter):
 
   def stated(self) -> Mapping[str, Any]:
     """Returns what weights don't show, as the training's file would say it."""
-    model = params_file.stated(self.model.as_dict())
+    model = params_file.stated(
+      self.model.as_dict(),
+      # What is not exported; see `_refuse_other_models`.
+      free={"logit_activation", "mask_scoring_head"},
+    )
     data = {
       "preserve_aspect_ratio": self.preserve_aspect_ratio,
       "image_feature": {"mean": self.mean, "stddev": self.stddev},

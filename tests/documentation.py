@@ -16,12 +16,17 @@ import sys
 
 import markdown_it
 import numpy as np
+from official.core import exp_factory
+from official.core import train_utils
 from official.nlp.tasks import sentence_prediction
+from official.vision import registry_imports  # noqa: F401 - for its effect.
 import tensorflow as tf
+import tf_keras
 import yaml
 
 from exporters.text import vocabulary
 from scripts.small_instances import detectors
+from scripts.small_instances import images as small_images
 from scripts.small_instances import segmenters
 from tests import checkpoint_files
 from tests import command
@@ -103,7 +108,8 @@ def write_inputs(folder: pathlib.Path) -> None:
   """Writes what stands at /path/to.
 
   The smallest of the 24 small BERTs, a folder of a fine-tuned one, what a
-  training of another with Model Garden leaves, a DeepLab and a RetinaNet.
+  training of another with Model Garden leaves, and that of a classifier of
+  images, a DeepLab and a RetinaNet.
   """
   pretrainer = small_bert.pretrainer(
     vocab_size=30522,
@@ -141,12 +147,26 @@ def write_inputs(folder: pathlib.Path) -> None:
   (folder / "training/params.yaml").write_text(
     yaml.safe_dump({"task": task.task_config.as_dict()})
   )
+  write_image_training(folder / "image_training")
   (folder / "deeplab").mkdir()
   leaf = ROOT / "configs/segmentation/deeplabv3_mobilenet_v2_pascal.gin"
   segmenters.write_by_leaf(str(leaf), [], folder / "deeplab")
   (folder / "retinanet").mkdir()
   leaf = ROOT / "configs/retinanet/retinanet_resnet50_fpn_coco.gin"
   detectors.write_by_leaf(str(leaf), [], folder / "retinanet")
+
+
+def write_image_training(folder: pathlib.Path) -> tf_keras.Model:
+  """Writes what a training of a small ResNet leaves; returns the model."""
+  params = exp_factory.get_exp_config("resnet_imagenet")
+  resnet = {"model_id": 10, "depth_multiplier": 0.125}
+  backbone = {"type": "resnet", "resnet": resnet}
+  params.override({"task": {"model": {"num_classes": 7, "backbone": backbone}}})
+  folder.mkdir()
+  train_utils.serialize_config(params, str(folder))
+  model = small_images.resnet()
+  tf.train.Checkpoint(model=model).save(str(folder / "ckpt"))
+  return model
 
 
 def run(text: str, folder: pathlib.Path, scratch: pathlib.Path) -> None:

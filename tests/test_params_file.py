@@ -30,12 +30,28 @@ _EXPERIMENTS = {
     "maskrcnn_resnetfpn_coco"
   ),
 }
+# What Model Garden's files of experiments override, by their names.
+_OVERRIDES = {
+  # coco_spinenet49_mobile_tpu.yaml
+  "configs/retinanet/retinanet_spinenet_mobile_49_coco.gin": {
+    "norm_activation": {"activation": "hard_swish", "norm_epsilon": 0.001},
+    "backbone": {"spinenet_mobile": {"model_id": "49", "se_ratio": 0.2}},
+  },
+  # r50fpn_640_coco_scratch_tpu4x4.yaml
+  "configs/mask_rcnn/mask_rcnn_resnet50_fpn_coco.gin": {
+    "anchor": {"anchor_size": 3.0},
+    "min_level": 3,
+    "max_level": 7,
+    "norm_activation": {"norm_epsilon": 0.001},
+  },
+}
 
 
 def _trained(leaf, folder, change=None):
   """Returns a leaf's exporter, of what a training of the Garden leaves."""
   experiment = exp_factory.get_exp_config(_EXPERIMENTS[leaf])
-  experiment.override({"task": {"model": change or {}}})
+  for changed in (_OVERRIDES.get(leaf), change):
+    experiment.override({"task": {"model": changed or {}}})
   train_utils.serialize_config(experiment, str(folder))
   checkpoint = tf.train.Checkpoint(step=tf.Variable(1)).write(
     str(folder / "ckpt")
@@ -70,7 +86,7 @@ def test_leaves_agree_with_the_gardens_experiments(leaf, tmp_path):
     (
       "configs/mobilenet/mobilenet_v2.gin",
       {"backbone": {"mobilenet": {"output_stride": 16}}},
-      None,
+      "backbone.mobilenet.output_stride = None, but the training had 16",
     ),
     (
       "configs/retinanet/retinanet_resnet50_fpn_coco.gin",

@@ -35,8 +35,6 @@ def stated(
 ) -> dict[str, Any]:
   """Returns what a configuration says of a trained model.
 
-  A field that is None leaves a choice to the rest, and says nothing.
-
   Args:
     config: The configuration, such as that of a model, as nested dicts.
     free: Names of further fields that an export may set otherwise than the
@@ -45,7 +43,7 @@ def stated(
   return {
     name: stated(value, free) if isinstance(value, Mapping) else value
     for name, value in config.items()
-    if not (value is None or name in free or _FREE.search(name))
+    if not (name in free or _FREE.search(name))
   }
 
 
@@ -109,10 +107,12 @@ def _differences(
 
 
 def _plain(value: Any) -> Any:
-  """Returns a value with lists in place of tuples."""
+  """Returns a value with lists in place of tuples, and None of empty ones."""
   if isinstance(value, Mapping):
     return {key: _plain(inner) for key, inner in value.items()}
-  return [*map(_plain, value)] if isinstance(value, (list, tuple)) else value
+  if isinstance(value, (list, tuple)):
+    return [*map(_plain, value)] or None
+  return value
 
 
 # The path of a checkpoint, with what lies beside it.

@@ -173,6 +173,7 @@ def of_training(identity: Identity) -> str | None:
   gin.clear_config()
   try:
     exporter = recipe.load([training_file.BASE], text.splitlines()).exporter
+    assert isinstance(exporter, base.CheckpointExporter)
     mismatch = _mismatch(exporter)
   finally:
     gin.clear_config()

@@ -6,7 +6,8 @@ for. What equals the default of its class is left out.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import collections
+from collections.abc import Callable, Mapping
 import dataclasses
 from typing import Any
 
@@ -121,14 +122,12 @@ def written(checkpoint: Checkpoint) -> str | None:
   if not kind:
     return None
   backbone = str(_mapping(model.get("backbone")).get("type"))
-  module, exporter = kind.exporter or architectures.EXPORTERS.get(
-    backbone, (None, None)
-  )
+  found = kind.exporter or architectures.EXPORTERS.get(backbone)
   task = kind.config()
   if backbone == "movinet":
-    module, exporter = "exporters.movinet", "MoViNetExporter"
+    found = "exporters.movinet", "MoViNetExporter"
     task.model = movinet.MovinetModel()
-  if not module:
+  if not found:
     return None
   with explained(f"understand the training's {params_file.NAME}"):
     task.override(dict(said), is_strict=False)
@@ -140,7 +139,7 @@ def written(checkpoint: Checkpoint) -> str | None:
       "l2_weight_decay": task.losses.l2_weight_decay,
       **kind.fields(task),
     }
-    return _Writer().written(module, exporter, fields)
+    return _Writer().written(*found, fields)
 
 
 def _mapping(value: Any) -> Mapping[str, Any]:
@@ -152,49 +151,45 @@ class _Writer:
 
   def __init__(self) -> None:
     self._modules: dict[str, str] = {}
-    self._classes: set[str] = set()
+    # How many configurations there are of each class.
+    self._classes: collections.Counter[str] = collections.Counter()
 
   def written(
     self, module: str, exporter: str, fields: Mapping[str, Any]
   ) -> str:
     package, _, name = module.rpartition(".")
-    lines = [f"recipe.Recipe.exporter = @{name}.{exporter}()", ""]
-    later: list[str] = []
-    for field, value in fields.items():
-      later += self._bound(f"{name}.{exporter}.{field}", field, value, lines)
-    imports = [
+    exporter = f"{name}.{exporter}"
+    self._bound(exporter, "", fields)  # This counts.
+    lines = [
+      f"# As the training's {params_file.NAME} has it.",
+      "#",
+      f"#   python -m {module} \\",
+      "#     --gin_file=this_file.gin \\",
+      "#     --export_path=/tmp/model",
+      "",
+      "from __gin__ import dynamic_registration",
+      "",
+      f"include '{BASE}'",
+      "",
       "from exporters import recipe",
       f"from {package} import {name}",
-      *self._modules.values(),
+      *sorted(self._modules.values()),
+      "",
+      f"recipe.Recipe.exporter = @{exporter}()",
+      *self._bound(exporter, "", fields),
     ]
-    command = (
-      f"# As the training's {params_file.NAME} has it.\n#\n"
-      f"#   python -m {module} \\\n"
-      "#     --gin_file=this_file.gin \\\n"
-      "#     --export_path=/tmp/model\n"
-    )
-    return "\n".join(
-      [
-        command,
-        "from __gin__ import dynamic_registration",
-        "",
-        f"include '{BASE}'",
-        "",
-        *sorted(imports),
-        "",
-        *lines,
-        *later,
-        "",
-      ]
-    )
+    return "\n".join(lines) + "\n"
 
   def _bound(
-    self, name: str, path: str, value: Any, lines: list[str]
+    self, name: str, path: str, fields: Mapping[str, Any]
   ) -> list[str]:
-    """Adds the line that binds `name`; returns those of what it refers to."""
+    """Returns lines that bind fields, and then those of what they refer to."""
     later: list[str] = []
-    lines.append(f"{name} = {self._expression(path, value, later)}")
-    return later
+    lines = [
+      f"{name}.{field} = {self._expression(f'{path}_{field}', value, later)}"
+      for field, value in fields.items()
+    ]
+    return ["", *lines, *later] if lines else []
 
   def _expression(self, path: str, value: Any, later: list[str]) -> str:
     if isinstance(value, hyperparams.Config):
@@ -216,24 +211,22 @@ class _Writer:
     alias = f"{module}_configs"
     self._modules[alias] = f"from {package} import {module} as {alias}"
     name = f"{alias}.{kind.__name__}"
-    # Of two of one class, each has a name of its own.
-    scope = f"{path}/" if name in self._classes else ""
-    self._classes.add(name)
-    lines = ["", *self._fields(f"{scope}{name}", path, config, later)]
-    later[:0] = lines if len(lines) > 1 else []
-    return f"@{scope}{name}()"
+    self._classes[name] += 1
+    # Of several of one class, each has a scope. (They were counted before.)
+    if self._classes[name] > 2:
+      name = f"{path.strip('_')}/{name}"
+    later += self._bound(name, path, _unusual(config))
+    return f"@{name}()"
 
-  def _fields(
-    self, name: str, path: str, config: Any, later: list[str]
-  ) -> Iterator[str]:
-    usual = type(config)()
-    chosen: Sequence[Any] = dataclasses.fields(config)
-    if isinstance(config, hyperparams.OneOfConfig):
-      chosen = [f for f in chosen if f.name in ("type", config.type)]
-    for field in chosen:
-      value = getattr(config, field.name)
-      if value != getattr(usual, field.name):
-        yield (
-          f"{name}.{field.name} = "
-          f"{self._expression(f'{path}_{field.name}', value, later)}"
-        )
+
+def _unusual(config: hyperparams.Config) -> dict[str, Any]:
+  """Returns the fields that differ from what their class has."""
+  usual = type(config)()
+  names = [field.name for field in dataclasses.fields(config)]
+  if isinstance(config, hyperparams.OneOfConfig):
+    names = ["type", config.type] if config.type else ["type"]
+  return {
+    name: getattr(config, name)
+    for name in names
+    if getattr(config, name) != getattr(usual, name)
+  }

@@ -93,6 +93,9 @@ class VideoClassificationExporter(videos.VideoExporter):
   def stated(self) -> Mapping[str, Any]:
     """Returns what weights don't show, as the training's file would say it."""
     model = params_file.stated(self.model.as_dict(), self.free_fields)
+    if self.model.norm_activation.activation is None:
+      # A MoViNet's is its backbone's.
+      del model["norm_activation"]["activation"]
     data = {"zero_centering_image": self.zero_centering_image}
     return {"task": {"model": model, "train_data": data}}
 

@@ -7,6 +7,7 @@ down slows all of them; in random order, because each call leaves its own
 weights in the cache.
 """
 
+from collections.abc import Callable
 import functools
 import itertools
 import json
@@ -15,6 +16,7 @@ import random
 import statistics
 import sys
 import time
+from typing import Any
 
 import numpy as np
 from official.legacy.image_classification.resnet import resnet_model
@@ -31,14 +33,13 @@ _NAMES = ("input_word_ids", "input_mask", "input_type_ids")
 
 def main(model: str, ours: str, garden: str) -> None:
   work = pathlib.Path(ours).parent
-  callables = {"ours": hub.load(ours), "garden": hub.load(garden)}
+  callables: dict[str, Any] = {
+    "ours": hub.load(ours),
+    "garden": hub.load(garden),
+  }
   if model in _SERVED:
-    callables = {
-      name: _served(loaded.signatures[signature])
-      for (name, loaded), signature in zip(
-        callables.items(), _SERVED[model], strict=True
-      )
-    }
+    for name, signature in zip(callables, _SERVED[model], strict=True):
+      callables[name] = _served(callables[name].signatures[signature])
   else:
     callables["reference"] = _reference(model, work)
   video = "movinet" in model
@@ -134,7 +135,7 @@ def _served(signature):
   return call
 
 
-_CASES = {
+_CASES: dict[str, Callable[[], Any]] = {
   "bert": _texts,
   "resnet": _images,
   "sentence_prediction": functools.partial(_texts, (16, 128)),
