@@ -47,21 +47,19 @@ class Watched:
     self._scratch = self.folder / "scratch"
     for folder in (self._scratch, self.folder / DEFECTS, self.folder / CORPUS):
       folder.mkdir(parents=True, exist_ok=True)
-    self._peak = _peak()
     self._told = 0.0
 
   def __call__(self, content: bytes) -> None:
     """Executes the target once."""
     (self.folder / CURRENT).write_bytes(content)
     self.executions += 1
-    begin = time.monotonic()
+    begin, peak = time.monotonic(), _peak()
     found = defect_of(self.target, content, self._scratch)
     now = time.monotonic()
     if now - begin > _most_seconds():
       found = found or f"took {now - begin:.0f} seconds"
-    if _peak() - self._peak > _most_bytes():
-      found = found or f"took {(_peak() - self._peak) >> 20} MB"
-      self._peak = _peak()
+    if _peak() - peak > _most_bytes():
+      found = found or f"took {(_peak() - peak) >> 20} MB"
     if found:
       self._write_down(found, content)
     if now - self._told > 0.5:
