@@ -45,8 +45,13 @@ _ROOT = pathlib.Path(__file__).parents[1]
 _CHECKS = pathlib.PurePath("exporters/checks")
 # By module, the tests that break an artifact in just the way that it looks for.
 _OTHERS = ("tests/test_checks.py",)
+_PARTS = ("tests/test_check_parts.py", *_OTHERS)
 _TESTS = {
   "__main__": ("tests/test_checks.py", "tests/test_check_command.py"),
+  "harness": _PARTS,
+  "nests": _PARTS,
+  "numbers": _PARTS,
+  "results": _PARTS,
   "detections": ("tests/test_detection.py",),
   "images": ("tests/test_checks.py", "tests/test_images.py"),
   "loader_files": ("tests/test_opened_files.py", "tests/test_operations.py"),

@@ -281,3 +281,36 @@ def test_yaml_of_type_any_needs_the_class_from_the_gin_file(tmp_path):
     small_encoders.config("teams"), {"it": file.declared}
   )
   assert encoder.type == "any"
+
+
+@pytest.mark.parametrize(
+  ("text", "said"),
+  [
+    ("a: [" * 10_000, "brackets are nested too deep"),
+    ("- " * 400 + "x", "aliases stand for too much"),
+    ("a: !!bool x", "KeyError: 'x'"),
+    ("a: !!int x", "invalid literal"),
+    ("a: &a [*a]", "an alias within what the alias stands for"),
+    (
+      "".join(
+        f"a{i}: &a{i} [{', '.join([f'*a{i - 1}'] * 10 if i else 'x')}]\n"
+        for i in range(9)
+      ),
+      "aliases stand for too much",
+    ),
+  ],
+)
+def test_yaml_that_is_made_to_do_harm(tmp_path, text, said):
+  path = tmp_path / "params.yaml"
+  path.write_text(text)
+  with pytest.raises(ExportError, match=said):
+    encoder_file.read_encoder_file(str(path))
+
+
+def test_yaml_with_a_few_aliases_and_tuples(tmp_path):
+  path = tmp_path / "params.yaml"
+  path.write_text(
+    "sizes: &sizes {hidden_size: 8}\nshape: !!python/tuple [1, 2]\n"
+    "task: {model: {encoder: {type: bert, bert: {<<: *sizes}}}}",
+  )
+  assert encoder_file.read_encoder_file(str(path)).values == {"hidden_size": 8}

@@ -16,7 +16,7 @@ from scripts.fuzz import worker
 FOUND = pathlib.Path(__file__).with_name("testdata") / "fuzz"
 TARGETS = fuzz.all_targets()
 # Of each target, so that all take seconds.
-MUTATIONS = 100
+MUTATIONS = 50
 # What any file may hold.
 ANYWHERE = [
   b"",
@@ -69,14 +69,28 @@ def test_every_file_that_was_found_belongs_to_a_target():
   assert folders <= set(map(worker.slug, TARGETS))
 
 
-@pytest.mark.parametrize("name", TARGETS)
+# Of bytes, of JSON, of a protocol buffer.
+@pytest.mark.parametrize("name", ["page", "provenance", "object graph"])
 def test_changes_are_the_same_each_time(name):
   target = TARGETS[name]
   seeds = seeds_of(name)
   first, second = (
-    target.mutate(seeds[0], random.Random(1), seeds) for _ in range(2)
+    [target.mutate(seeds[0], random.Random(i), seeds) for i in range(20)]
+    for _ in range(2)
   )
   assert first == second
+  assert len({*first}) > 10
+
+
+def test_what_reaches_other_lines_is_kept(tmp_path):
+  watched = worker.Watched(TARGETS["page"], tmp_path)
+  worker.guided_by_lines(watched, seeds_of("page"), seconds=1.0, seed=0)
+  corpus = [path.read_bytes() for path in (tmp_path / worker.CORPUS).iterdir()]
+  assert set(corpus) - set(seeds_of("page"))
+  by_seeds, by_corpus, of_all = worker.coverage(
+    tmp_path.parent, {tmp_path.name: TARGETS["page"]}
+  )[tmp_path.name]
+  assert 0 < by_seeds < by_corpus <= of_all
 
 
 def test_what_is_no_export_error_is_a_defect(watched, monkeypatch, tmp_path):

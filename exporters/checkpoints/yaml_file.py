@@ -63,6 +63,8 @@ def read(path: str, what: str) -> Any:
     return yaml.load(text, Loader=_Loader)
   except _ERRORS as e:
     message = str(e).replace("\n", " ")
+    if not isinstance(e, (yaml.YAMLError, ValueError)):
+      message = f"{type(e).__name__}: {message}"
     raise ExportError(
       f"Cannot parse the {what} '{path}': {message}. Fix it, or move it away."
     ) from e
@@ -83,7 +85,9 @@ def _refuse_expanding(root: yaml.Node) -> None:
       size = 1 + sum(size for size, _ in found)
       depth = 1 + max((depth for _, depth in found), default=0)
       if size > _MOST_VALUES or depth > _DEEPEST:
-        raise ValueError("its aliases stand for more than any training says")
+        raise ValueError(
+          "it is nested too deep, or its aliases stand for too much"
+        )
       known[id(node)] = size, depth
       pending.pop()
     elif id(node) in opened:

@@ -234,7 +234,7 @@ ATTACKS = {
     command=_INSPECT, write=_nested_json, says="recursion depth"
   ),
   "YAML of aliases of aliases": Attack(
-    command=_INSPECT, write=_laughs, says="its aliases stand for more"
+    command=_INSPECT, write=_laughs, says="its aliases stand for too much"
   ),
   "a shard outside the folder": Attack(
     command=_INSPECT, write=_shard_outside, says="does not say by file names"

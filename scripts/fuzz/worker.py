@@ -47,21 +47,19 @@ class Watched:
     self._scratch = self.folder / "scratch"
     for folder in (self._scratch, self.folder / DEFECTS, self.folder / CORPUS):
       folder.mkdir(parents=True, exist_ok=True)
-    self._peak = _peak()
     self._told = 0.0
 
   def __call__(self, content: bytes) -> None:
     """Executes the target once."""
     (self.folder / CURRENT).write_bytes(content)
     self.executions += 1
-    begin = time.monotonic()
+    begin, peak = time.monotonic(), _peak()
     found = defect_of(self.target, content, self._scratch)
     now = time.monotonic()
     if now - begin > _most_seconds():
       found = found or f"took {now - begin:.0f} seconds"
-    if _peak() - self._peak > _most_bytes():
-      found = found or f"took {(_peak() - self._peak) >> 20} MB"
-      self._peak = _peak()
+    if _peak() - peak > _most_bytes():
+      found = found or f"took {(_peak() - peak) >> 20} MB"
     if found:
       self._write_down(found, content)
     if now - self._told > 0.5:
@@ -150,9 +148,10 @@ def _lines_in(file: str) -> int:
   return len(found)
 
 
-def _guided_by_lines(
+def guided_by_lines(
   watched: Watched, seeds: Sequence[bytes], seconds: float, seed: int
 ) -> None:
+  """Feeds a target with changes of what has reached lines that nothing had."""
   rng, corpus = random.Random(seed), list(seeds)
   files, known = _files_of(watched.target), set[tuple[str, int]]()
   end = time.monotonic() + seconds
@@ -209,10 +208,15 @@ def _guided_by_edges(
   atheris.Fuzz()
 
 
-def _coverage(
+def coverage(
   folder: pathlib.Path, targets: Mapping[str, Any]
 ) -> dict[str, tuple[int, int, int]]:
-  """Returns the lines of each target: by its seeds, by its corpus, and all."""
+  """Returns the lines of each target: by its seeds, by its corpus, and all.
+
+  Args:
+    folder: Where each has a folder, with its corpus.
+    targets: By name.
+  """
   found = {}
   for name, target in targets.items():
     files, lines = _files_of(target), set[tuple[str, int]]()
@@ -247,7 +251,7 @@ def main() -> None:
   parser.add_argument("--seed", type=int)
   arguments = parser.parse_args()
   instrumented: Any = contextlib.nullcontext()
-  feed: Callable[..., None] = _guided_by_lines
+  feed: Callable[..., None] = guided_by_lines
   counts = arguments.seconds is None
   if not counts and importlib.util.find_spec("atheris"):
     import atheris
@@ -263,7 +267,7 @@ def main() -> None:
     known = fuzz.all_targets()
     targets = {name: known[name] for name in arguments.target}
     if counts:
-      print(json.dumps(_coverage(arguments.folder, targets)))
+      print(json.dumps(coverage(arguments.folder, targets)))
       return
     (target,) = targets.values()
     seeds = target.seeds()
