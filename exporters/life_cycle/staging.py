@@ -4,7 +4,8 @@ Work happens in a sibling of the target, `.NAME.staging-HOST-PID-XXXXXX`, so
 that the last step is one rename on one file system. The process that owns a
 staging directory holds a lock on it, which the kernel drops when the process
 ends, for whatever reason. So a later run can tell what a dead run left behind,
-which it removes, from what a concurrent run still needs.
+which it removes, from what a concurrent run still needs. What is renamed has
+been flushed to the disk; see `durable`.
 
 On a network file system the lock may mean nothing to other hosts, so a run
 removes only what runs on its own host left. Where there is no `flock`, it asks
@@ -21,6 +22,7 @@ import shutil
 import tempfile
 
 from exporters.errors import ExportError
+from exporters.life_cycle import durable
 from exporters.life_cycle import locks
 
 _NEW = "new"  # What the caller writes.
@@ -52,6 +54,7 @@ def stage(target: str, *, overwrite: bool = False) -> Iterator[str]:
     new = os.path.join(directory, _NEW)
     os.mkdir(new)
     yield new
+    durable.flush(new)
     refuse_existing(target, overwrite=overwrite)
     try:
       _swap(
@@ -106,7 +109,8 @@ def replacement(target: str) -> Iterator[tuple[str, bool]]:
 
   And whether there is one to replace. Unlike `stage`, this replaces only what
   was at `target` when the block began. It is for holders of a lock on `target`,
-  who may lose it; see `locks.Lock`.
+  who may lose it; see `locks.Lock`. They flush what they write before they look
+  at the lock for the last time.
 
   Raises:
     ChangedError: Something else is at `target` by now. It stays.
@@ -252,6 +256,8 @@ def _swap(directory: str, target: str, expects: Callable[[str], bool]) -> None:
     if isinstance(e, OSError) and e.errno in _OCCUPIED:
       raise ChangedError(target) from e
     raise
+  # Before what it replaces is removed.
+  durable.flush_names(target)
 
 
 def _moved_aside(directory: str) -> bool:
