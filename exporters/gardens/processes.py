@@ -31,8 +31,8 @@ import psutil
 
 from exporters.bounds import groups
 from exporters.gardens import consumers
-from exporters.life_cycle import locks
 from exporters.life_cycle import staging
+from exporters.life_cycle import temporary
 
 _FORKS = multiprocessing.get_context("forkserver")
 # Between two looks at the memory that is held.
@@ -244,8 +244,7 @@ def _child(
   os.setsid()
   # Nobody tidies up after a fork that is killed; nor at the end of one that is
   # not, where TensorFlow expects it.
-  os.environ.setdefault(locks.SHARED, tempfile.gettempdir())
-  os.environ["TMPDIR"] = tempfile.tempdir = scratch
+  temporary.move(scratch)
   with open(log, "ab") as f:
     os.dup2(f.fileno(), 1)
     os.dup2(f.fileno(), 2)

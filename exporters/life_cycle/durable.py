@@ -5,10 +5,13 @@ write a rename before the bytes of what was renamed. So everything is flushed
 before it takes its place, and the names that lead to it afterwards.
 """
 
+from collections.abc import Iterator
+from concurrent import futures
 import errno
 import os
 import stat
 
+_AT_ONCE = 32
 # Of file systems that flush no folders, or nothing.
 _WITHOUT = (errno.EINVAL, errno.EOPNOTSUPP, errno.ENOSYS, errno.EBADF)
 
@@ -20,15 +23,22 @@ def flush(root: str, *, linked: bool = True) -> None:
     root: Its path.
     linked: Whether to flush files that have another name too.
   """
-  for folder, _, names in os.walk(root, topdown=False):
+  # At once: a disk does not take longer for many than for one.
+  with futures.ThreadPoolExecutor(_AT_ONCE) as pool:
+    for _ in pool.map(flush_one, _paths(root, linked=linked)):
+      pass
+
+
+def _paths(root: str, *, linked: bool) -> Iterator[str]:
+  for folder, _, names in os.walk(root):
+    yield folder
     for name in names:
       path = os.path.join(folder, name)
       status = os.lstat(path)
       # Not a pipe, which would be waited for.
       plain = stat.S_ISREG(status.st_mode)
       if plain and (linked or status.st_nlink == 1):
-        flush_one(path)
-    flush_one(folder)
+        yield path
 
 
 def flush_names(path: str) -> None:

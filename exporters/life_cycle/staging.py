@@ -174,22 +174,25 @@ def _make_locked(target: str) -> tuple[str, int]:
   parent = os.path.dirname(target)
   for _ in range(10):
     os.makedirs(parent, exist_ok=True)
+    directory, lock = "", None
     try:
       directory = tempfile.mkdtemp(
         prefix=f"{_prefix(target)}{locks.host()}-{os.getpid()}-", dir=parent
       )
       lock = os.open(directory, os.O_RDONLY)
+      # If it is not free, it is being removed.
+      free = locks.flock(lock) is not False
+      if free and os.path.isdir(directory):
+        return directory, lock
+      os.close(lock)
     except FileNotFoundError:
       continue
-    try:
-      free = locks.flock(lock) is not False  # If not, it is being removed.
-    except OSError:
-      os.close(lock)
-      os.rmdir(directory)
+    except BaseException:
+      if lock is not None:
+        os.close(lock)
+      with contextlib.suppress(OSError):
+        os.rmdir(directory)
       raise
-    if free and os.path.isdir(directory):
-      return directory, lock
-    os.close(lock)
   # Such as in /proc, whose folders take no files.
   raise OSError(errno.ENOENT, "no directory can be made there")
 
@@ -245,9 +248,9 @@ def _swap(directory: str, target: str, expects: Callable[[str], bool]) -> None:
   """
   new, old = os.path.join(directory, _NEW), os.path.join(directory, _OLD)
   os.chmod(new, 0o755)
-  with contextlib.suppress(FileNotFoundError):
-    os.rename(target, old)
   try:
+    with contextlib.suppress(FileNotFoundError):
+      os.rename(target, old)
     if not expects(old):
       raise ChangedError(target)
     os.rename(new, target)

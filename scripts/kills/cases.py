@@ -44,10 +44,19 @@ class Case:
     """Whether it adds to a release directory."""
     return self.module == "scripts.release"
 
-  def arguments(self, disk: pathlib.Path, key: pathlib.Path) -> list[str]:
-    """Returns what follows `python -m`."""
+  def arguments(
+    self, disk: pathlib.Path, key: pathlib.Path, *, again: bool
+  ) -> list[str]:
+    """Returns what follows `python -m`.
+
+    Args:
+      disk: Where it writes.
+      key: What it signs with.
+      again: Whether its result may be there already.
+    """
     where = "release_dir" if self.releases else "export_path"
     draft = ["--draft"] if self.releases else []
+    replace = ["--overwrite"] if again and not self.releases else []
     signature = [f"--sign_key={key}"] if self.signs else []
     return [
       self.module,
@@ -55,6 +64,7 @@ class Case:
       f"--{where}={self.place(disk)}",
       *draft,
       *signature,
+      *replace,
       *self.flags,
     ]
 

@@ -234,7 +234,11 @@ class Campaign:
   ) -> Iterator[victims.Run]:
     mark = uuid.uuid4().hex
     arguments, inherited = moment.command(
-      [*case.arguments(disk, self._key), f"--checks={level}"], disk
+      [
+        *case.arguments(disk, self._key, again=level == "none"),
+        f"--checks={level}",
+      ],
+      disk,
     )
     said = self._folder / f"{mark}.stderr"
     with open(said, "w") as stderr:
