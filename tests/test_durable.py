@@ -13,6 +13,7 @@ import pytest
 
 from exporters.life_cycle import durable
 from exporters.life_cycle import staging
+from tests import command
 
 _CHANGES = ("os.rename", "os.mkdir", "os.rmdir", "os.remove", "open")
 
@@ -124,3 +125,17 @@ def test_struck_before_any_change(sent, times, tmp_path):
     if code == 0:
       break
   assert texts == {"old", "new"}
+
+
+def test_an_export_leaves_no_temporary_files(tmp_path, monkeypatch):
+  """TensorFlow's are left by those that check, which are killed at the end."""
+  (tmp_path / "tmp").mkdir()
+  monkeypatch.setenv("TMPDIR", str(tmp_path / "tmp"))
+  command.run(
+    "exporters.low_level",
+    "--gin_file=configs/low_level/multiply.gin",
+    f"--export_path={tmp_path / 'model'}",
+    "--checks=basic",
+    fresh=True,
+  )
+  assert os.listdir(tmp_path / "tmp") == []

@@ -104,6 +104,7 @@ def choose(
   seconds: float,
   changes: int,
   *,
+  checked: bool,
   of_child: bool,
   late: bool,
 ) -> Moment:
@@ -113,14 +114,15 @@ def choose(
     chance: Chooses.
     seconds: How long the command takes.
     changes: How many changes of files it makes.
-    of_child: Whether a process that checks should be there.
+    checked: Whether the command has the model checked.
+    of_child: Whether a process that does so should be there.
     late: Whether to wait for the end of the command too.
   """
   kind = chance.random()
   if late and kind < 0.4:
     return Moment(seconds=_LONGEST)
-  if kind < (0.8 if of_child else 0.15):
+  if checked and kind < (0.8 if of_child else 0.25):
     return Moment(of_child=True, seconds=chance.uniform(0, seconds / 10))
-  if not of_child and kind < 0.65:
+  if not of_child and kind < 0.75:
     return Moment(change=chance.randrange(changes))
   return Moment(seconds=chance.uniform(0, seconds))

@@ -101,7 +101,7 @@ def await_checkers_child(run: Run, seconds: float) -> None:
   while time.monotonic() < latest and run.process.poll() is None:
     if CHECKER_CHILD in run.by_kind():
       return
-    time.sleep(0.02)
+    time.sleep(0.1)
 
 
 def choose(
