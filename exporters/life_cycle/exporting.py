@@ -146,7 +146,8 @@ def export(
   paths.refuse_missing(exporter)
   with (
     staging.stage(export_path, overwrite=overwrite) as directory,
-    temporary.moved(os.path.dirname(directory)),
+    _workspace("export") as scratch,
+    temporary.moved(scratch),
     # It imports TensorFlow while this process builds.
     checker.Checker(level, consumer) as fresh_process,
   ):
@@ -210,11 +211,7 @@ def _export_remote(
 ) -> Export:
   with remote.reworded(export_path):
     staging.refuse_existing(export_path, overwrite=overwrite)
-  # Beside what a run that was killed has left, which this removes.
-  beside = f"exporters-{os.getuid()}-remote"
-  with staging.workspace(
-    os.path.join(tempfile.gettempdir(), beside)
-  ) as scratch:
+  with _workspace("remote") as scratch:
     local = os.path.join(scratch, "saved_model")
     done = export(exporter, export_path=local, **kwargs)
     with kwargs["stages"]("copy", export_path), remote.reworded(export_path):
@@ -225,6 +222,14 @@ def _export_remote(
       dataclasses.replace(a, path=a.path.replace(local, export_path, 1))
       for a in done.artifacts
     ],
+  )
+
+
+def _workspace(name: str) -> contextlib.AbstractContextManager[str]:
+  """Yields a temporary folder; removes those of exports that were killed."""
+  return staging.workspace(
+    os.path.join(tempfile.gettempdir(), f"exporters-{os.getuid()}-{name}"),
+    instead="Free some space there, or set TMPDIR to another folder.",
   )
 
 

@@ -68,7 +68,12 @@ def stage(target: str, *, overwrite: bool = False) -> Iterator[str]:
 
 
 @contextlib.contextmanager
-def workspace(target: str, *, overwrite: bool = True) -> Iterator[str]:
+def workspace(
+  target: str,
+  *,
+  overwrite: bool = True,
+  instead: str = "Choose another export path.",
+) -> Iterator[str]:
   """Yields an empty directory beside `target`; removes it when the block ends.
 
   It is only the caller's, and on the same file system as `target`. If the
@@ -77,6 +82,7 @@ def workspace(target: str, *, overwrite: bool = True) -> Iterator[str]:
   Args:
     target: A path on the local file system.
     overwrite: Whether `target` may exist already.
+    instead: What to do if its parent cannot be written to.
 
   Raises:
     ExportError: `target` exists, or its parent cannot be written to.
@@ -91,7 +97,7 @@ def workspace(target: str, *, overwrite: bool = True) -> Iterator[str]:
   except OSError as e:
     _remove_empty(absent)
     raise ExportError(
-      f"Cannot write to '{parent}': {e.strerror}. Choose another export path."
+      f"Cannot write to '{parent}': {e.strerror}. {instead}"
     ) from e
   try:
     yield directory

@@ -1,7 +1,7 @@
 """Where temporary files go: those of all processes, and those of one export.
 
 TensorFlow and others tidy up when a process ends, which one that is killed does
-not do. So an export keeps theirs in a folder that a later run removes.
+not do. So an export keeps theirs in a folder that a later one removes.
 """
 
 from collections.abc import Iterator
