@@ -88,6 +88,8 @@ class Campaign:
         )
         for one in done:
           one.result()
+      for one in pending:
+        one.result()
     if _CROWD.value:
       self._crowd = crowd.release(
         self._folder / "crowd", _CROWD.value, self._states, self.tally
@@ -174,17 +176,7 @@ class Campaign:
     memory = (
       faults.Memory(f"kills-{uuid.uuid4().hex}") if fault.memory else None
     )
-    # Without checks it is over sooner.
-    checked = fault.of_child or chance.random() < 0.5
-    level = "basic" if checked else "none"
-    moment = moments.choose(
-      chance,
-      self._seconds * (1.0 if checked else 0.4),
-      self._changes[case.after],
-      checked=checked,
-      of_child=fault.of_child,
-      late=fault.power,
-    )
+    level, moment = self._choose(case, fault, chance)
     with self._started(
       case, disk.path, moment, temporary, level, memory
     ) as run:
@@ -210,21 +202,47 @@ class Campaign:
     disk.repair()
     self._judge(case, disk, what, finished=done)
     if hit:
-      with self._started(
-        case, disk.path, moments.Moment(), temporary, "none", again=True
-      ) as run:
-        self._finish(run, f"{what}, then undisturbed", survives=True)
-        if run.process.returncode:
-          self.tally.note(tally.LOST, f"{what}: the next run fails")
-      self._judge(case, disk, f"{what}, then undisturbed", finished=True)
-      for name in case.leftovers(disk.path):
-        self.tally.note(tally.LEFT, f"{what}: {name}")
-      for path in temporary.iterdir():
-        if not path.name.startswith(_LOCKS):
-          self.tally.note(
-            tally.LEFT, f"{what}: {path.name} in {temporary.name}"
-          )
+      self._run_again(case, disk, temporary, f"{what}, then undisturbed")
     tally.say(f"{self.tally.total} struck; {what}{'' if hit else ': missed'}")
+
+  def _choose(
+    self, case: cases.Case, fault: faults.Fault, chance: random.Random
+  ) -> tuple[str, moments.Moment]:
+    """Returns a level of checks, and a moment."""
+    checked = fault.of_child or chance.random() < 0.5
+    moment = moments.choose(
+      chance,
+      # Without checks it is over sooner.
+      self._seconds * (1.0 if checked else 0.4),
+      # At most of these, a command needs no more memory.
+      0 if fault.memory else self._changes[case.after],
+      checked=checked,
+      of_child=fault.of_child,
+      late=fault.power,
+    )
+    return "basic" if checked else "none", moment
+
+  def _run_again(
+    self,
+    case: cases.Case,
+    disk: disks.Disk,
+    temporary: pathlib.Path,
+    what: str,
+  ) -> None:
+    """Runs the command; its result must be there then, and nothing else."""
+    moment = moments.Moment()
+    with self._started(
+      case, disk.path, moment, temporary, "none", again=True
+    ) as run:
+      self._finish(run, what, survives=True)
+      if run.process.returncode:
+        self.tally.note(tally.LOST, f"{what}: it fails")
+    self._judge(case, disk, what, finished=True)
+    for name in case.leftovers(disk.path):
+      self.tally.note(tally.LEFT, f"{what}: {name}")
+    for path in temporary.iterdir():
+      if not path.name.startswith(_LOCKS):
+        self.tally.note(tally.LEFT, f"{what}: {path.name} in {temporary.name}")
 
   def _judge(
     self, case: cases.Case, disk: disks.Disk, what: str, *, finished: bool

@@ -113,7 +113,7 @@ def choose(
   Args:
     chance: Chooses.
     seconds: How long the command takes.
-    changes: How many changes of files it makes.
+    changes: How many changes of files it makes. 0: none shall count.
     checked: Whether the command has the model checked.
     of_child: Whether a process that does so should be there.
     late: Whether to wait for the end of the command too.
@@ -123,6 +123,6 @@ def choose(
     return Moment(seconds=_LONGEST)
   if checked and kind < (0.8 if of_child else 0.25):
     return Moment(of_child=True, seconds=chance.uniform(0, seconds / 10))
-  if not of_child and kind < 0.75:
+  if changes and not of_child and kind < 0.75:
     return Moment(change=chance.randrange(changes))
   return Moment(seconds=chance.uniform(0, seconds))
