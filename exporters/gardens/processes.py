@@ -21,7 +21,6 @@ from multiprocessing import connection
 import os
 import signal
 import sys
-import tempfile
 import threading
 import time
 import traceback
@@ -136,7 +135,7 @@ class Processes:
     started = time.monotonic()
     watch = _Memory()
     with contextlib.ExitStack() as stack:
-      scratch = stack.enter_context(staging.workspace(_scratch()))
+      scratch = stack.enter_context(staging.scratch("garden"))
       log = os.path.join(scratch, "log")
       open(log, "wb").close()
       consumer = None
@@ -205,11 +204,6 @@ class Processes:
       seconds=time.monotonic() - started,
       memory=watch.most,
     )
-
-
-def _scratch() -> str:
-  """Returns what the folders for temporary files are named after."""
-  return os.path.join(tempfile.gettempdir(), f"exporters-{os.getuid()}-garden")
 
 
 class _Memory:

@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 import contextlib
 import dataclasses
 import os
-import tempfile
 import time
 from typing import Any
 
@@ -146,7 +145,7 @@ def export(
   paths.refuse_missing(exporter)
   with (
     staging.stage(export_path, overwrite=overwrite) as directory,
-    _workspace("export") as scratch,
+    staging.scratch("export") as scratch,
     temporary.moved(scratch),
     # It imports TensorFlow while this process builds.
     checker.Checker(level, consumer) as fresh_process,
@@ -211,7 +210,7 @@ def _export_remote(
 ) -> Export:
   with remote.reworded(export_path):
     staging.refuse_existing(export_path, overwrite=overwrite)
-  with _workspace("remote") as scratch:
+  with staging.scratch("remote") as scratch:
     local = os.path.join(scratch, "saved_model")
     done = export(exporter, export_path=local, **kwargs)
     with kwargs["stages"]("copy", export_path), remote.reworded(export_path):
@@ -222,14 +221,6 @@ def _export_remote(
       dataclasses.replace(a, path=a.path.replace(local, export_path, 1))
       for a in done.artifacts
     ],
-  )
-
-
-def _workspace(name: str) -> contextlib.AbstractContextManager[str]:
-  """Yields a temporary folder; removes those of exports that were killed."""
-  return staging.workspace(
-    os.path.join(tempfile.gettempdir(), f"exporters-{os.getuid()}-{name}"),
-    instead="Free some space there, or set TMPDIR to another folder.",
   )
 
 

@@ -109,6 +109,14 @@ def workspace(
     _remove_empty(absent)
 
 
+def scratch(name: str) -> contextlib.AbstractContextManager[str]:
+  """Returns a `workspace` for temporary files, by what they are for."""
+  return workspace(
+    os.path.join(tempfile.gettempdir(), f"exporters-{os.getuid()}-{name}"),
+    instead="Free some space there, or set TMPDIR to another folder.",
+  )
+
+
 @contextlib.contextmanager
 def replacement(target: str) -> Iterator[tuple[str, bool]]:
   """Yields an empty directory that takes the place of the directory `target`.
