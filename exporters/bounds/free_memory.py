@@ -27,12 +27,12 @@ def available() -> int | None:
     for name, _, rest in (line.partition(":") for line in lines)
   }
   machine = 1024 * (kilobytes["MemAvailable"] + kilobytes.get("SwapFree", 0))
-  return min([machine, *_left_by_cgroups()])
+  return min([machine, *_left_bycgroups()])
 
 
-def _left_by_cgroups() -> Iterator[int]:
+def _left_bycgroups() -> Iterator[int]:
   """Yields what each cgroup around this process leaves to it."""
-  for folder, limit, usage in _cgroups():
+  for folder, limit, usage in cgroups():
     try:
       # Without a limit, it is "max", or larger than any machine.
       most = int((folder / limit).read_text())
@@ -47,7 +47,7 @@ def _left_by_cgroups() -> Iterator[int]:
     yield max(0, most - used + int(cached))
 
 
-def _cgroups() -> Iterator[tuple[pathlib.Path, str, str]]:
+def cgroups() -> Iterator[tuple[pathlib.Path, str, str]]:
   """Yields the folders of cgroups that count memory, and their files' names."""
   try:
     lines = (_PROC / "self/cgroup").read_text().splitlines()

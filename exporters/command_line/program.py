@@ -219,11 +219,29 @@ def prepare_tensorflow() -> None:
     import tensorflow as tf
 
   _warn_if_overlay_is_not_first()
+  _tolerate_lost_temporary_files()
   warnings.filterwarnings("ignore", module="tf_keras")
   logging.set_verbosity(logging.ERROR)
   # It comments on every Assert in a loop, at a level that nothing else
   # silences.
   tf.config.optimizer.set_experimental_options({"loop_optimization": False})
+
+
+def _tolerate_lost_temporary_files() -> None:
+  """Has TensorFlow say nothing if it cannot remove a file when it ends.
+
+  The disk may have become read-only, which the command's own error says.
+  """
+  from tensorflow.python.autograph.pyct import loader
+
+  # What it registers with `atexit`; there is no public way to it.
+  remove = loader._remove_file
+
+  def tolerant(path: str) -> None:
+    with contextlib.suppress(OSError):
+      remove(path)
+
+  loader._remove_file = tolerant
 
 
 @contextlib.contextmanager

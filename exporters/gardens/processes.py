@@ -21,7 +21,6 @@ from multiprocessing import connection
 import os
 import signal
 import sys
-import tempfile
 import threading
 import time
 import traceback
@@ -31,8 +30,8 @@ import psutil
 
 from exporters.bounds import groups
 from exporters.gardens import consumers
-from exporters.life_cycle import locks
 from exporters.life_cycle import staging
+from exporters.life_cycle import temporary
 
 _FORKS = multiprocessing.get_context("forkserver")
 # Between two looks at the memory that is held.
@@ -136,7 +135,7 @@ class Processes:
     started = time.monotonic()
     watch = _Memory()
     with contextlib.ExitStack() as stack:
-      scratch = stack.enter_context(staging.workspace(_scratch()))
+      scratch = stack.enter_context(staging.scratch("garden"))
       log = os.path.join(scratch, "log")
       open(log, "wb").close()
       consumer = None
@@ -207,11 +206,6 @@ class Processes:
     )
 
 
-def _scratch() -> str:
-  """Returns what the folders for temporary files are named after."""
-  return os.path.join(tempfile.gettempdir(), f"exporters-{os.getuid()}-garden")
-
-
 class _Memory:
   """Adds up what processes and those that they started hold."""
 
@@ -244,8 +238,7 @@ def _child(
   os.setsid()
   # Nobody tidies up after a fork that is killed; nor at the end of one that is
   # not, where TensorFlow expects it.
-  os.environ.setdefault(locks.SHARED, tempfile.gettempdir())
-  os.environ["TMPDIR"] = tempfile.tempdir = scratch
+  temporary.move(scratch)
   with open(log, "ab") as f:
     os.dup2(f.fileno(), 1)
     os.dup2(f.fileno(), 2)

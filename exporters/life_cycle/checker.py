@@ -23,7 +23,7 @@ from exporters.checks import memory
 from exporters.errors import ExportError
 from exporters.errors import first_line
 from exporters.life_cycle import consumer as consumer_lib
-from exporters.life_cycle import locks
+from exporters.life_cycle import temporary
 from exporters.saved_model import reusable
 from exporters.saved_model.published import Published
 from exporters.saved_model.variables import variable_name
@@ -344,7 +344,7 @@ def tensors(nest: Any) -> Any:
 
 def private_strings() -> list[str]:
   """Returns strings that identify this machine: its paths, its name."""
-  folders = {os.path.expanduser("~"), os.getcwd(), locks.shared_temporary()}
+  folders = {os.path.expanduser("~"), os.getcwd(), temporary.shared()}
   host = socket.gethostname()
   # Device names in graphs contain /job:localhost.
   names = [] if host == "localhost" else [host]

@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 import contextlib
 import dataclasses
 import os
-import tempfile
 import time
 from typing import Any
 
@@ -28,6 +27,7 @@ from exporters.life_cycle import checker
 from exporters.life_cycle import consumer as consumer_lib
 from exporters.life_cycle import remote
 from exporters.life_cycle import staging
+from exporters.life_cycle import temporary
 from exporters.saved_model import files
 from exporters.saved_model import fixed_ids
 from exporters.saved_model import keras_format
@@ -145,6 +145,8 @@ def export(
   paths.refuse_missing(exporter)
   with (
     staging.stage(export_path, overwrite=overwrite) as directory,
+    staging.scratch("export") as scratch,
+    temporary.moved(scratch),
     # It imports TensorFlow while this process builds.
     checker.Checker(level, consumer) as fresh_process,
   ):
@@ -208,7 +210,7 @@ def _export_remote(
 ) -> Export:
   with remote.reworded(export_path):
     staging.refuse_existing(export_path, overwrite=overwrite)
-  with tempfile.TemporaryDirectory() as scratch:
+  with staging.scratch("remote") as scratch:
     local = os.path.join(scratch, "saved_model")
     done = export(exporter, export_path=local, **kwargs)
     with kwargs["stages"]("copy", export_path), remote.reworded(export_path):

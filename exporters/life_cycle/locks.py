@@ -37,11 +37,11 @@ import pathlib
 import secrets
 import shutil
 import socket
-import tempfile
 import threading
 import time
 
 from exporters.errors import ExportError
+from exporters.life_cycle import temporary
 
 # NFS reports ESTALE for what another host has removed.
 _GONE = (errno.ENOENT, errno.ESTALE)
@@ -56,8 +56,6 @@ _WITHOUT_FLOCK = (
   errno.EINVAL,
   errno.EBADF,
 )
-# Names the temporary directory of a process that has one of its own now.
-SHARED = "EXPORTERS_SHARED_TMPDIR"
 
 
 class LostError(Exception):
@@ -170,11 +168,6 @@ def flock(file: int) -> bool | None:
   return True
 
 
-def shared_temporary() -> str:
-  """Returns the temporary directory that all processes of this host share."""
-  return os.environ.get(SHARED) or tempfile.gettempdir()
-
-
 @functools.cache
 def host() -> str:
   """Returns `NAME-BOOT`, which tells where a process id means something.
@@ -204,7 +197,7 @@ def _open_local(path: str) -> int | None:
   name = f"exporters-{os.getuid()}-{key.hexdigest()[:16]}.lock"
   try:
     file = os.open(
-      os.path.join(shared_temporary(), name),
+      os.path.join(temporary.shared(), name),
       os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW,
       0o600,
     )

@@ -4,7 +4,8 @@ Work happens in a sibling of the target, `.NAME.staging-HOST-PID-XXXXXX`, so
 that the last step is one rename on one file system. The process that owns a
 staging directory holds a lock on it, which the kernel drops when the process
 ends, for whatever reason. So a later run can tell what a dead run left behind,
-which it removes, from what a concurrent run still needs.
+which it removes, from what a concurrent run still needs. What is renamed has
+been flushed to the disk; see `durable`.
 
 On a network file system the lock may mean nothing to other hosts, so a run
 removes only what runs on its own host left. Where there is no `flock`, it asks
@@ -21,6 +22,7 @@ import shutil
 import tempfile
 
 from exporters.errors import ExportError
+from exporters.life_cycle import durable
 from exporters.life_cycle import locks
 
 _NEW = "new"  # What the caller writes.
@@ -52,6 +54,7 @@ def stage(target: str, *, overwrite: bool = False) -> Iterator[str]:
     new = os.path.join(directory, _NEW)
     os.mkdir(new)
     yield new
+    durable.flush(new)
     refuse_existing(target, overwrite=overwrite)
     try:
       _swap(
@@ -65,7 +68,12 @@ def stage(target: str, *, overwrite: bool = False) -> Iterator[str]:
 
 
 @contextlib.contextmanager
-def workspace(target: str, *, overwrite: bool = True) -> Iterator[str]:
+def workspace(
+  target: str,
+  *,
+  overwrite: bool = True,
+  instead: str = "Choose another export path.",
+) -> Iterator[str]:
   """Yields an empty directory beside `target`; removes it when the block ends.
 
   It is only the caller's, and on the same file system as `target`. If the
@@ -74,6 +82,7 @@ def workspace(target: str, *, overwrite: bool = True) -> Iterator[str]:
   Args:
     target: A path on the local file system.
     overwrite: Whether `target` may exist already.
+    instead: What to do if its parent cannot be written to.
 
   Raises:
     ExportError: `target` exists, or its parent cannot be written to.
@@ -88,7 +97,7 @@ def workspace(target: str, *, overwrite: bool = True) -> Iterator[str]:
   except OSError as e:
     _remove_empty(absent)
     raise ExportError(
-      f"Cannot write to '{parent}': {e.strerror}. Choose another export path."
+      f"Cannot write to '{parent}': {e.strerror}. {instead}"
     ) from e
   try:
     yield directory
@@ -100,13 +109,22 @@ def workspace(target: str, *, overwrite: bool = True) -> Iterator[str]:
     _remove_empty(absent)
 
 
+def scratch(name: str) -> contextlib.AbstractContextManager[str]:
+  """Returns a `workspace` for temporary files, by what they are for."""
+  return workspace(
+    os.path.join(tempfile.gettempdir(), f"exporters-{os.getuid()}-{name}"),
+    instead="Free some space there, or set TMPDIR to another folder.",
+  )
+
+
 @contextlib.contextmanager
 def replacement(target: str) -> Iterator[tuple[str, bool]]:
   """Yields an empty directory that takes the place of the directory `target`.
 
   And whether there is one to replace. Unlike `stage`, this replaces only what
   was at `target` when the block began. It is for holders of a lock on `target`,
-  who may lose it; see `locks.Lock`.
+  who may lose it; see `locks.Lock`. They flush what they write before they look
+  at the lock for the last time.
 
   Raises:
     ChangedError: Something else is at `target` by now. It stays.
@@ -170,22 +188,25 @@ def _make_locked(target: str) -> tuple[str, int]:
   parent = os.path.dirname(target)
   for _ in range(10):
     os.makedirs(parent, exist_ok=True)
+    directory, lock = "", None
     try:
       directory = tempfile.mkdtemp(
         prefix=f"{_prefix(target)}{locks.host()}-{os.getpid()}-", dir=parent
       )
       lock = os.open(directory, os.O_RDONLY)
+      # If it is not free, it is being removed.
+      free = locks.flock(lock) is not False
+      if free and os.path.isdir(directory):
+        return directory, lock
+      os.close(lock)
     except FileNotFoundError:
       continue
-    try:
-      free = locks.flock(lock) is not False  # If not, it is being removed.
-    except OSError:
-      os.close(lock)
-      os.rmdir(directory)
+    except BaseException:
+      if lock is not None:
+        os.close(lock)
+      with contextlib.suppress(OSError):
+        os.rmdir(directory)
       raise
-    if free and os.path.isdir(directory):
-      return directory, lock
-    os.close(lock)
   # Such as in /proc, whose folders take no files.
   raise OSError(errno.ENOENT, "no directory can be made there")
 
@@ -241,9 +262,9 @@ def _swap(directory: str, target: str, expects: Callable[[str], bool]) -> None:
   """
   new, old = os.path.join(directory, _NEW), os.path.join(directory, _OLD)
   os.chmod(new, 0o755)
-  with contextlib.suppress(FileNotFoundError):
-    os.rename(target, old)
   try:
+    with contextlib.suppress(FileNotFoundError):
+      os.rename(target, old)
     if not expects(old):
       raise ChangedError(target)
     os.rename(new, target)
@@ -252,6 +273,8 @@ def _swap(directory: str, target: str, expects: Callable[[str], bool]) -> None:
     if isinstance(e, OSError) and e.errno in _OCCUPIED:
       raise ChangedError(target) from e
     raise
+  # Before what it replaces is removed.
+  durable.flush_names(target)
 
 
 def _moved_aside(directory: str) -> bool:

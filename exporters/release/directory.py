@@ -13,6 +13,7 @@ import shutil
 
 from exporters.companions.kinds import KINDS
 from exporters.errors import ExportError
+from exporters.life_cycle import durable
 from exporters.life_cycle import locks
 from exporters.life_cycle import staging
 from exporters.release import texts
@@ -54,6 +55,8 @@ def add(tree: str, released: Sequence[Released], release_dir: str) -> None:
     ExportError: `release_dir` holds one of the versions with other bytes, or
       with a companion that is left out here.
   """
+  # Now, since others will have to wait later.
+  durable.flush(tree)
   for _ in range(_ATTEMPTS):
     try:
       _add(tree, released, release_dir)
@@ -88,6 +91,8 @@ def _add(tree: str, released: Sequence[Released], release_dir: str) -> None:
           release_dir,
         )
       _write(tree, released, new)
+      # What has another name lies in `tree`, or was released before.
+      durable.flush(new, linked=False)
     except (OSError, ExportError):
       # Once the lock is lost, the directory can vanish while it is read.
       lock.check()
@@ -108,7 +113,9 @@ def replace(texts: Mapping[str, str], release_dir: str) -> None:
       # No version's file has such a name.
       write_text(release_dir, f"{path}.new", text)
       file = os.path.join(release_dir, path)
+      durable.flush_one(f"{file}.new")
       os.replace(f"{file}.new", file)
+      durable.flush_names(file)
 
 
 def _write(tree: str, released: Sequence[Released], new: str) -> None:

@@ -1,7 +1,5 @@
 r"""Kills processes of gardens at random moments, and looks at what is left.
 
-  python -m scripts.garden_kills --kills=200 --seed=0
-
 It releases a garden of small models again and again: all at once, one by one
 and, if Dask is installed, on two workers of its own and on a scheduler with two
 workers that a person would have started. Each time it kills one process or
@@ -10,10 +8,6 @@ it, a worker or the scheduler. A worker is started again, as a person would.
 Then it compares what is in the release directory with a garden that nobody
 disturbed. When all models are there, a run that nobody disturbs must find
 them, and a new directory begins.
-
-The exit code is 1 if a version was damaged or lost, if a run hung or failed
-without saying why, if a process outlived its command, or if something was left
-beside the release directory after an undisturbed run.
 """
 
 from __future__ import annotations
@@ -27,26 +21,20 @@ import os
 import pathlib
 import random
 import shutil
-import signal
 import socket
 import subprocess
 import sys
-import tempfile
 import time
 import uuid
 
 from absl import flags
 import psutil
 
-from exporters.command_line import program
 from exporters.errors import ExportError
-from scripts import garden_left
-from scripts import garden_victims as victims
+from scripts.kills import directories
+from scripts.kills import tally
+from scripts.kills import victims
 
-_KILLS = flags.DEFINE_integer(
-  "kills", 200, "How many processes to kill.", lower_bound=1
-)
-_SEED = flags.DEFINE_integer("seed", 0, "Chooses the moments and processes.")
 _MODELS = flags.DEFINE_integer(
   "models", 6, "How many models the garden has.", lower_bound=1
 )
@@ -67,7 +55,7 @@ class _Way:
   scheduler: bool = False
 
 
-_ROOT = pathlib.Path(__file__).parents[1]
+_ROOT = pathlib.Path(__file__).parents[2]
 # So long a run may take, at least, and its processes to end.
 _HANGS_AFTER = 180.0
 _ORPHAN_AFTER = 20.0
@@ -82,52 +70,30 @@ _WAYS_OF_DASK = (
   _Way((), 2.0, scheduler=True),
 )
 
-_DAMAGED = "damaged versions"
-_LOST = "lost versions"
-_ORPHANS = "orphans"
-_LEFT = "leftovers after the next run"
-_HUNG = "runs that hung"
-_UNEXPLAINED = "failures without a reason"
 _STAGES = ("start", "build", "check", "pack", "publish", "between", "end")
 
 
-def main() -> None:
-  """Kills, and prints a table of what came of it."""
-  # In the background of a shell, it is ignored, and so it would be by all that
-  # is started here.
-  signal.signal(signal.SIGINT, signal.default_int_handler)
-  with tempfile.TemporaryDirectory(prefix="garden_kills-") as folder:
-    rounds = _Rounds(pathlib.Path(folder), random.Random(_SEED.value))
-    try:
-      rounds.run(_KILLS.value)
-    finally:
-      rounds.print_table()
-  if any(rounds.found.values()):
-    raise ExportError("See the lines above.")
-
-
-class _Rounds:
+class Campaign:
   """Runs of one garden, most of them disturbed.
 
   Args:
     folder: An empty folder.
-    chance: Chooses when and what to kill.
+    seed: Chooses when and what to kill.
+
+  Attributes:
+    tally: What was killed and found.
   """
 
-  def __init__(self, folder: pathlib.Path, chance: random.Random):
-    self.found: dict[str, list[str]] = {
-      what: []
-      for what in (_DAMAGED, _LOST, _ORPHANS, _LEFT, _HUNG, _UNEXPLAINED)
-    }
-    self._kills: collections.Counter[tuple[str, str]] = collections.Counter()
+  def __init__(self, folder: pathlib.Path, seed: int):
+    self.tally = tally.Tally("killed", _STAGES)
     self._signals: collections.Counter[str] = collections.Counter()
     self._rounds = 0
     self._of_dead: set[pathlib.Path] = set()
     self._folder = folder
-    self._chance = chance
+    self._chance = random.Random(seed)
     self._names = [f"model_{i}" for i in range(_MODELS.value)]
     self._garden = _planted(folder, self._names)
-    self._directory = garden_left.Directory(folder / "reference/release")
+    self._directory = directories.Directory(folder / "reference/release")
     self._temporary = folder / "tmp"
     self._temporary.mkdir()
 
@@ -135,13 +101,13 @@ class _Rounds:
     """Kills so many processes."""
     started = time.monotonic()
     self._undisturbed("the reference run")
-    if any(self.found.values()):
+    if not self.tally.faultless:
       raise ExportError("The run that nobody disturbed fails already.")
     seconds = time.monotonic() - started
-    _say(f"a run takes {seconds:.0f} s")
+    tally.say(f"a run takes {seconds:.0f} s")
     self._reference = self._directory
     self._begin()
-    while self._kills.total() < kills:
+    while self.tally.total < kills:
       self._rounds += 1
       self._disturbed(seconds, kills)
       if len(self._directory.names()) == len(self._names):
@@ -152,7 +118,7 @@ class _Rounds:
   def _begin(self) -> None:
     """Goes on in a new directory."""
     shutil.rmtree(self._folder / "disturbed", ignore_errors=True)
-    self._directory = garden_left.Directory(self._folder / "disturbed/release")
+    self._directory = directories.Directory(self._folder / "disturbed/release")
     self._directory.path.parent.mkdir()
 
   def _disturbed(self, seconds: float, kills: int) -> None:
@@ -167,7 +133,7 @@ class _Rounds:
       spared = {victims.WORKER: 0 if cluster else 1}
       latest = seconds * way.longer
       ended = False
-      while self._kills.total() < kills:
+      while self.tally.total < kills:
         self._await_moment(run, latest)
         chosen = victims.choose(run, self._chance, spared)
         if not chosen:
@@ -178,7 +144,7 @@ class _Rounds:
           victim.send_signal(sent)
         except psutil.NoSuchProcess:
           continue
-        self._kills[kind, stage] += 1
+        self.tally.strike(kind, stage)
         self._signals[sent.name] += 1
         what += f", {sent.name} to {kind} during {stage}"
         if kind == victims.COMMAND:
@@ -227,15 +193,15 @@ class _Rounds:
     with self._started(_ALONE) as (run, _):
       self._finish(run, None, what, survives=True)
       if run.process.returncode:
-        self._note(_LOST, f"{what}: exit code {run.process.returncode}")
+        self._note(tally.LOST, f"{what}: exit code {run.process.returncode}")
     self._inspect(what, before | set(self._names))
     for name in self._directory.leftovers():
-      self._note(_LEFT, f"{what}: {name}")
+      self._note(tally.LEFT, f"{what}: {name}")
     # Python's multiprocessing leaves the folder of its socket.
     expected = ("exporters-", "pymp-", "dask-scratch-space")
     for path in self._temporary.iterdir():
       if not path.name.startswith(expected):
-        self._note(_LEFT, f"{what}: {path.name} in the temporary folder")
+        self._note(tally.LEFT, f"{what}: {path.name} in the temporary folder")
         path.unlink() if path.is_file() else shutil.rmtree(path)
 
   @contextlib.contextmanager
@@ -282,12 +248,12 @@ class _Rounds:
     """Waits until the command and all its processes have ended."""
     if not run.wait(_HANGS_AFTER):
       alive = ", ".join(run.by_kind())
-      self._note(_HUNG, f"{what}: there are still {alive}; {run.said()}")
+      self._note(tally.HUNG, f"{what}: there are still {alive}; {run.said()}")
       return
     code = run.process.returncode
     told = "error: " in run.said() and "Traceback" not in run.said()
     if survives and code and not (code == 1 and told):
-      self._note(_UNEXPLAINED, f"{what}: exit code {code}: {run.said()}")
+      self._note(tally.UNEXPLAINED, f"{what}: exit code {code}: {run.said()}")
     ends_after = _ORPHAN_AFTER
     if cluster:
       cluster.end()
@@ -297,42 +263,28 @@ class _Rounds:
     for one in alive:
       with contextlib.suppress(psutil.Error):
         line = " ".join(one.cmdline())
-        self._note(_ORPHANS, f"{what}: {one.pid}: {line[:200]}")
+        self._note(tally.ORPHANS, f"{what}: {one.pid}: {line[:200]}")
 
   def _inspect(self, what: str, before: set[str]) -> None:
     """Notes what is wrong with the versions that are there."""
     names = self._directory.names()
     for name in sorted(before - set(names)):
-      self._note(_LOST, f"{what}: {name}")
+      self._note(tally.LOST, f"{what}: {name}")
     reference = getattr(self, "_reference", self._directory)
     for name in names:
       for fault in self._directory.faults(name, reference):
-        self._note(_DAMAGED, f"{what}: {name}: {fault}")
+        self._note(tally.DAMAGED, f"{what}: {name}: {fault}")
     for fault in self._directory.faults_of_record():
-      self._note(_DAMAGED, f"{what}: {fault}")
-    _say(f"{self._kills.total()} killed; {what}; {len(names)} models")
+      self._note(tally.DAMAGED, f"{what}: {fault}")
+    tally.say(f"{self.tally.total} killed; {what}; {len(names)} models")
 
   def _note(self, what: str, line: str) -> None:
-    self.found[what].append(line)
-    _say(f"{what.upper()}: {line}")
+    self.tally.note(what, line)
 
-  def print_table(self) -> None:
-    """Prints what was killed when, and what was found, as Markdown."""
-    stages = [s for s in _STAGES if any(s == stage for _, stage in self._kills)]
-    print("| killed |", " | ".join((*stages, "all")), "|")
-    print("|---|", "---:|" * (len(stages) + 1), sep="")
-    for kind in sorted({kind for kind, _ in self._kills}):
-      counts = [self._kills[kind, stage] for stage in stages]
-      print(f"| {kind} |", " | ".join(map(str, (*counts, sum(counts)))), "|")
-    sums = [
-      sum(self._kills[k] for k in self._kills if k[1] == s) for s in stages
-    ]
-    print("| all |", " | ".join(map(str, (*sums, sum(sums)))), "|")
+  def remark(self) -> str:
+    """Returns how many runs there were, and what killed."""
     signals = ", ".join(f"{n} by {s}" for s, n in self._signals.most_common())
-    print(f"\n{self._rounds} runs were disturbed: {signals}.\n")
-    print("| found | |\n|---|---:|")
-    for what, lines in self.found.items():
-      print(f"| {what} | {len(lines)} |")
+    return f"{self._rounds} runs were disturbed: {signals}."
 
 
 class _Cluster:
@@ -404,11 +356,3 @@ def _planted(folder: pathlib.Path, names: list[str]) -> pathlib.Path:
 
 def _has_dask() -> bool:
   return importlib.util.find_spec("distributed") is not None
-
-
-def _say(line: str) -> None:
-  print(line, file=sys.stderr, flush=True)
-
-
-if __name__ == "__main__":
-  program.run(main, modules=[__name__])

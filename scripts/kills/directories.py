@@ -1,4 +1,4 @@
-"""Judges what runs of a garden that were killed have left."""
+"""Judges a release directory that disturbed runs have left."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Directory:
   path: pathlib.Path
 
   @property
-  def _root(self) -> pathlib.Path:
+  def root(self) -> pathlib.Path:
     """Where it is: a run may have died just after it moved it aside."""
     if self.path.exists():
       return self.path
@@ -69,8 +69,8 @@ class Directory:
       {
         path.name
         for folder in (
-          self._root / _PUBLISHER,
-          self._root / f"assets/docs/{_PUBLISHER}/models",
+          self.root / _PUBLISHER,
+          self.root / f"assets/docs/{_PUBLISHER}/models",
         )
         for path in folder.glob("*")
       }
@@ -78,23 +78,27 @@ class Directory:
 
   def faults(self, name: str, reference: Directory) -> Iterator[str]:
     """Yields what is wrong with a version."""
-    from exporters.release import digests
-
     files = self._files(name)
     for file in sorted(files ^ reference._files(name)):
       yield f"'{file}' is {'not expected' if file in files else 'missing'}"
     for file in sorted(files & reference._files(name)):
-      # These have dates and times.
-      if file.endswith((".provenance.json", ".report.html")):
+      # These have dates and times, or random numbers.
+      if file.endswith((".provenance.json", ".report.html", ".sig")):
         continue
       expected = (reference.path / file).read_bytes()
-      if (self._root / file).read_bytes() != expected:
+      if (self.root / file).read_bytes() != expected:
         yield f"'{file}' has other bytes"
-    begin = self._root / _PUBLISHER / name / "1"
+    yield from self.faults_of_proofs(name)
+
+  def faults_of_proofs(self, name: str) -> Iterator[str]:
+    """Yields where provenance, archive, folder and report disagree."""
+    from exporters.release import digests
+
+    begin = self.root / _PUBLISHER / name / "1"
     try:
       provenance = json.loads(begin.with_name("1.provenance.json").read_text())
       for subject in provenance["subject"]:
-        digest = digests.file_digest(str(self._root / subject["name"]))
+        digest = digests.file_digest(str(self.root / subject["name"]))
         if digest != subject["digest"]["sha256"]:
           yield f"the provenance has another digest of '{subject['name']}'"
       with tarfile.open(begin.with_name("1.tar.gz")) as archive:
@@ -109,7 +113,7 @@ class Directory:
       yield f"{type(e).__name__}: {e}"
 
   def _files(self, name: str) -> set[str]:
-    root = self._root
+    root = self.root
     docs = f"assets/docs/{_PUBLISHER}"
     return {
       str(path.relative_to(root))
@@ -122,7 +126,7 @@ class Directory:
     """Yields what is wrong with the garden's record, if there is one."""
     from exporters.gardens import whole
 
-    record = self._root / "plot.garden.json"
+    record = self.root / "plot.garden.json"
     if not record.exists():
       return
     try:

@@ -1,4 +1,4 @@
-"""Finds the processes of a garden that is running, and kills one of them."""
+"""Finds the processes of a command that is running, and kills one of them."""
 
 from __future__ import annotations
 
@@ -13,8 +13,10 @@ import time
 
 import psutil
 
+from exporters.life_cycle import consumer
+
 # In the environment of each process of a run, however it was started.
-MARK = "GARDEN_KILLS_RUN"
+MARK = "KILLS_RUN"
 
 COMMAND = "the command"
 SCHEDULER = "the scheduler of a cluster"
@@ -23,7 +25,7 @@ CHECKER_CHILD = "a checker's child"
 _FORK_SERVER = "the process that exports are forked from"
 _EXPORT = "a process that exports"
 _CHECK_SERVER = "the process that checkers are forked from"
-_CHECKER = "a checker"
+CHECKER = "a checker"
 
 
 @dataclasses.dataclass
@@ -85,7 +87,9 @@ class Run:
     if any("multiprocessing.forkserver" in part for part in line):
       return _EXPORT if depth else _FORK_SERVER
     if line[-1:] == ["serve"]:
-      return (_CHECK_SERVER, _CHECKER, CHECKER_CHILD)[min(depth, 2)]
+      return (_CHECK_SERVER, CHECKER, CHECKER_CHILD)[min(depth, 2)]
+    if line == [*consumer.PROGRAM]:
+      return CHECKER_CHILD if depth else CHECKER
     if "distributed.cli.dask_scheduler" in line:
       return SCHEDULER
     return WORKER if "scripts.garden_worker" in line else None
@@ -97,7 +101,7 @@ def await_checkers_child(run: Run, seconds: float) -> None:
   while time.monotonic() < latest and run.process.poll() is None:
     if CHECKER_CHILD in run.by_kind():
       return
-    time.sleep(0.02)
+    time.sleep(0.1)
 
 
 def choose(
