@@ -27,10 +27,10 @@ def available() -> int | None:
     for name, _, rest in (line.partition(":") for line in lines)
   }
   machine = 1024 * (kilobytes["MemAvailable"] + kilobytes.get("SwapFree", 0))
-  return min([machine, *_left_bycgroups()])
+  return min([machine, *_left_by_cgroups()])
 
 
-def _left_bycgroups() -> Iterator[int]:
+def _left_by_cgroups() -> Iterator[int]:
   """Yields what each cgroup around this process leaves to it."""
   for folder, limit, usage in cgroups():
     try:
