@@ -67,6 +67,33 @@ def test_a_model_that_needs_large_inputs(tmp_path):
   assert "failed" not in done.stdout
 
 
+def test_a_model_that_takes_files_of_images(tmp_path):
+  """As servers do: no text is such a file."""
+  module = tf.Module()
+  module.scale = tf.Variable(2.0)
+
+  def mean(file):
+    image = tf.io.decode_image(file, channels=3, expand_animations=False)
+    return tf.reduce_mean(tf.cast(image, tf.float32), axis=[0, 1])
+
+  @tf.function(input_signature=[tf.TensorSpec([None], tf.string, "inputs")])
+  def call(inputs):
+    means = tf.map_fn(mean, inputs, fn_output_signature=tf.float32)
+    return means * module.scale
+
+  module.__call__ = call
+  tf.saved_model.save(
+    module,
+    str(tmp_path / "model"),
+    signatures=call.get_concrete_function(),
+  )
+  done = command.run(
+    "scripts.check", "--checks=basic", str(tmp_path / "model"), check=False
+  )
+  assert "loads: passed" in done.stdout
+  assert "failed" not in done.stdout
+
+
 def test_a_model_of_signatures_alone(tmp_path):
   """As TF1 saves them: what cannot be tried is not said to have failed."""
   module = tf.Module()

@@ -29,6 +29,7 @@ _MOST = 1 << 20
 # The largest id to try, and after how many seconds a call is too slow for it.
 _LARGEST = (1 << 20) - 1
 _SLOW = 2.0
+_TEXT = b"Hello, world!"
 
 
 def stated(model: Any, arrays: list[Any]) -> dict[str, dict[str, Any]]:
@@ -255,14 +256,19 @@ def _call(
 
   Nothing says how large an input must be. A model may need far more than it
   returns anything for: 10,000 bases around one, say. So sizes grow until there
-  is an output.
+  is an output. Nor does anything say what strings are: they may be texts, or
+  files of images.
 
   Raises:
     Exception: What the function raises for the smallest inputs.
   """
   first: Exception | None = None
-  for factor in factors:
-    make = functools.partial(_sample, factor=factor, batch=batch)
+  trials = [(factor, _TEXT) for factor in factors]
+  flat = tf.nest.flatten(specs, expand_composites=True)
+  if any(spec.dtype == tf.string for spec in flat):
+    trials.insert(1, (1, _image_file()))
+  for factor, text in trials:
+    make = functools.partial(_sample, factor=factor, batch=batch, text=text)
     inputs = tf.nest.map_structure(make, specs)
     if isinstance(inputs, Mapping):
       inputs = {**inputs, **_states(loaded, inputs)}
@@ -281,7 +287,14 @@ def _call(
   return inputs, outputs
 
 
-def _sample(spec: Any, factor: int, batch: int) -> Any:
+@functools.cache
+def _image_file() -> bytes:
+  """Returns a PNG, which TensorFlow also takes where a JPEG is expected."""
+  noise = np.random.default_rng(0).integers(256, size=[48, 64, 3])
+  return tf.io.encode_png(tf.constant(noise, tf.uint8)).numpy()
+
+
+def _sample(spec: Any, factor: int, batch: int, text: bytes) -> Any:
   """Returns a small value for a spec, valid for images and token ids.
 
   Args:
@@ -289,6 +302,7 @@ def _sample(spec: Any, factor: int, batch: int) -> Any:
     factor: By what to multiply the sizes that it leaves open, but for those of
       the batch and of the channels of images.
     batch: The size of the batch, if it is open.
+    text: What strings are.
   """
   if isinstance(spec, tf.RaggedTensorSpec):
     value = tf.ragged.constant([[1, 2, 3], [4]], spec.dtype)
@@ -308,7 +322,7 @@ def _sample(spec: Any, factor: int, batch: int) -> Any:
       o if d is None else d for d, o in zip(spec.shape, open_, strict=True)
     ]
   if spec.dtype == tf.string:
-    return tf.fill(shape, "Hello, world!")
+    return tf.fill(shape, text)
   if spec.dtype.is_floating:
     rng = np.random.default_rng(0)
     return tf.constant(rng.random(shape), spec.dtype)
