@@ -312,7 +312,8 @@ class Campaign:
     told = said.count("error: ") == 1 and "Traceback" not in said
     # Python itself ends by these signals before the command is there.
     early = starting and code in (-2, -15)
-    if survives and code and not early and not (code == 1 and told):
+    # A second Ctrl-C may end what has told of the first one.
+    if survives and code and not early and not (code in (1, -2) and told):
       self.tally.note(tally.UNEXPLAINED, f"{what}: exit code {code}: {said}")
     _, alive = psutil.wait_procs(run.family(), _ORPHAN_AFTER)
     for one in alive:

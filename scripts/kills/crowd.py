@@ -67,7 +67,7 @@ def release(
     counts.note(tally.LEFT, f"a crowd: {left}")
   return (
     f"Of {releases} releases into one directory at once, {sum(won.values())} "
-    f"are there, and {lost} say that the version exists with other bytes."
+    f"have succeeded, and {lost} say that the version exists with other bytes."
   )
 
 
