@@ -169,6 +169,21 @@ def _fill_by_branch(meta_graph):
   _call(meta_graph, _filler(meta_graph), "If")
 
 
+def _fill_by_branch_behind_an_asset(meta_graph):
+  """A branch gets all inputs but the first, which is the asset here."""
+  filler, node = _function(meta_graph, "InitializeTableFromTextFileV2")
+  asset = node.input[1]
+  place = [arg.name for arg in filler.signature.input_arg].index(asset)
+  inner = meta_graph.graph_def.library.function.add()
+  inner.CopyFrom(filler)
+  inner.signature.name = "inner"
+  _text(filler.node_def, "path", "/etc/passwd")
+  evil = filler.node_def.add(name="evil", op="If")
+  evil.input.extend([asset] * (place + 1) + ["path:output:0"] * 2)
+  for branch in ("then_branch", "else_branch"):
+    evil.attr[branch].func.name = "inner"
+
+
 def _fill_by_name(meta_graph):
   _call(meta_graph, _filler(meta_graph), _filler(meta_graph))
 
@@ -233,6 +248,7 @@ def _fill_by_stand_in(meta_graph):
     _fill_by_constant,
     _fill_by_call,
     _fill_by_branch,
+    _fill_by_branch_behind_an_asset,
     _fill_by_name,
     _fill_in_attribute,
     _fill_by_object,

@@ -171,6 +171,33 @@ def test_a_sentencepiece_model_says_where_it_was_trained(tmp_path):
   assert privacy.found(path, [str(tmp_path)]) == [told]
 
 
+def test_an_asset_that_is_no_message(tmp_path):
+  path = _saved(tmp_path)
+  asset = tmp_path / "model" / "assets" / "table"
+  asset.write_bytes(b"\x00\xff/home/alice/corpus\x00\x01")
+  assert privacy.found(path, []) == ["'/home/alice/' in assets/table"]
+
+
+@pytest.mark.parametrize(
+  "before",
+  [
+    b"",
+    b"\x08\x96\x01",
+    b"\x09" + b"\xff" * 8,
+    b"\x0d" + b"\xff" * 4,
+    b"\x12\x02\xff\xff",
+    b"\xfa\x07\x01a",
+  ],
+)
+def test_a_message_of_fields_of_any_kind(tmp_path, before):
+  """Read as a run of letters, the path would be behind an "x": its length."""
+  path = _saved(tmp_path)
+  text = b"/home/alice/".ljust(ord("x"), b"y")
+  message = before + b"\x0ax" + text
+  (tmp_path / "model" / "keras_metadata.pb").write_bytes(message)
+  assert privacy.found(path, []) == ["'/home/alice/' in keras_metadata.pb"]
+
+
 def test_requests_in_assets_extra(tmp_path):
   path = _saved(tmp_path)
   extra = tmp_path / "model" / "assets.extra"

@@ -58,11 +58,15 @@ def read(content: bytes) -> Inspected:
   for name, shape in inputs.items():
     if not inspected.is_bounded(shape):
       raise ExportError(f"The input '{shown(name)}' has shape {shape}.")
+  outputs = [value.name for value in model.graph.output]
+  # What is not UTF-8 comes as bytes.
+  if any(isinstance(name, bytes) for name in (*inputs, *outputs)):
+    raise ExportError("The ONNX model is damaged: a name is not UTF-8.")
   return Inspected(
     kind="onnx",
     operators=Counter(node.op_type for node in _nodes(model)),
     inputs=inputs,
-    outputs=[value.name for value in model.graph.output],
+    outputs=outputs,
   )
 
 

@@ -149,7 +149,8 @@ def _seeds_of_lite() -> Sequence[bytes]:
 
 
 def _onnx(content: bytes, folder: pathlib.Path) -> None:
-  onnx_file.read(content)
+  found = onnx_file.read(content)
+  ", ".join((*found.inputs, *found.outputs))
 
 
 def _seeds_of_onnx() -> Sequence[bytes]:

@@ -107,8 +107,11 @@ def of_message(kind: Callable[[], Any]) -> Mutate:
       proto.ParseFromString(content)
     except message.DecodeError:
       return of_bytes(content, rng, seeds)
-    for _ in range(rng.randint(1, _MOST_CHANGES)):
-      _change_message(proto, rng)
+    try:
+      for _ in range(rng.randint(1, _MOST_CHANGES)):
+        _change_message(proto, rng)
+    except UnicodeDecodeError:  # Earlier changes left what is not text.
+      return of_bytes(content, rng, seeds)
     changed = proto.SerializePartialToString()
     return changed if len(changed) <= LARGEST else content
 
