@@ -88,8 +88,13 @@ def _block(
   content: bytes, place: int, size: int
 ) -> Iterator[tuple[bytes, bytes]]:
   end = place + size
-  if size < 4 or end + _TRAILER > len(content) - _FOOTER or content[end]:
-    raise ValueError("it has a block that is not there, or is compressed")
+  if size < 4 or end + _TRAILER > len(content) - _FOOTER:
+    raise ValueError("it has a block that is not there")
+  if content[end]:
+    # TensorFlow reads such tables, but has not written any since 1.1.
+    raise ValueError(
+      "it is compressed. If TensorFlow can restore it, save it again"
+    )
   # What follows the entries: where keys are whole, and how many such there are.
   (count,) = struct.unpack_from("<I", content, end - 4)
   end -= 4 * (count + 1)
