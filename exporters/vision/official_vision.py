@@ -14,6 +14,7 @@ import tensorflow as tf
 import tf_keras
 from typing_extensions import override
 
+from exporters import base
 from exporters.checkpoints import params_file
 from exporters.errors import ExportError
 from exporters.vision import encoded
@@ -43,9 +44,13 @@ class VisionExporter(images.ImageExporter):
   size_multiple: ClassVar[int] = 1
 
   @override
+  def build(self) -> base.Build:
+    params_file.refuse_contradictions(self.opened, self.stated())
+    return super().build()
+
+  @override
   def classifier(self) -> images.Classifier:
     self.refuse_other_models()
-    params_file.refuse_contradictions(self.opened, self.stated())
     config = copy.deepcopy(self.model)  # Building a ViT fills in some fields.
     height, width, channels = config.input_size
     size = [height, width] if self.fixed_size else [None, None]
