@@ -18,6 +18,7 @@ here needs neither. So this package is loaded under another name.
 
 from collections.abc import Callable
 from concurrent import futures
+from concurrent.futures import process
 import dataclasses
 import faulthandler
 import gc
@@ -141,15 +142,23 @@ def _results(checks, job) -> list:
     initializer=_begin,
     initargs=(checks, job, made, wait),
   ) as pool:
-    pending = []
-    # What is refused for its operations is not even loaded.
-    if made[checks.OPERATIONS].status == checks.PASSED:
-      pending = [pool.submit(_make, u) for u in checks.units(job["level"])]
-    made = checks.run(candidate, job["level"], checks.FILES, made)
-    sys.stdin.readline()
-    answered.release()
-    for results in pending:
-      made = results.result() | made
+    try:
+      pending = []
+      # What is refused for its operations is not even loaded.
+      if made[checks.OPERATIONS].status == checks.PASSED:
+        pending = [pool.submit(_make, u) for u in checks.units(job["level"])]
+        # What is submitted while a process is found dead may be forgotten, and
+        # waited for without end. But nothing can be submitted from then on.
+        pool.submit(int)
+      made = checks.run(candidate, job["level"], checks.FILES, made)
+      sys.stdin.readline()
+      answered.release()
+      for results in pending:
+        made = results.result() | made
+    except process.BrokenProcessPool as e:
+      # Leaving the block would wait for a pool that may be in any state.
+      print(f"{type(e).__name__}: {e}", file=sys.stderr, flush=True)
+      os._exit(1)
   return checks.complete(job["level"], made, candidate.stranger)
 
 
