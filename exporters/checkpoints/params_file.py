@@ -59,20 +59,18 @@ def refuse_contradictions(
   Raises:
     ExportError: They differ, or the file is damaged.
   """
-  for path in _paths_beside(checkpoint):
-    wrong = [
-      f"  {name} = {ours!r}, but the training had {theirs!r}"
-      for name, ours, theirs in _differences(
-        stated, yaml_file.read(path, _WHAT)
-      )
-    ]
-    if wrong:
-      raise ExportError(
-        f"The gin file contradicts the training's configuration '{path}':\n"
-        + "\n".join(wrong[:_SHOWN])
-        + "\nBind what the training had. If the file belongs to another "
-        "training, move it away."
-      )
+  wrong = [
+    f"  {name} = {ours!r}, but the training had {theirs!r}"
+    for name, ours, theirs in _differences(stated, read(checkpoint))
+  ]
+  if wrong:
+    (path,) = _paths_beside(checkpoint)
+    raise ExportError(
+      f"The gin file contradicts the training's configuration '{path}':\n"
+      + "\n".join(wrong[:_SHOWN])
+      + "\nBind what the training had. If the file belongs to another "
+      "training, move it away."
+    )
 
 
 def read(checkpoint: Checkpoint) -> Any:

@@ -1,4 +1,4 @@
-"""Reads the YAML of trainings with Model Garden, whoever wrote it."""
+"""Reads the YAML of trainings with Model Garden; anyone may have written it."""
 
 from __future__ import annotations
 

@@ -6,8 +6,6 @@ One fits if the model that it builds has the checkpoint's tensors.
 from __future__ import annotations
 
 from collections.abc import Sequence
-import re
-import shlex
 
 import gin
 from official.nlp.configs import encoders
@@ -19,6 +17,7 @@ from exporters.checkpoints import trained_task
 from exporters.checkpoints.mismatch import Mismatch
 from exporters.errors import ExportError
 from exporters.errors import explained
+from exporters.inspection import commands
 from exporters.inspection import training_file
 from exporters.inspection.identity import Identity
 from exporters.text import encoder_types
@@ -66,10 +65,7 @@ def written(identity: Identity) -> str | None:
   lines = [
     f"# {identity.architecture}, as found in a {identity.kind}.",
     "#",
-    "#   python -m exporters.bert \\",
-    "#     --gin_file=this_file.gin \\",
-    *(f'#     --gin_bindings="{binding}" \\' for binding in required),
-    "#     --export_path=/tmp/model",
+    commands.as_comment("exporters.bert", "this_file.gin", *required),
     "#",
     f"# Parameters: {identity.parameters:,}.",
     "",
@@ -141,8 +137,7 @@ def of_task(identity: Identity) -> str | None:
   asked = [] if lower is not None else ["DO_LOWER_CASE = True"]
   if not _fits(leaf, [*imports, *bindings, *asked]):
     return None
-  command = command_line("exporters.text_task", "this_file.gin", *asked)
-  lines = "\n".join(f"#   {line}" for line in command.splitlines())
+  lines = commands.as_comment("exporters.text_task", "this_file.gin", *asked)
   before = f"{imports[0]}\n\n" if imports else ""
   after = f"{imports[1]}\n\n" if imports else ""
   required = "" if asked == [] else "DO_LOWER_CASE = %gin.REQUIRED\n"
@@ -170,13 +165,7 @@ def of_training(identity: Identity) -> str | None:
   text = training_file.written(identity.checkpoint)
   if not text:
     return None
-  gin.clear_config()
-  try:
-    exporter = recipe.load([training_file.BASE], text.splitlines()).exporter
-    assert isinstance(exporter, base.CheckpointExporter)
-    mismatch = _mismatch(exporter)
-  finally:
-    gin.clear_config()
+  _, mismatch = _built(training_file.BASE, text.splitlines())
   if mismatch:
     raise ExportError(mismatch.likely_cause())
   return text
@@ -193,8 +182,7 @@ def of_leaf(leaf: str, identity: Identity) -> str | None:
   exporter = _fits(leaf, [binding])
   if not exporter:
     return None
-  command = command_line(type(exporter).__module__, leaf, binding)
-  lines = "\n".join(f"#   {line}" for line in command.splitlines())
+  lines = commands.as_comment(type(exporter).__module__, leaf, binding)
   return (
     f"# The checkpoint has the tensors of {leaf}.\n#\n{lines}\n\n"
     f"include '{leaf}'\n\n{binding}\n"
@@ -203,41 +191,32 @@ def of_leaf(leaf: str, identity: Identity) -> str | None:
 
 def _fits(leaf: str, bindings: Sequence[str]) -> base.CheckpointExporter | None:
   """Returns a leaf's exporter if its model has the checkpoint's tensors."""
+  try:
+    exporter, mismatch = _built(leaf, bindings)
+  except ExportError:
+    return None
+  return None if mismatch else exporter
+
+
+def _built(
+  leaf: str, bindings: Sequence[str]
+) -> tuple[base.CheckpointExporter, Mismatch | None]:
+  """Returns a leaf's exporter, and how its model differs from its checkpoint.
+
+  Raises:
+    ExportError: It restores nothing, or its model can't be built.
+  """
   gin.clear_config()
   try:
     exporter = recipe.load([leaf], bindings).exporter
     if not isinstance(exporter, base.CheckpointExporter):
-      return None
-    mismatch = _mismatch(exporter)
-  except ExportError:
-    return None
+      raise ExportError(f"'{leaf}' restores nothing.")
+    with explained("build the model"), checkpoints.uninitialized():
+      restores = exporter.build().restores
+    found = (exporter.opened.match(items).mismatch for items in restores)
+    return exporter, next((mismatch for mismatch in found if mismatch), None)
   finally:
     gin.clear_config()
-  return None if mismatch else exporter
-
-
-def _mismatch(exporter: base.CheckpointExporter) -> Mismatch | None:
-  """Builds an exporter's model; returns how it differs from its checkpoint."""
-  with explained("build the model"), checkpoints.uninitialized():
-    restores = exporter.build().restores
-  found = (exporter.opened.match(items).mismatch for items in restores)
-  return next((mismatch for mismatch in found if mismatch), None)
-
-
-def command_line(module: str, gin_file: str, *bindings: str) -> str:
-  """Returns the command that exports a model, as one types it."""
-  quoted = [
-    f'"{b}"' if re.fullmatch(r"[\w ./:=\'-]+", b) else shlex.quote(b)
-    for b in bindings
-  ]
-  return " \\\n".join(
-    [
-      f"python -m {module}",
-      f"  --gin_file={gin_file}",
-      *(f"  --gin_bindings={binding}" for binding in quoted),
-      "  --export_path=/tmp/model",
-    ]
-  )
 
 
 def misfit(identity: Identity) -> str | None:

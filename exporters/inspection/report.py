@@ -12,6 +12,7 @@ import tensorflow as tf
 from exporters.bounds import special_files
 from exporters.checkpoints import file_kinds
 from exporters.errors import ExportError
+from exporters.inspection import commands
 from exporters.inspection import gin_file
 from exporters.inspection import graph_file
 from exporters.inspection import identity as identity_lib
@@ -116,7 +117,7 @@ def _of_tokenizer(path: str) -> Report | None:
   return Report(
     path=path,
     facts=facts,
-    command=gin_file.command_line(
+    command=commands.command_line(
       "exporters.bert_preprocessor", gin, *bindings
     ),
   )
@@ -228,7 +229,7 @@ def _keras_facts(
 
 
 def _keras_command(path: str, *more: str) -> str:
-  return gin_file.command_line(
+  return commands.command_line(
     "exporters.keras_model", _KERAS_GIN, f"MODEL_FILE = {path!r}", *more
   )
 

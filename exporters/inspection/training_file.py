@@ -18,6 +18,7 @@ from official.vision import configs
 from exporters.checkpoints import params_file
 from exporters.checkpoints.checkpoint import Checkpoint
 from exporters.errors import explained
+from exporters.inspection import commands
 from exporters.vision import architectures
 
 # What the file includes.
@@ -163,9 +164,7 @@ class _Writer:
     lines = [
       f"# As the training's {params_file.NAME} has it.",
       "#",
-      f"#   python -m {module} \\",
-      "#     --gin_file=this_file.gin \\",
-      "#     --export_path=/tmp/model",
+      commands.as_comment(module, "this_file.gin"),
       "",
       "from __gin__ import dynamic_registration",
       "",

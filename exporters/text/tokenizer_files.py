@@ -380,7 +380,7 @@ def _fact(id_: Any) -> str:
   """Returns the name of the fact which token has an id.
 
   Raises:
-    ValueError: It is no id.
+    ValueError: It is not an id.
   """
   # The keys of a JSON object are texts.
   if not re.fullmatch(r"[0-9]{1,9}", str(id_)):

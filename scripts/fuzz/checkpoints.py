@@ -470,7 +470,10 @@ TARGETS = {
     read=_tf_index,
     seeds=lambda: [index for index, _ in _saved()],
     mutate=mutations.of_bytes,
-    parts=(f"{_EXPORTERS}.tensorflow_files",),
+    parts=(
+      f"{_EXPORTERS}.tensorflow_files",
+      f"{_EXPORTERS}.tensorflow_index",
+    ),
   ),
   "TF index with checksums": Target(
     read=_tf_block,
@@ -478,6 +481,7 @@ TARGETS = {
     mutate=mutations.of_bytes,
     parts=(
       f"{_EXPORTERS}.tensorflow_files",
+      f"{_EXPORTERS}.tensorflow_index",
       f"{_EXPORTERS}.object_based",
       f"{_EXPORTERS}.tf1",
       f"{_EXPORTERS}.averages",

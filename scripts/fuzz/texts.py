@@ -32,6 +32,7 @@ from scripts.fuzz import mutations
 
 _ROOT = pathlib.Path(__file__).parents[2]
 _GIN = "exporters.gin_files"
+_YAML = "exporters.checkpoints.yaml_file"
 
 # What a gin file says, where a training's params.yaml says it too.
 _STATED = {
@@ -309,13 +310,13 @@ TARGETS = {
     read=_params,
     seeds=lambda: [_PARAMS, _ENCODER_YAML],
     mutate=mutations.of_bytes,
-    parts=("exporters.checkpoints.params_file",),
+    parts=("exporters.checkpoints.params_file", _YAML),
   ),
   "encoder YAML": Target(
     read=_encoder_yaml,
     seeds=lambda: [_PARAMS, _ENCODER_YAML],
     mutate=mutations.of_bytes,
-    parts=("exporters.text.encoder_file",),
+    parts=("exporters.text.encoder_file", _YAML),
   ),
   "encoder JSON": Target(
     read=_encoder_json,

@@ -70,5 +70,5 @@ class Tally:
 
 
 def say(line: str) -> None:
-  """Tells whoever waits."""
+  """Shows progress, apart from the tables on standard output."""
   print(line, file=sys.stderr, flush=True)

@@ -9,6 +9,8 @@ from official.nlp.tasks import sentence_prediction
 import tensorflow as tf
 import yaml
 
+from scripts.benchmark.programs import vocabularies
+
 work = pathlib.Path(sys.argv[1])
 config = sentence_prediction.SentencePredictionConfig(
   model=sentence_prediction.ModelConfig(
@@ -23,6 +25,4 @@ model = sentence_prediction.SentencePredictionTask(config).build_model()
 model({x.name: tf.zeros([1, 1], tf.int32) for x in model.inputs})
 tf.train.Checkpoint(model=model).save(str(work / "ckpt"))
 (work / "params.yaml").write_text(yaml.safe_dump({"task": config.as_dict()}))
-tokens = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
-tokens += [f"w{i}" for i in range(30522 - len(tokens))]
-(work / "vocab.txt").write_text("".join(f"{token}\n" for token in tokens))
+vocabularies.write(work / "vocab.txt")

@@ -11,6 +11,8 @@ from official.nlp.configs import encoders
 from official.nlp.modeling import models
 import tensorflow as tf
 
+from scripts.benchmark.programs import vocabularies
+
 WIDTHS = (128, 256, 512, 768)
 DEPTHS = (2, 4, 6, 8, 10, 12)
 
@@ -41,9 +43,7 @@ def _write(depth: int, width: int, folder: pathlib.Path) -> None:
   # The Garden's exporter needs the counter that `save` adds.
   assert checkpoint.save_counter is not None
   checkpoint.write(str(folder / "bert_model.ckpt"))
-  tokens = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
-  tokens += [f"w{i}" for i in range(30522 - len(tokens))]
-  (folder / "vocab.txt").write_text("".join(f"{t}\n" for t in tokens))
+  vocabularies.write(folder / "vocab.txt")
   values = ", ".join(f"{key}: {value}" for key, value in sizes.items())
   (folder / "encoder.yaml").write_text(f"type: bert\nbert: {{{values}}}\n")
 
