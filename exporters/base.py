@@ -68,6 +68,13 @@ class Exporter(abc.ABC):
     types.refuse_other_types(self)
     overrides.compiled_pattern(self.trainable or "")
 
+  def refuse_mistakes(self) -> None:  # noqa: B027 - most have nothing to add.
+    """Refuses what can't be exported, before anything is built.
+
+    Raises:
+      ExportError: The fields contradict each other, or what they lead to.
+    """
+
   @abc.abstractmethod
   def build(self) -> Build:
     """Builds the model; nothing is restored yet."""

@@ -51,6 +51,7 @@ from typing_extensions import override
 
 from exporters import base
 from exporters import revnet
+from exporters import vision_task
 from exporters.checkpoints import params_file
 from exporters.errors import ExportError
 from exporters.keras_models import functional
@@ -77,15 +78,15 @@ _LONGEST = 256
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class SemanticSegmentationExporter(labels.Labelled, base.CheckpointExporter):
+class SemanticSegmentationExporter(
+  labels.Labelled, vision_task.VisionTaskExporter
+):
   """Publishes a model of `official.vision` that gives each pixel a class.
 
   Attributes:
     model: The architecture, as in the training's configuration.
     image_size: Height and width that images are brought to for the evaluation,
       as in `validation_data.output_size` of the training's configuration.
-    l2_weight_decay: The weight of the regularization losses, as in the
-      training's configuration: each is half of it times a sum of squares.
     mean: What is subtracted from each channel of an image in [0, 255], as in
       `train_data.image_feature`.
     stddev: What it is then divided by, as there.
@@ -100,10 +101,8 @@ class SemanticSegmentationExporter(labels.Labelled, base.CheckpointExporter):
       files: "image_bytes", "tf_example" or both; see `vision.masks`.
   """
 
-  checkpoint: params_file.CheckpointPath
   model: semantic_segmentation.SemanticSegmentationModel
   image_size: Sequence[int]
-  l2_weight_decay: float
   mean: Sequence[float] = tuple(preprocess_ops.MEAN_RGB)
   stddev: Sequence[float] = tuple(preprocess_ops.STDDEV_RGB)
   preserve_aspect_ratio: bool = True
@@ -112,11 +111,14 @@ class SemanticSegmentationExporter(labels.Labelled, base.CheckpointExporter):
   signatures: Sequence[str] = ()
 
   @override
-  def build(self) -> base.Build:
-    self._refuse_other_models()
+  def refuse_mistakes(self) -> None:
     encoded.refuse_unknown(self.signatures)
     self.refuse_background_alone()
-    params_file.refuse_contradictions(self.opened, self.stated())
+    super().refuse_mistakes()
+
+  @override
+  def build(self) -> base.Build:
+    self.refuse_mistakes()
     whole = self.segmenter()
     model = self._of_logits(whole)
     restored = {"model": whole, **whole.checkpoint_items}
@@ -133,11 +135,7 @@ class SemanticSegmentationExporter(labels.Labelled, base.CheckpointExporter):
     model = factory.build_segmentation_model(
       input_specs=tf_keras.layers.InputSpec(shape=[None, *shape]),
       model_config=config,
-      # As the task does: TensorFlow's l2_loss has the factor 1/2, Keras's L2
-      # has not.
-      l2_regularizer=tf_keras.regularizers.L2(self.l2_weight_decay / 2)
-      if self.l2_weight_decay
-      else None,
+      l2_regularizer=self.l2_regularizer,
     )
     self._refuse_missing_levels(model)
     model(tf_keras.Input(shape), training=False)
@@ -288,8 +286,8 @@ class SemanticSegmentationExporter(labels.Labelled, base.CheckpointExporter):
       remarks.append(f"Images must be at least {height} x {width} pixels.")
     return remarks
 
-  def _refuse_other_models(self) -> None:
-    """Refuses a configuration that can't be built, before anything is."""
+  @override
+  def refuse_other_models(self) -> None:
     model, head, size = self.model, self.model.head, list(self.image_size)
     if len(size) != 2 or not all(size):
       raise ExportError(
@@ -373,11 +371,11 @@ class SemanticSegmentationExporter(labels.Labelled, base.CheckpointExporter):
           f"{', '.join(sorted(found[owner]))}. Bind what the training had."
         )
 
+  @override
   def stated(self) -> Mapping[str, Any]:
-    """Returns what weights don't show, as the training's file would say it."""
     model = params_file.stated(
       self.model.as_dict(),
-      # What is not exported; see `_refuse_other_models`.
+      # What is not exported; see `refuse_other_models`.
       free={"logit_activation", "mask_scoring_head"},
     )
     data = {

@@ -44,6 +44,7 @@ _SHARED = (
   ("exporters.text.encoder_exporter", "EncoderExporter"),
   ("exporters.text_task", "TextTaskExporter"),
   ("exporters.saved_model.labels", "Labelled"),
+  ("exporters.vision_task", "VisionTaskExporter"),
   ("exporters.video.videos", "VideoExporter"),
   ("exporters.video.official_vision", "VideoClassificationExporter"),
   ("exporters.vision.images", "ImageExporter"),

@@ -127,7 +127,7 @@ def test_other_sizes_are_refused(name, height, width, fits, monkeypatch):
     with pytest.raises(ValueError, match="shape"):
       build()
     with pytest.raises(ExportError, match=r"Multiples of 128 always fit\."):
-      exporter.classifier()
+      exporter.refuse_other_models()
 
 
 def test_levels_left_out_of_a_mobile_one_need_not_fit():

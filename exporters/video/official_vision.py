@@ -12,30 +12,29 @@ from official.vision.modeling import factory_3d
 import tf_keras
 from typing_extensions import override
 
+from exporters import vision_task
 from exporters.checkpoints import params_file
 from exporters.errors import ExportError
 from exporters.video import videos
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class VideoClassificationExporter(videos.VideoExporter):
+class VideoClassificationExporter(
+  vision_task.VisionTaskExporter, videos.VideoExporter
+):
   """Publishes a video classifier as `official.vision` trains it.
 
   Attributes:
     model: The architecture, as in the training's configuration.
     num_classes: The number of logits.
     image_size: Height and width of the videos that it was trained on.
-    l2_weight_decay: The weight of the regularization losses, as in the
-      training's configuration: each is half of it times a sum of squares.
     zero_centering_image: Whether the training had videos in [-1, 1], as its
       configuration says under `train_data`. The artifact takes [0, 1] anyway.
   """
 
-  checkpoint: params_file.CheckpointPath
   model: video_classification.VideoClassificationModel
   num_classes: int
   image_size: Sequence[int]
-  l2_weight_decay: float
   zero_centering_image: bool = False
 
   # The types of backbones that a subclass exports.
@@ -45,19 +44,13 @@ class VideoClassificationExporter(videos.VideoExporter):
 
   @override
   def classifier(self) -> videos.Classifier:
-    self._refuse_other_models()
     config = self.config()
-    params_file.refuse_contradictions(self.opened, self.stated())
     model = factory_3d.build_model(
       config.model_type,
       input_specs=tf_keras.layers.InputSpec(shape=videos.ANY_VIDEO),
       model_config=config,
       num_classes=self.num_classes,
-      # As the task does: TensorFlow's l2_loss has the factor 1/2, Keras's L2
-      # has not.
-      l2_regularizer=tf_keras.regularizers.L2(self.l2_weight_decay / 2)
-      if self.l2_weight_decay
-      else None,
+      l2_regularizer=self.l2_regularizer,
     )
     height, width = self.image_size
     return videos.Classifier(
@@ -76,7 +69,8 @@ class VideoClassificationExporter(videos.VideoExporter):
     norm.use_sync_bn = False
     return config
 
-  def _refuse_other_models(self) -> None:
+  @override
+  def refuse_other_models(self) -> None:
     kind = self.model.backbone.type
     if kind not in self.backbones:
       raise ExportError(
@@ -90,8 +84,8 @@ class VideoClassificationExporter(videos.VideoExporter):
         "size of the videos that the model was trained on."
       )
 
+  @override
   def stated(self) -> Mapping[str, Any]:
-    """Returns what weights don't show, as the training's file would say it."""
     model = params_file.stated(self.model.as_dict(), self.free_fields)
     if self.model.norm_activation.activation is None:
       # A MoViNet's is its backbone's.

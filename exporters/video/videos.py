@@ -91,8 +91,13 @@ class VideoExporter(labels.Labelled, base.CheckpointExporter):
     """Builds the classifier; nothing is restored yet."""
 
   @override
-  def build(self) -> base.Build:
+  def refuse_mistakes(self) -> None:
     self.refuse_background_alone()
+    super().refuse_mistakes()
+
+  @override
+  def build(self) -> base.Build:
+    self.refuse_mistakes()
     classifier = self.classifier()
     logits = tf.nest.flatten(classifier.model.output)[0]
     assets = self.labels(logits.shape[-1])

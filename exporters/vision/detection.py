@@ -33,6 +33,7 @@ import tf_keras
 from typing_extensions import override
 
 from exporters import base
+from exporters import vision_task
 from exporters.checkpoints import params_file
 from exporters.errors import ExportError
 from exporters.keras_models import functional
@@ -88,7 +89,7 @@ class Detector:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class DetectionExporter(labels.Labelled, base.CheckpointExporter):
+class DetectionExporter(labels.Labelled, vision_task.VisionTaskExporter):
   """Publishes a detector as `official.vision` trains it.
 
   Images have the size of the training, which the anchors are laid out for.
@@ -96,8 +97,6 @@ class DetectionExporter(labels.Labelled, base.CheckpointExporter):
   and the labels name class 0 too.
 
   Attributes:
-    l2_weight_decay: The weight of the regularization losses, as in the
-      training's configuration: each is half of it times a sum of squares.
     freeze_backbone: Whether the training left the backbone as it was, as its
       configuration says. Consumers can't train it either then.
     keep_aspect_ratio: For images as files, whether the training's parser kept
@@ -106,8 +105,6 @@ class DetectionExporter(labels.Labelled, base.CheckpointExporter):
       files: "image_bytes", "tf_example" or both; see `vision.encoded`.
   """
 
-  checkpoint: params_file.CheckpointPath
-  l2_weight_decay: float
   freeze_backbone: bool = False
   keep_aspect_ratio: bool = True
   signatures: Sequence[str] = (encoded.IMAGE_BYTES,)
@@ -127,28 +124,27 @@ class DetectionExporter(labels.Labelled, base.CheckpointExporter):
     """Builds the detector; nothing is restored yet."""
 
   @override
-  def build(self) -> base.Build:
-    self.refuse_other_models()
+  def refuse_mistakes(self) -> None:
     encoded.refuse_unknown(self.signatures)
     self.refuse_background_alone()
-    params_file.refuse_contradictions(self.opened, self.stated())
+    super().refuse_mistakes()
+
+  @override
+  def build(self) -> base.Build:
+    self.refuse_mistakes()
     config = copy.deepcopy(self.config)  # Building may fill in some fields.
     detector = self.detector(
       config,
       tf_keras.layers.InputSpec(shape=[None, *self._canvas, 3]),
-      # As the task does: TensorFlow's l2_loss has the factor 1/2, Keras's L2
-      # has not.
-      tf_keras.regularizers.L2(self.l2_weight_decay / 2)
-      if self.l2_weight_decay
-      else None,
+      self.l2_regularizer,
     )
     return base.Build(
       restores=[{"model": detector.model, **detector.model.checkpoint_items}],
       published={"": self._published(detector)},
     )
 
+  @override
   def refuse_other_models(self) -> None:
-    """Refuses a configuration that can't be published, before it is built."""
     config = self.config
     size = config.input_size
     if len(size) != 3 or size[2] != 3 or not all(size):
@@ -175,8 +171,8 @@ class DetectionExporter(labels.Labelled, base.CheckpointExporter):
         "Garden's own model returns placeholders in place of boxes."
       )
 
+  @override
   def stated(self) -> Mapping[str, Any]:
-    """Returns what weights don't show, as the training's file would say it."""
     model = params_file.stated(self.config.as_dict())
     data = {"parser": {"keep_aspect_ratio": self.keep_aspect_ratio}}
     return {"task": {"model": model, "validation_data": data}}

@@ -81,9 +81,14 @@ class ImageExporter(labels.Labelled, base.CheckpointExporter):
     """Builds the classifier; nothing is restored yet."""
 
   @override
-  def build(self) -> base.Build:
+  def refuse_mistakes(self) -> None:
     self._refuse_unknown_artifacts()
     encoded.refuse_unknown(self.signatures)
+    super().refuse_mistakes()
+
+  @override
+  def build(self) -> base.Build:
+    self.refuse_mistakes()
     classifier = self.classifier()
     full = classifier.published or classifier.model
     free = full

@@ -14,7 +14,7 @@ import tensorflow as tf
 import tf_keras
 from typing_extensions import override
 
-from exporters import base
+from exporters import vision_task
 from exporters.checkpoints import params_file
 from exporters.errors import ExportError
 from exporters.vision import encoded
@@ -22,19 +22,15 @@ from exporters.vision import images
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class VisionExporter(images.ImageExporter):
+class VisionExporter(vision_task.VisionTaskExporter, images.ImageExporter):
   """Publishes a classifier as `official.vision` trains it.
 
   Attributes:
     model: The architecture, as in the training's configuration; its
       `input_size` is that of the images that it was trained on.
-    l2_weight_decay: The weight of the regularization losses, as in the
-      training's configuration: each is half of it times a sum of squares.
   """
 
-  checkpoint: params_file.CheckpointPath
   model: image_classification.ImageClassificationModel
-  l2_weight_decay: float
 
   # The type of backbone that a subclass exports.
   backbone: ClassVar[str]
@@ -44,24 +40,14 @@ class VisionExporter(images.ImageExporter):
   size_multiple: ClassVar[int] = 1
 
   @override
-  def build(self) -> base.Build:
-    params_file.refuse_contradictions(self.opened, self.stated())
-    return super().build()
-
-  @override
   def classifier(self) -> images.Classifier:
-    self.refuse_other_models()
     config = copy.deepcopy(self.model)  # Building a ViT fills in some fields.
     height, width, channels = config.input_size
     size = [height, width] if self.fixed_size else [None, None]
     model = factory.build_classification_model(
       input_specs=tf_keras.layers.InputSpec(shape=[None, *size, channels]),
       model_config=config,
-      # As the task does: TensorFlow's l2_loss has the factor 1/2, Keras's L2
-      # has not.
-      l2_regularizer=tf_keras.regularizers.L2(self.l2_weight_decay / 2)
-      if self.l2_weight_decay
-      else None,
+      l2_regularizer=self.l2_regularizer,
     )
     return images.Classifier(
       model=model,
@@ -73,12 +59,12 @@ class VisionExporter(images.ImageExporter):
       restored=model.checkpoint_items,
     )
 
+  @override
   def stated(self) -> Mapping[str, Any]:
-    """Returns what weights don't show, as the training's file would say it."""
     return {"task": {"model": params_file.stated(self.model.as_dict())}}
 
+  @override
   def refuse_other_models(self) -> None:
-    """Refuses a configuration that can't be built, before anything is."""
     if self.model.backbone.type != self.backbone:
       raise ExportError(
         f"The gin file gives {type(self).__name__} a backbone of type "
