@@ -12,6 +12,8 @@ from exporters.command_line import progress
 from exporters.command_line import recipe_flags
 from scripts import release_flags
 
+_TIME_LIMIT = program.define_time_limit()
+
 
 def main() -> None:
   """Makes one release."""
@@ -55,6 +57,7 @@ def _release(commit, announce):
     release_dir=release_flags.RELEASE_DIR.value,
     level=recipe_flags.CHECKS.value,
     stages=exporting.Stages(announce),
+    time_limit=_TIME_LIMIT.value,
     sign_key=release_flags.SIGN_KEY.value,
   )
 

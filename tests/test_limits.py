@@ -1,10 +1,12 @@
 """A model from a stranger takes no more time and memory than it may."""
 
+import contextlib
 import pathlib
 import subprocess
 import sys
 import time
 
+import psutil
 import pytest
 import tensorflow as tf
 from tensorflow.core.protobuf import saved_model_pb2
@@ -12,6 +14,7 @@ from tensorflow.core.protobuf import saved_model_pb2
 from exporters.bounds import limits
 from exporters.checks import memory
 from exporters.errors import ExportError
+from exporters.life_cycle import consumer
 from tests import command
 
 
@@ -157,6 +160,38 @@ def test_what_stays_within_its_limits_goes_on():
   program = "import os; b = b'x' * (600 << 20); os.fork(); print(len(b))"
   with run(program) as process, limits.enforced(limit, process.pid):
     assert not process.wait()
+
+
+def test_a_checker_that_hangs_ends_the_export(tmp_path):
+  arguments = [
+    "--gin_file=configs/low_level/multiply.gin",
+    f"--export_path={tmp_path / 'made'}",
+    "--time_limit=2",
+  ]
+  with subprocess.Popen(
+    [sys.executable, "-m", "exporters.low_level", *arguments],
+    cwd=command.ROOT,
+    env=command.environment(),
+    stderr=subprocess.PIPE,
+    text=True,
+  ) as process:
+    hung = _checker_of(process.pid)
+    hung.suspend()
+    _, told = process.communicate(timeout=120)
+  assert process.returncode == 1
+  assert "ran for more than 2 s. --time_limit allows more." in told
+  assert "Traceback" not in told
+  assert list(tmp_path.iterdir()) == []
+  assert not hung.is_running()
+
+
+def _checker_of(pid: int) -> psutil.Process:
+  """Returns the process that checks, as soon as a command has started it."""
+  while True:
+    for child in psutil.Process(pid).children():
+      with contextlib.suppress(psutil.NoSuchProcess):
+        if child.cmdline()[-1:] == [consumer.PROGRAM[-1]]:
+          return child
 
 
 def test_another_error_stays_as_it_is():

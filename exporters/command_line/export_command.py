@@ -24,6 +24,7 @@ _OVERWRITE = flags.DEFINE_bool(
   False,
   "Replace what is at --export_path once the new model has passed its checks.",
 )
+_TIME_LIMIT = program.define_time_limit()
 
 
 def run() -> None:
@@ -54,6 +55,7 @@ def _run(announce):
     overwrite=_OVERWRITE.value,
     level=recipe_flags.CHECKS.value,
     stages=exporting.Stages(announce),
+    time_limit=_TIME_LIMIT.value,
   )
 
 

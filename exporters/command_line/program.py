@@ -79,6 +79,17 @@ def define_checks() -> flags.FlagHolder:
   )
 
 
+def define_time_limit() -> flags.FlagHolder:
+  """Defines `--time_limit`, for commands that check what they have made."""
+  return flags.DEFINE_float(
+    "time_limit",
+    3600.0,
+    "How many seconds the checks of a model may take; then the command ends. "
+    "0: any number.",
+    lower_bound=0.0,
+  )
+
+
 def define_limits() -> Callable[[], limits.Limits]:
   """Defines `--time_limit` and its like, for models from strangers."""
   seconds = flags.DEFINE_float(

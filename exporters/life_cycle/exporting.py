@@ -19,6 +19,7 @@ from exporters import checks
 from exporters.base import Build
 from exporters.base import CheckpointExporter
 from exporters.base import Exporter
+from exporters.bounds import limits
 from exporters.errors import ExportError
 from exporters.errors import explained
 from exporters.errors import first_line
@@ -114,6 +115,7 @@ def export(
   stages: Stages | None = None,
   refuse: Callable[[Sequence[str]], None] = lambda names: None,
   consumer: consumer_lib.Consumer | None = None,
+  time_limit: float | None = None,
 ) -> Export:
   """Exports what one recipe describes.
 
@@ -127,9 +129,11 @@ def export(
     refuse: Gets the names of the artifacts as soon as they are known, which is
       before anything is restored. Raises `ExportError` if they don't suit.
     consumer: The process that checks the model. None: one is started.
+    time_limit: How many seconds the checks of one artifact may take. None: any.
 
   Raises:
-    ExportError: The input cannot be exported, or the result failed a check.
+    ExportError: The input cannot be exported, or the result failed a check or
+      took too long for it.
   """
   stages = stages or Stages()
   if "://" in export_path:
@@ -141,6 +145,7 @@ def export(
       stages=stages,
       refuse=refuse,
       consumer=consumer,
+      time_limit=time_limit,
     )
   paths.refuse_missing(exporter)
   with (
@@ -148,7 +153,9 @@ def export(
     staging.scratch("export") as scratch,
     temporary.moved(scratch),
     # It imports TensorFlow while this process builds.
-    checker.Checker(level, consumer) as fresh_process,
+    checker.Checker(
+      level, consumer, limits.Limits(seconds=time_limit)
+    ) as fresh_process,
   ):
     with (
       stages("build"),

@@ -24,6 +24,7 @@ def release(
   stages: exporting.Stages,
   sign_key: str | None = None,
   consumer: consumer_lib.Consumer | None = None,
+  time_limit: float | None = None,
 ) -> tuple[exporting.Export, Sequence[Released]]:
   """Exports what gin has just read as a recipe, and releases it.
 
@@ -35,6 +36,7 @@ def release(
     stages: Times and announces the stages.
     sign_key: A private key to sign with. None: nothing is signed.
     consumer: The process that checks the model. None: one is started.
+    time_limit: How many seconds the checks of one artifact may take. None: any.
 
   Returns:
     What was exported and what was released, with paths below `release_dir`.
@@ -59,4 +61,5 @@ def release(
     stages=stages,
     prove=prove,
     consumer=consumer,
+    time_limit=time_limit,
   )

@@ -52,6 +52,7 @@ def release(
   stages: exporting.Stages,
   prove: Callable[[Released], None],
   consumer: consumer_lib.Consumer | None = None,
+  time_limit: float | None = None,
 ) -> tuple[exporting.Export, list[Released]]:
   """Exports a recipe, checks it and adds it to a release directory.
 
@@ -63,6 +64,7 @@ def release(
     prove: Writes what belongs beside the archive but need not be the same every
       time.
     consumer: The process that checks the model. None: one is started.
+    time_limit: How many seconds the checks of one artifact may take. None: any.
 
   Returns:
     What was exported and what was released, with paths below `release_dir`.
@@ -80,6 +82,7 @@ def release(
       level=level,
       stages=stages,
       consumer=consumer,
+      time_limit=time_limit,
       refuse=lambda names: _refuse(whole, names, release_dir),
     )
     tree = os.path.join(work, "tree")
