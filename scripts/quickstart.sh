@@ -19,6 +19,7 @@ export_once() { # MODULE LEAF
       --gin_bindings="CHECKPOINT = '$WEIGHTS'" --export_path="$target/$2"
   fi
 }
+echo "Exporting the encoder and its preprocessor to $target ..."
 # Beside each other; what the second one says comes after the first.
 said=$(mktemp)
 trap 'rm -f "$said"; jobs -p | xargs -r kill' EXIT
@@ -36,5 +37,6 @@ python=$PWD/.venv/bin/python
 consumer=$PWD/scripts/quickstart_consumer.py
 target=$(cd "$target" && pwd)
 cd /
+echo Loading both with TensorFlow Hub ...
 exec "$python" -I -W ignore "$consumer" "$target/all_minilm_l6_v2_preprocess" \
   "$target/all_minilm_l6_v2"
