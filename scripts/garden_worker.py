@@ -27,6 +27,12 @@ _END_WITH_INPUT = flags.DEFINE_bool(
   "Also end when standard input is closed, as it is when what has started this "
   "worker is killed.",
 )
+_WAIT = flags.DEFINE_float(
+  "wait",
+  60.0,
+  "How many seconds to wait for a scheduler that does not answer yet.",
+  lower_bound=0.0,
+)
 
 
 def main(scheduler: str) -> None:
@@ -38,7 +44,8 @@ def main(scheduler: str) -> None:
   except ModuleNotFoundError as e:
     raise ExportError(garden_flags.ABSENT) from e
   try:
-    asyncio.run(cluster.serve(scheduler, garden_flags.limits()))
+    limits = garden_flags.limits()
+    asyncio.run(cluster.serve(scheduler, limits, wait=_WAIT.value))
   except (OSError, RuntimeError, TimeoutError, ValueError) as e:
     raise ExportError(f"No scheduler at '{scheduler}' answers: {e}") from e
 

@@ -268,7 +268,10 @@ def test_scheduler_that_ends_before_it_hands_over_a_result():
 
 def test_worker_without_scheduler_says_so():
   done = command.run(
-    "scripts.garden_worker", "tcp://127.0.0.1:1", check=False, fresh=True
+    "scripts.garden_worker",
+    *("tcp://127.0.0.1:1", "--wait=1"),
+    check=False,
+    fresh=True,
   )
   assert done.returncode == 1
   assert done.stderr.startswith("error: No scheduler at 'tcp://127.0.0.1:1'")

@@ -57,12 +57,15 @@ class _Worker(distributed.Worker):
     return await super().close(*args, **kwargs)
 
 
-async def serve(scheduler: str, limits: schedule.Limits) -> None:
+async def serve(
+  scheduler: str, limits: schedule.Limits, *, wait: float
+) -> None:
   """Makes releases on this machine for a scheduler, until it ends.
 
   Args:
     scheduler: Its address, such as tcp://10.0.0.1:8786.
     limits: What the releases may take of this machine.
+    wait: How many seconds to wait for a scheduler that does not answer.
   """
   async with _Worker(
     scheduler,
@@ -72,7 +75,7 @@ async def serve(scheduler: str, limits: schedule.Limits) -> None:
     memory_limit=0,
     # There, workers remove what killed ones have left.
     local_directory=tempfile.gettempdir(),
-    death_timeout=60,
+    death_timeout=wait,
   ) as worker:
     await worker.finished()
 
