@@ -21,24 +21,20 @@ if __name__ == "__main__":
   export_command.run()
 
 import dataclasses
-import functools
 
-from official.vision.modeling.layers import nn_blocks
-import tensorflow as tf
-import tf_keras
 from typing_extensions import override
 
 from exporters.vision import images
 from exporters.vision import official_vision
+from exporters.vision import reversible
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class RevNetExporter(official_vision.VisionExporter):
   """Publishes a RevNet of `official.vision`.
 
-  Its reversible layers keep their activations, as ordinary layers do. Training
-  computes the same with more memory: a SavedModel can't hold the gradient that
-  Model Garden defines for them, which depends on variables.
+  Its reversible layers keep their activations, as ordinary layers do; see
+  `vision.reversible`.
   """
 
   backbone = "revnet"
@@ -49,28 +45,5 @@ class RevNetExporter(official_vision.VisionExporter):
   @override
   def classifier(self) -> images.Classifier:
     classifier = super().classifier()
-    use_ordinary_gradients(classifier.model)
+    reversible.use_ordinary_gradients(classifier.model)
     return classifier
-
-
-def use_ordinary_gradients(model: tf_keras.Model) -> None:
-  """Makes reversible layers keep what their gradients need."""
-  for layer in model.submodules:
-    if isinstance(layer, nn_blocks.ReversibleLayer):
-      layer.call = functools.partial(_reversible, layer)
-
-
-def _reversible(layer, inputs: tf.Tensor, training=None) -> tf.Tensor:
-  """Computes what `layer` does, with the ordinary gradient."""
-  x1, x2 = tf.split(inputs, 2, axis=layer._axis)
-  y1 = _residual(layer, layer._f, x1, x2, training)
-  y2 = _residual(layer, layer._g, x2, y1, training)
-  return tf.concat([y1, y2], axis=layer._axis)
-
-
-def _residual(layer, inner, x: tf.Tensor, inputs: tf.Tensor, training):
-  residual = inner(inputs, training=training)
-  # By as much as the first of the two parts strides, for both.
-  strides, channels = layer._f.strides, residual.shape[layer._axis]
-  x = nn_blocks._maybe_downsample(x, channels, strides, layer._axis)
-  return x + residual

@@ -50,7 +50,6 @@ import tf_keras
 from typing_extensions import override
 
 from exporters import base
-from exporters import revnet
 from exporters import vision_task
 from exporters.checkpoints import params_file
 from exporters.errors import ExportError
@@ -58,6 +57,7 @@ from exporters.keras_models import functional
 from exporters.saved_model import labels
 from exporters.vision import encoded
 from exporters.vision import masks
+from exporters.vision import reversible
 
 # What the height and width of images must be multiples of, by the type of the
 # backbone. Others are built for one size.
@@ -67,7 +67,7 @@ _MULTIPLES = {
   "mobiledet": 1,
   "mobilenet": 1,
   "resnet": 1,
-  "revnet": revnet.RevNetExporter.size_multiple,
+  "revnet": 32,
 }
 # The highest level of these backbones, which halve the size five times.
 _HIGHEST = 5
@@ -139,7 +139,7 @@ class SemanticSegmentationExporter(
     )
     self._refuse_missing_levels(model)
     model(tf_keras.Input(shape), training=False)
-    revnet.use_ordinary_gradients(model)
+    reversible.use_ordinary_gradients(model)
     _use_plain_swish(model)
     return model
 

@@ -319,6 +319,26 @@ def test_other_backbones_and_decoders(name, tmp_path):
     ]
 
 
+def test_reversible_layers_are_saved_and_trained(tmp_path):
+  case = _case(
+    _retinanet(
+      backbone=backbones.Backbone(
+        type="revnet", revnet=backbones.RevNet(model_id=38)
+      ),
+      input_size=[64, 64, 3],
+      max_level=5,
+    ),
+    tmp_path,
+  )
+  reusable.write(case.published, str(tmp_path / "saved_model"))
+  loaded = tf.saved_model.load(str(tmp_path / "saved_model"))
+  images = tf.constant(case.published.samples[0])
+  with tf.GradientTape() as tape:
+    outputs = loaded(images, training=True)
+    loss = tf.add_n([tf.reduce_sum(v**2) for v in outputs.values()])
+  assert None not in tape.gradient(loss, loaded.trainable_variables)
+
+
 def test_a_frozen_backbone_stays_frozen(tmp_path):
   case = _case(_retinanet(), tmp_path, freeze_backbone=True)
   trained = {v.name for v in case.published.trainable_variables}

@@ -40,6 +40,7 @@ from exporters.keras_models import functional
 from exporters.saved_model import labels
 from exporters.vision import encoded
 from exporters.vision import official_vision
+from exporters.vision import reversible
 from exporters.vision import suppression
 
 DETECT = "detect"
@@ -138,6 +139,7 @@ class DetectionExporter(labels.Labelled, vision_task.VisionTaskExporter):
       tf_keras.layers.InputSpec(shape=[None, *self._canvas, 3]),
       self.l2_regularizer,
     )
+    reversible.use_ordinary_gradients(detector.raw)
     return base.Build(
       restores=[{"model": detector.model, **detector.model.checkpoint_items}],
       published={"": self._published(detector)},
