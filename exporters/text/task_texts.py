@@ -544,7 +544,11 @@ class WindowSpans(Spans):
     by_context = tf.RaggedTensor.from_value_rowids(
       span.probability, windows.row, batch, validate=False
     )
-    best = by_context.row_starts() + tf.argmax(by_context.to_tensor(-1.0), 1)
+    # A column more, for a batch without contexts.
+    table = tf.pad(
+      by_context.to_tensor(-1.0), [[0, 0], [0, 1]], constant_values=-1.0
+    )
+    best = by_context.row_starts() + tf.argmax(table, axis=-1)
     tokens = span.tokens + windows.begins[:, tf.newaxis]
     return self._of_best(
       inputs,
