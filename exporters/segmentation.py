@@ -197,7 +197,7 @@ class SemanticSegmentationExporter(
       ),
       inputs=[spec],
       outputs=("logits",),
-      api="image segmentation",
+      api=masks.API,
       image_size=(height, width),
       hyperparameters=functional.hyperparameters(model),
       variables=model.variables,

@@ -82,6 +82,7 @@ from exporters.text.task_texts import Answers
 from exporters.text.task_texts import Classes
 from exporters.text.task_texts import Spans
 from exporters.text.task_texts import Texts
+from exporters.text.task_texts import WindowSpans
 from exporters.text.task_texts import Words
 
 FROM_IDS = "from_ids"
@@ -101,7 +102,7 @@ class TextTaskExporter(EncoderExporter, abc.ABC):
     default_seq_length: How many tokens strings are cut and padded to, unless a
       call sets another `seq_length`. If it is the most that the encoder takes,
       a call can't. For question answering it is 384, and only the context is
-      cut.
+      cut, or searched in windows: see `doc_stride`.
   """
 
   task: ClassVar[str]
@@ -128,7 +129,7 @@ class TextTaskExporter(EncoderExporter, abc.ABC):
 
   @override
   def build(self) -> base.Build:
-    self._refuse_unknown_artifacts()
+    self.refuse_mistakes()
     facts = self.facts()
     whole = self.built_encoder()
     tokens = self.tokens()
@@ -171,13 +172,16 @@ class TextTaskExporter(EncoderExporter, abc.ABC):
     def function(
       inputs, training, from_ids=from_ids.function, seq_length=default
     ):
-      packed = texts.packed(inputs, seq_length)
-      return answers(inputs, packed, from_ids(packed, training))
+      return answers.of(
+        inputs, seq_length, lambda packed: from_ids(packed, training)
+      )
 
     def reference(inputs, training, seq_length=default):
-      packed = texts.packed_in_python(inputs, seq_length)
-      logits = head.by_model_garden(packed, training)
-      return answers.by_numpy(inputs, packed, logits)
+      return answers.of_python(
+        inputs,
+        seq_length,
+        lambda packed: head.by_model_garden(packed, training),
+      )
 
     lengths = {}
     if texts.is_open:
@@ -191,12 +195,14 @@ class TextTaskExporter(EncoderExporter, abc.ABC):
       trackables={"tokenizer": texts.tokenizer, **answers.trackables()},
       sub_objects={FROM_IDS: from_ids},
       built_on=FROM_IDS,
-      samples=texts.samples(),
+      samples=answers.samples(),
       reference=reference,
       remarks=[*from_ids.remarks, *answers.remarks()],
     )
 
-  def _refuse_unknown_artifacts(self) -> None:
+  @override
+  def refuse_mistakes(self) -> None:
+    super().refuse_mistakes()
     known = {FROM_IDS, FROM_TEXT}
     if not self.artifacts or not set(self.artifacts) <= known:
       raise ExportError(
@@ -392,11 +398,24 @@ class QuestionAnsweringExporter(TextTaskExporter):
 
   Attributes:
     max_answer_length: The most tokens of an answer.
+    doc_stride: Of the windows in which a context is searched that is too long,
+      how many tokens after the one before each begins. Model Garden's training
+      has 128. None: only the beginning of the context is searched.
   """
 
   task = trained_task.QUESTION_ANSWERING
   max_answer_length: int = 30
+  doc_stride: int | None = None
   default_seq_length: int = 384
+
+  @override
+  def refuse_mistakes(self) -> None:
+    super().refuse_mistakes()
+    if self.doc_stride is not None and self.doc_stride < 1:
+      raise ExportError(
+        f"doc_stride = {self.doc_stride} is not a number of tokens from 1. Set "
+        "it to that of the training, such as 128."
+      )
 
   @override
   def head(self, encoder: Encoder, facts: TaskFacts) -> Head:
@@ -406,7 +425,12 @@ class QuestionAnsweringExporter(TextTaskExporter):
 
   @override
   def answers(self, facts: TaskFacts, texts: Texts) -> Answers:
-    return Spans(texts=texts, max_answer_length=self.max_answer_length)
+    most = self.max_answer_length
+    if self.doc_stride is None:
+      return Spans(texts=texts, max_answer_length=most)
+    return WindowSpans(
+      texts=texts, max_answer_length=most, doc_stride=self.doc_stride
+    )
 
   @property
   @override

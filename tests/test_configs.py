@@ -5,6 +5,7 @@ import pathlib
 import re
 
 import gin
+import numpy as np
 from official.legacy.image_classification.efficientnet import efficientnet_model
 from official.projects.movinet.modeling import movinet as movinet_lib
 from official.vision.modeling.backbones import spinenet
@@ -22,6 +23,7 @@ from exporters.text import vocabulary
 from scripts import list_configs
 from scripts import small_movinet  # noqa: F401 - adds a table.
 from scripts.small_instances import sentencepiece_model as small_sentencepiece
+from tests import checkpoint_files
 from tests import command
 
 
@@ -481,14 +483,32 @@ GOLDEN = {
     "small", stream=True, apart=True, positions=True, classes=20
   ),
 }
-# Templates, which take what a user's file holds.
-GOLDEN_OF_FILE = {
-  "keras_model/keras_model",
-  "text_task/masked_words",
-  "text_task/question_answering",
-  "text_task/sentence_prediction",
-  "text_task/tagging",
+_TOKENS = 30_522
+# Without the pooler, which is for a text as a whole.
+_BERT_OF_TOKENS = 109_482_240 - (768 + 1) * 768
+# What templates of text make of a BERT-base with heads of two outputs: the
+# class of `transformers`, and as many parameters as that has.
+GOLDEN_OF_BERT_BASE = {
+  "text_task/masked_words": (
+    "BertForMaskedLM",
+    # The table of tokens is also that of the head's last layer.
+    _BERT_OF_TOKENS + (768 + 1) * 768 + 2 * 768 + _TOKENS,
+  ),
+  "text_task/question_answering": (
+    "BertForQuestionAnswering",
+    _BERT_OF_TOKENS + (768 + 1) * 2,
+  ),
+  "text_task/sentence_prediction": (
+    "BertForSequenceClassification",
+    109_482_240 + (768 + 1) * 2,
+  ),
+  "text_task/tagging": (
+    "BertForTokenClassification",
+    _BERT_OF_TOKENS + (768 + 1) * 2,
+  ),
 }
+# Templates, which take what a user's file holds.
+GOLDEN_OF_FILE = {"keras_model/keras_model", *GOLDEN_OF_BERT_BASE}
 LEAVES = {
   str(path.relative_to(command.ROOT / "configs").with_suffix("")): path
   for path in list_configs.leaves()
@@ -629,6 +649,69 @@ def test_legacy_efficientnets_are_as_model_garden_has_them(i, user_files):
   exporter = recipe.load([str(leaf)], [checkpoint]).exporter
   garden = dict(efficientnet_model.MODEL_CONFIGS)[f"efficientnet-b{i}"]
   assert exporter.model.as_dict() == garden.as_dict()
+
+
+@pytest.mark.usefixtures("_clear_gin")
+@pytest.mark.parametrize("leaf", GOLDEN_OF_BERT_BASE)
+def test_templates_of_text_build_as_many_parameters(leaf, tmp_path):
+  architecture, count = GOLDEN_OF_BERT_BASE[leaf]
+  tokens = [*vocabulary.SPECIAL_TOKENS, *(f"w{i}" for i in range(_TOKENS - 5))]
+
+  def built(num_layers: int) -> int:
+    folder = tmp_path / str(num_layers)
+    # As many outputs as the head's biases; no other weights are looked at.
+    checkpoint_files.hugging_face(
+      folder,
+      "bert",
+      {
+        "architectures": [architecture],
+        "attention_probs_dropout_prob": 0.1,
+        "hidden_act": "gelu",
+        "hidden_dropout_prob": 0.1,
+        "hidden_size": 768,
+        "intermediate_size": 3072,
+        "layer_norm_eps": 1e-12,
+        "max_position_embeddings": 512,
+        "model_type": "bert",
+        "num_attention_heads": 12,
+        "num_hidden_layers": num_layers,
+        "type_vocab_size": 2,
+        "vocab_size": _TOKENS,
+      },
+      {
+        "classifier.bias": np.zeros([2], np.float32),
+        "qa_outputs.bias": np.zeros([2], np.float32),
+        "cls.predictions.bias": np.zeros([_TOKENS], np.float32),
+      },
+    )
+    (folder / "vocab.txt").write_text("\n".join(tokens))
+    bindings = [f"CHECKPOINT = '{folder}'", "DO_LOWER_CASE = True"]
+    exporter = recipe.load([str(LEAVES[leaf])], bindings).exporter
+    gin.clear_config()
+    with checkpoints.uninitialized():
+      published = exporter.build().published
+    (from_ids, from_text) = (
+      _parameters(published[name]) for name in ("from_ids", "from_text")
+    )
+    assert from_ids == from_text
+    return from_ids
+
+  one, two = built(1), built(2)
+  assert one + 11 * (two - one) == count
+
+
+@pytest.mark.parametrize(
+  ("leaf", "published"),
+  # As `transformers` counts those of bert-base-uncased.
+  [
+    ("text_task/masked_words", 109_514_298),
+    ("text_task/question_answering", 108_893_186),
+    ("text_task/sentence_prediction", 109_483_778),
+    ("text_task/tagging", 108_893_186),
+  ],
+)
+def test_tasks_of_bert_base_are_as_large_as_published(leaf, published):
+  assert GOLDEN_OF_BERT_BASE[leaf][1] == published
 
 
 def _encoder_parameters(config) -> int:

@@ -457,11 +457,11 @@ def _detector(change) -> Published:
     "inputs": inputs,
     "samples": samples,
     "training": False,
+    "api": "detector",
   }
   return Published(
     function=lambda images: {"cls_outputs_3": images},
     reference=lambda images: {"cls_outputs_3": images},
-    api="detector",
     serving="detect",
     sub_objects={
       "detect": Published(function=detect, reference=detect, **fields)

@@ -48,7 +48,7 @@ _MODEL = "semantic_segmentation.SemanticSegmentationModel"
 _HEAD = "semantic_segmentation.SegmentationHead"
 
 
-def _experiment(exporter: base.Exporter):
+def experiment_of(exporter: base.Exporter):
   """Returns the configuration of a training of the same model."""
   experiment = exp_factory.get_exp_config("semantic_segmentation")
   task = experiment.task
@@ -65,7 +65,7 @@ def _experiment(exporter: base.Exporter):
 
 def _garden(exporter: base.Exporter, *, rescale: bool):
   """Returns Model Garden's serving module on the exporter's checkpoint."""
-  params = _experiment(exporter)
+  params = experiment_of(exporter)
   params.task.export_config.rescale_output = rescale
   module = semantic_segmentation.SegmentationModule(
     params,
@@ -219,7 +219,7 @@ def test_trains_as_the_task_does(exporter, checkpoints, tmp_path):
     config.decoder.aspp.dropout_rate = 0.0
     without_dropout = dataclasses.replace(without_dropout, model=config)
   model = exported_model(without_dropout, tmp_path / "model")
-  config = _experiment(without_dropout).task
+  config = experiment_of(without_dropout).task
   config.init_checkpoint = exporter.checkpoint
   task = tasks.SemanticSegmentationTask(config)
   garden = task.build_model()
@@ -372,11 +372,11 @@ def test_model_garden_builds_no_panoptic_fusion(checkpoints):
 
 def _train(exporter: base.Exporter, folder: pathlib.Path, change=None) -> None:
   """Leaves what a training does: a checkpoint, and its configuration."""
-  experiment = _experiment(exporter)
+  experiment = experiment_of(exporter)
   if change:
     experiment.override(change)
   train_utils.serialize_config(experiment, str(folder))
-  garden = tasks.SemanticSegmentationTask(_experiment(exporter).task)
+  garden = tasks.SemanticSegmentationTask(experiment_of(exporter).task)
   model = garden.build_model()
   small_images.randomize(model)
   tf.train.Checkpoint(**model.checkpoint_items).write(exporter.checkpoint)

@@ -5,12 +5,15 @@ import re
 import shutil
 import subprocess
 import sys
+import unicodedata
 
 import numpy as np
+from official.nlp.data import squad_lib
 from official.nlp.modeling import models
 from official.nlp.tasks import question_answering
 from official.nlp.tasks import sentence_prediction
 from official.nlp.tasks import tagging
+from official.nlp.tools import tokenization
 import pytest
 import safetensors.numpy
 import sentencepiece
@@ -22,6 +25,7 @@ from exporters import checks
 from exporters import text_task
 from exporters.errors import ExportError
 from exporters.life_cycle import exporting
+from exporters.text import sentencepiece_source
 from exporters.text import wordpiece_source
 from scripts.small_instances import encoders
 from scripts.small_instances import sentencepiece_model
@@ -40,6 +44,7 @@ _EXPORTERS = {
   SPANS: text_task.QuestionAnsweringExporter,
   WORDS: text_task.MaskedWordsExporter,
 }
+_QUOTES = ("``", "''")
 _LABELS = {"0": "yes", "1": "no", "2": "perhaps"}
 _VOCABULARY = [
   *("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"),
@@ -145,6 +150,48 @@ def by_rest(signature, instances):
   return signature(
     **{name: tf.constant([row[name] for row in rows]) for name in names}
   )
+
+
+def placed_pieces(pieces, text, *, strip=True):
+  """Returns the ids of pieces, and the bytes of a text from which they are.
+
+  By Python's own Unicode and SentencePiece's own offsets; without the space
+  before a word.
+
+  Args:
+    pieces: The SentencePiece processor.
+    text: It is lower-cased.
+    strip: Whether it loses its diacritics.
+  """
+  # The letters that are left, and where each comes from.
+  found = []
+  for at, character in enumerate(text):
+    if character.isspace():
+      if found and found[-1][0] != " ":
+        found.append((" ", at, at + 1))
+      continue
+    if found and text[at - 1 : at + 1] in _QUOTES and found[-1][0] in "`'":
+      found[-1] = ('"', at - 1, at + 1)
+      continue
+    made = unicodedata.normalize("NFKD", character) if strip else character
+    left = [one for one in made if not (strip and unicodedata.combining(one))]
+    found += [(one, at, at + 1) for one in "".join(left).lower()]
+    if not left and found:
+      found[-1] = (*found[-1][:2], at + 1)  # A mark belongs to its letter.
+  if found and found[-1][0] == " ":
+    del found[-1]
+  normalized = "".join(letter for letter, *_ in found)
+  made = pieces.encode(normalized, out_type="offset_mapping")
+  placed = []
+  for id_, (begin, end) in zip(made["ids"], made["offsets"], strict=True):
+    if normalized[begin:end].startswith(" "):
+      begin += 1
+    if begin == end and pieces.IdToPiece(id_) != "▁":
+      end += 1  # One of several that SentencePiece makes of a letter.
+    start = found[begin][1] if begin < len(found) else len(text)
+    limit = found[end - 1][2] if begin < end else start
+    placed.append((id_, len(text[:start].encode()), len(text[:limit].encode())))
+  return placed
 
 
 def softmax(x):
@@ -648,6 +695,8 @@ class TestFromText:
     """Not of what becomes of it before its words are looked up."""
     letters = "abcdefghijklmnopqrstuvwxyz"
     tokens = [*_VOCABULARY[:5], "angstrom", "naive", "東", "京", "!"]
+    # A syllable in two tokens.
+    tokens += ["\u1112\u1161", "##\u11ab"]
     tokens += [*letters, *(f"##{letter}" for letter in letters)]
     folder = tmp_path / "vocabulary"
     folder.mkdir()
@@ -659,7 +708,7 @@ class TestFromText:
       vocab_file=str(folder), stated={"do_lower_case": True}
     )
     tokenizer = source.tokenizer()
-    texts = ["Ångström naïve東京!", "", "a [SEP] B\u0301b İx [MASK]🙂"]
+    texts = ["Ångström naïve東京!", "", "a [SEP] B\u0301b İx [MASK]🙂", "한 a"]
     ids, starts, limits = tokenizer.tokenize_with_source_offsets(
       tf.constant(texts)
     )
@@ -676,6 +725,7 @@ class TestFromText:
       ["Ångström", "naïve", "東", "京", "!"],
       [],
       ["a", "[SEP]", "B\u0301", "b", "İ", "x", "[MASK]", "🙂"],
+      ["한", "한", "a"],
     ]
 
   def test_an_answer(self, tmp_path):
@@ -790,6 +840,105 @@ class TestFromText:
     want = by_numpy(SPANS, weights, ["word3 word4"], [cut])
     closeness.assert_close(got["start_logits"], want[:, :, 0])
 
+  def test_a_long_context_in_windows(self, tmp_path):
+    """Of Model Garden's code, by the rule of `transformers`."""
+    model, weights = self.exported(
+      tmp_path, SPANS, max_answer_length=3, doc_stride=5
+    )
+    rng = np.random.default_rng(0)
+    contexts = [
+      " ".join(f"word{i}" for i in rng.integers(35, size=size))
+      for size in (60, 19, 20, 3)
+    ]
+    questions = ["word3 word4", "word3 word4", "word1 word2", "word1"]
+    got = model(
+      {"question": tf.constant(questions), "context": tf.constant(contexts)}
+    )
+    small_bert.write_vocabulary(tmp_path / "vocab.txt", _VOCABULARY)
+    tokenizer = tokenization.FullTokenizer(str(tmp_path / "vocab.txt"))
+    counts = []
+    for row, (question, context) in enumerate(
+      zip(questions, contexts, strict=True)
+    ):
+      features = []
+      squad_lib.convert_examples_to_features(
+        [squad_lib.SquadExample(str(row), question, context.split())],
+        tokenizer,
+        max_seq_length=24,
+        doc_stride=5,
+        max_query_length=64,
+        is_training=False,
+        output_fn=lambda feature, is_padding: (
+          is_padding or features.append(feature)  # noqa: B023 - called at once.
+        ),
+        batch_size=1,
+      )
+      counts.append(len(features))
+      logits = numpy_tasks.logits(
+        "bert",
+        SPANS,
+        weights,
+        *(
+          np.array([getattr(feature, name) for feature in features])
+          for name in ("input_ids", "input_mask", "segment_ids")
+        ),
+      )
+      found, nulls = [], []
+      for window, (feature, of_window) in enumerate(
+        zip(features, logits, strict=True)
+      ):
+        words = feature.token_to_orig_map
+        starts, ends = softmax(of_window[[0, *words]].T)
+        nulls.append(starts[0] * ends[0])
+        found += [
+          (s * e, words[i], words[j], window)
+          for i, s in zip(words, starts[1:], strict=True)
+          for j, e in zip(words, ends[1:], strict=True)
+          if i <= j < i + 3
+        ]
+      probability, first, last, window = max(found)
+      closeness.assert_close(got["probability"][row], probability)
+      closeness.assert_close(got["null_probability"][row], min(nulls))
+      closeness.assert_close(got["start_logits"][row], logits[window, :, 0])
+      closeness.assert_close(got["end_logits"][row], logits[window, :, 1])
+      answer = " ".join(context.split()[first : last + 1])
+      assert got["answer"][row] == answer.encode()
+      start = len(" ".join([*context.split()[:first], ""]))
+      assert got["answer_start"][row] == start
+      assert got["answer_limit"][row] == start + len(answer)
+    # Room for 19 words; after the first window, 5 more by each.
+    assert counts == [10, 1, 2, 1]
+
+  def test_windows_pass_the_checks(self, tmp_path):
+    folder, _ = albert(tmp_path, SPANS)
+    model, done = export(
+      tmp_path,
+      SPANS,
+      folder,
+      artifacts=["from_text"],
+      default_seq_length=16,
+      doc_stride=8,
+      level=checks.BASIC,
+    )
+    (remark,) = done.artifacts[0].remarks
+    assert "each begins 8 tokens after the one before" in remark
+    # The question fills the sequence; and a batch of none.
+    got = model(
+      {
+        "question": tf.constant(["a quick brown fox jumps over a lazy dog"]),
+        "context": tf.constant(["hello world"]),
+      }
+    )
+    assert got["answer"][0] == b""
+    assert got["probability"][0] == 0
+    none = tf.zeros([0], tf.string)
+    got = model({"question": none, "context": none})
+    assert got["answer"].shape == got["null_probability"].shape == [0]
+
+  def test_a_stride_that_does_not_move(self, tmp_path):
+    with pytest.raises(ExportError, match="doc_stride = 0 is not a number of"):
+      export(tmp_path, SPANS, written(tmp_path, "bert", SPANS), doc_stride=0)
+
   def test_text_that_is_split_in_another_way(self, tmp_path):
     folder = written(tmp_path, "bert", SENTENCES)
     (folder / "tokenizer_config.json").write_text(
@@ -804,23 +953,115 @@ class TestFromText:
         default_seq_length=24,
       )
 
-  def test_pieces_of_a_sentencepiece_model(self, tmp_path):
-    folder, _ = albert(tmp_path, SPANS)
+  @pytest.mark.parametrize("strip", [True, False])
+  def test_offsets_of_sentencepieces_are_bytes_of_the_text_itself(
+    self, strip, tmp_path
+  ):
+    folder, pieces = albert(tmp_path, SPANS)
+    (folder / "tokenizer_config.json").write_text(
+      json.dumps({"keep_accents": not strip})
+    )
+    source = sentencepiece_source.read(
+      sp_model_file=str(folder), stated={"do_lower_case": True}
+    )
+    tokenizer = source.tokenizer()
+    texts = [
+      "Hello  world",
+      " \u2003Ångström\u00a0 nai\u0308ve 東京!  ",
+      "a ``quick'' ''' fox",
+      "한국어 Ｈéllo ㍿ world½ …",
+      "İx 🙂 e\u0301\u0323e \x01 ς Σ",
+      "",
+      " ",
+    ]
+    ids, starts, limits = tokenizer.tokenize_with_source_offsets(
+      tf.constant(texts)
+    )
+    whole = tokenizer.tokenize(tf.constant(texts))
+    assert ids.to_list() == whole.to_list()
+    for text, *got in zip(
+      texts, ids.to_list(), starts.to_list(), limits.to_list(), strict=True
+    ):
+      want = placed_pieces(pieces, text, strip=strip)
+      assert [*zip(*got, strict=True)] == want, text
+    # Tokens that are kept whole, and bytes that are no letters.
+    awkward = tf.constant(["a [MASK] b[SEP]", "a\0 b", b"a\xff b"])
+    _, *offsets = tokenizer.tokenize_with_source_offsets(awkward)
+    found = [
+      [text[i:j] for i, j in zip(*both, strict=True) if i < j]
+      for text, *both in zip(
+        tokenizer.source(awkward).numpy(),
+        *(ragged.to_list() for ragged in offsets),
+        strict=True,
+      )
+    ]
+    assert found == [
+      [b"a", b"[MASK]", b"b", b"[SEP]"],
+      [b"a", "\ufdd0".encode(), b"b"],
+      [b"a", b"b"],
+    ]
+
+  def test_an_answer_in_sentencepieces(self, tmp_path):
+    folder, pieces = albert(tmp_path, SPANS)
     model, done = export(
       tmp_path,
       SPANS,
       folder,
       artifacts=["from_text"],
-      default_seq_length=24,
+      default_seq_length=32,
+      max_answer_length=4,
       level=checks.BASIC,
     )
-    assert [r for r in done.artifacts[0].remarks if "can't tell where" in r]
+    (remark,) = done.artifacts[0].remarks
+    assert "only the beginning is searched" in remark
+    question = "Où?"
+    contexts = [
+      "Hello  world, naïve cafés",
+      "  Ångström et Ｊalapeño…",
+      "東京 ½ ``fox'' 🙂 dog",
+      "",
+    ]
     got = model(
-      {"question": tf.constant(["Hello"]), "context": tf.constant(["world"])}
+      {
+        "question": tf.constant([question] * len(contexts)),
+        "context": tf.constant(contexts),
+      }
     )
-    # Its offsets are not those of the text.
-    assert "answer" not in got
-    assert got["probability"][0] > 0
+    weights = safetensors.numpy.load_file(folder / "model.safetensors")
+    start_id, end_id = (pieces.PieceToId(p) for p in ("[CLS]", "[SEP]"))
+    asked = [id_ for id_, *_ in placed_pieces(pieces, question)]
+    for i, context in enumerate(contexts):
+      placed = placed_pieces(pieces, context)
+      first = [start_id, *asked, end_id]
+      ids = [*first, *(id_ for id_, *_ in placed), end_id]
+      rest = [0] * (32 - len(ids))
+      row = [
+        ids + rest,
+        [1] * len(ids) + rest,
+        [0] * len(first) + [1] * (len(placed) + 1) + rest,
+      ]
+      (want,) = numpy_tasks.logits(
+        "albert", SPANS, weights, *np.array(row)[:, np.newaxis]
+      )
+      closeness.assert_close(got["start_logits"][i], want[:, 0])
+      closeness.assert_close(got["end_logits"][i], want[:, 1])
+      starts, ends = softmax(
+        want[[0, *range(len(first), len(first) + len(placed))]].T
+      )
+      spans = {
+        (first, last): starts[first + 1] * ends[last + 1]
+        for first in range(len(placed))
+        for last in range(first, min(first + 4, len(placed)))
+      }
+      if not spans:
+        assert got["answer"][i] == b""
+        continue
+      first, last = max(spans, key=lambda span: spans[span])
+      closeness.assert_close(got["probability"][i], spans[first, last])
+      start, limit = placed[first][1], placed[last][2]
+      assert got["answer_start"][i] == start
+      assert got["answer_limit"][i] == limit
+      assert got["answer"][i] == context.encode()[start:limit]
 
   def test_masked_pieces_of_a_sentencepiece_model(self, tmp_path):
     folder, pieces = albert(tmp_path, WORDS)

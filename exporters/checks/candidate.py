@@ -86,6 +86,11 @@ class Candidate:
     if reference is not None and reference[""]["api"] != api:
       raise NotApplicableError(f"nobody claims that it follows the {api} API")
 
+  def follows(self, name: str, api: str) -> bool:
+    """Whether the publisher claims that one of `callables` follows an API."""
+    stated = (self.reference or {}).get(name)
+    return stated is not None and stated["api"] == api
+
   @property
   def speaks_for_itself(self) -> bool:
     """Whether `callables` is only the model's description of itself.

@@ -17,6 +17,7 @@ from .results import BASIC
 from .results import Finding
 from .results import NotApplicableError
 
+_API = "detector"
 # What every published detector gives.
 _BOXES, _CLASSES = "detection_boxes", "detection_classes"
 _SCORES, _COUNT = "detection_scores", "num_detections"
@@ -41,10 +42,13 @@ def _detections(candidate: Candidate) -> Finding:
       wrong += [f".{name}: {d}" for d in _deviations(outputs, cut=cut)]
       images += len(outputs[_COUNT])
       found += int(outputs[_COUNT].sum())
-  signature = candidate.model.signatures["serving_default"]
-  missing = _NAMES - set(signature.structured_outputs)
-  if missing:
-    wrong.append(f"the signature gives no {min(missing)}")
+  if candidate.follows(candidate.callables[""]["serving"], _API):
+    signature = candidate.model.signatures["serving_default"]
+    missing = _NAMES - set(signature.structured_outputs)
+    if missing:
+      wrong.append(f"the signature gives no {min(missing)}")
+  if not images and not candidate.speaks_for_itself:
+    wrong.append("no callable detects")
   detail = f"deviations in {found} detections of {images} images"
   return Finding(len(wrong), 0, "; ".join(wrong[:5]) or detail)
 
@@ -70,7 +74,7 @@ def _image_by_image(candidate: Candidate) -> Finding:
 def _require_detector(candidate: Candidate) -> None:
   if candidate.stranger:
     raise NotApplicableError("nobody claims that it follows the detector API")
-  candidate.require_api("detector")
+  candidate.require_api(_API)
 
 
 def _finders(candidate: Candidate) -> list[str]:
@@ -79,6 +83,7 @@ def _finders(candidate: Candidate) -> list[str]:
   return [
     name
     for name in candidate.callables
+    if candidate.follows(name, _API)
     for _, outputs in candidate.cases(name)[:1]
     if isinstance(outputs, Mapping) and _BOXES in outputs
   ]

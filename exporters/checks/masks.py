@@ -35,8 +35,8 @@ def _masks(candidate: Candidate) -> Finding:
     classes = logits.shape[-1]
     outputs = candidate.find(_PREDICT)(images)
     wrong += _of_images(images, logits, outputs)
-  for name, stated in candidate.callables.items():
-    if stated["signature"] and name != _PREDICT:
+  for name in candidate.callables:
+    if name and candidate.follows(name, _API):
       for arguments, _ in candidate.cases(name):
         outputs = candidate.find(name)(*arguments)
         wrong += (f"{name}: {text}" for text in _of_files(outputs, classes))

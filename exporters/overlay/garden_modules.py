@@ -106,7 +106,7 @@ class ServedExporter(ModuleExporter, garden_exporters.OfAnother):
     build = self.exporter.build()
     (published,) = build.published.values()
     module: Any = self.module
-    module.model = build.restores[0]["model"]
+    module.model = module.served(build.restores[0]["model"])
     signatures = {
       name: self._signature(key, name, published)
       for key, name in self.function_keys.items()

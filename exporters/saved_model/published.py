@@ -101,8 +101,9 @@ class Published:
     api: The common SavedModel API of TF Hub that it claims to follow: "image",
       "text encoder" or "text preprocessor"; "video" or "detector", which are
       those of the published video classifiers and detectors; or "image
-      segmentation", which is that of `exporters.vision.masks`. None: none but
-      the interface above.
+      segmentation", which is that of `exporters.vision.masks`. A sub-object
+      that detects, or gives masks of files, claims it for itself. None: none
+      but the interface above.
     image_size: For "image", "video" and "detector", the height and width of the
       images that the model was trained on, which the first of the samples of
       images has too; for "image segmentation", those that files are brought to.

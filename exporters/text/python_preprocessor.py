@@ -78,6 +78,56 @@ class PythonPreprocessor:
     """Returns an encoder's inputs of the default length."""
     return self.bert_pack_inputs([self.tokenize(sentences)], self._seq_length)
 
+  def windows(
+    self, segments: Sequence[tf.RaggedTensor], seq_length: Any, stride: int
+  ) -> tuple[dict[str, tf.Tensor], tf.Tensor, tf.Tensor]:
+    """Packs questions with the windows of contexts, as BERT's SQuAD code does.
+
+    Returns:
+      The encoder's inputs; of which context each window is, and with which of
+      its tokens it begins.
+    """
+
+    def cut(length, questions, question_splits, contexts, context_splits):
+      cut_questions, windows, rows, begins = [], [], [], []
+      pairs = zip(
+        np.split(questions, question_splits[1:-1]),
+        np.split(contexts, context_splits[1:-1]),
+        strict=True,
+      )
+      for row, (question, context) in enumerate(pairs):
+        room = max(length - len(question) - 3, 0)
+        begin = 0
+        while True:
+          window = context[begin : begin + room]
+          cut_questions.append(question)
+          windows.append(window)
+          rows.append(row)
+          begins.append(begin)
+          if not room or begin + len(window) == len(context):
+            break
+          begin += min(len(window), stride)
+      return (
+        *_joined(cut_questions),
+        *_joined(windows),
+        np.array(rows, np.int64),
+        np.array(begins, np.int32),
+      )
+
+    flat = [_flat(segment) for segment in segments]
+    types = [tf.int32, tf.int64] * 2
+    *made, rows, begins = tf.numpy_function(
+      cut,
+      [seq_length, *(t for s in flat for t in (s.values, s.row_splits))],
+      [*types, tf.int64, tf.int32],
+    )
+    for tensor in (*made, rows, begins):
+      tensor.set_shape([None])
+    parts = [
+      tf.RaggedTensor.from_row_lengths(made[i], made[i + 1]) for i in (0, 2)
+    ]
+    return self.bert_pack_inputs(parts, seq_length), rows, begins
+
   def bert_pack_inputs(
     self, segments: Sequence[tf.RaggedTensor], seq_length: Any
   ) -> dict[str, tf.Tensor]:
@@ -105,10 +155,21 @@ class PythonPreprocessor:
         np.array([one[name] for one in packed], np.int32) for name in names
       ]
 
-    flat = [s.merge_dims(1, -1) if s.ragged_rank > 1 else s for s in segments]
+    flat = [_flat(segment) for segment in segments]
     made = tf.numpy_function(
       pack,
       [seq_length, *(s.values for s in flat), *(s.row_splits for s in flat)],
       [tf.int32] * len(names),
     )
     return dict(zip(names, made, strict=True))
+
+
+def _flat(segments: tf.RaggedTensor) -> tf.RaggedTensor:
+  """Returns pieces [batch, (pieces)], without words."""
+  return segments.merge_dims(1, -1) if segments.ragged_rank > 1 else segments
+
+
+def _joined(rows: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+  """Returns all ids of rows, one after another, and the rows' lengths."""
+  lengths = np.array([len(row) for row in rows], np.int64)
+  return np.concatenate([np.zeros(0), *rows]).astype(np.int32), lengths

@@ -35,6 +35,8 @@ _IDS = dict(
 # What Python's `split` takes as spaces.
 _SPACE = r"[\x{9}-\x{D}\x{1C}-\x{20}\x{85}\p{Z}]+"
 _QUOTES = "``|''"
+# What becomes of a text letter by letter, but for these.
+_LETTER = rf"{_SPACE}|{_QUOTES}|(?s:.)"
 
 
 def _combining() -> str:
@@ -97,6 +99,7 @@ class SentencePieceTokenizer(tf.Module):
       for name, piece in _IDS.items()
       if (id_ := processor.PieceToId(piece)) != processor.unk_id()
     }
+    self._space = processor.PieceToId("▁")
     self._size = model.pieces
     self._pieces = tf_text.SentencepieceTokenizer(
       model=model.content, out_type=tf.int32
@@ -114,13 +117,71 @@ class SentencePieceTokenizer(tf.Module):
     else:
       parts = text_operations.Parts(valid, self._kept)
       inside = self._pieces.tokenize(self._normalized(parts.texts))
-      pieces = parts.joined(parts.only_tokens(inside, self._kept))
+      (pieces,) = parts.only_tokens(inside, self._kept)
+      pieces = parts.joined(pieces)
     return text_operations.with_batch(texts, pieces)
 
   def tokenize_with_offsets(self, texts: tf.Tensor) -> list[tf.RaggedTensor]:
     """Returns the ids, and where each piece starts and ends."""
     found = self._pieces.tokenize_with_offsets(self._normalized(_utf8(texts)))
     return [text_operations.with_batch(texts, one) for one in found]
+
+  def source(self, texts: tf.Tensor) -> tf.Tensor:
+    """Returns texts as far as they are UTF-8, with a stand-in for each NUL."""
+    return _utf8(texts)
+
+  def tokenize_with_source_offsets(
+    self, texts: tf.Tensor
+  ) -> list[tf.RaggedTensor]:
+    """Returns the ids, and the bytes of `source(texts)` that they are.
+
+    Without the space before a word, which is in its first piece.
+    """
+    valid = self.source(texts)
+    parts = text_operations.Parts(valid, self._kept) if self._kept else None
+    inside = parts.texts if parts else valid
+    normalized = self._normalized(inside)
+    ids, starts, limits = self._pieces.tokenize_with_offsets(normalized)
+    first = tf.strings.substr(
+      tf.gather(normalized, starts.value_rowids()),
+      starts.values,
+      tf.ones_like(starts.values),
+    )
+    behind_space = tf.minimum(
+      starts.values + tf.cast(first == " ", tf.int64), limits.values
+    )
+    # SentencePiece normalizes, too. Of the pieces that it makes of one letter,
+    # only the last one has bytes.
+    inside_letter = (starts.values == limits.values) & (
+      ids.values != self._space
+    )
+    limits += tf.cast(limits.with_values(inside_letter), tf.int64)
+    found = self._in_source(inside, starts.with_values(behind_space), limits)
+    if parts:
+      found = parts.placed(*found)
+      ids, *found = parts.only_tokens(ids, self._kept, *found)
+      ids, *found = map(parts.joined, (ids, *found))
+    return [text_operations.with_batch(texts, one) for one in (ids, *found)]
+
+  def _in_source(
+    self,
+    texts: tf.Tensor,
+    starts: tf.RaggedTensor,
+    limits: tf.RaggedTensor,
+  ) -> tuple[tf.RaggedTensor, tf.RaggedTensor]:
+    """Returns bytes of texts for bytes of what they are normalized to."""
+    letters, at, _ = tf_text.regex_split_with_offsets(texts, _LETTER, _LETTER)
+    spaces = tf.strings.regex_full_match(letters.values, _SPACE)
+    lengths = tf.strings.length(
+      tf.where(spaces, " ", self._folded(letters.values))
+    )
+    # Nothing is left of spaces before a text. Those behind it may count: they
+    # are in no piece.
+    is_first = tf.equal(at.values, 0)
+    lengths = tf.where(spaces & is_first, 0, lengths)
+    return text_operations.in_source(
+      texts, letters, at, lengths, (starts, limits)
+    )
 
   @property
   def has_offsets(self) -> bool:
@@ -130,7 +191,9 @@ class SentencePieceTokenizer(tf.Module):
   def _normalized(self, texts: tf.Tensor) -> tf.Tensor:
     """Returns texts in the form in which they are split."""
     texts = tf.strings.regex_replace(texts, _SPACE, " ")
-    texts = tf.strings.strip(texts)
+    return self._folded(tf.strings.strip(texts))
+
+  def _folded(self, texts: tf.Tensor) -> tf.Tensor:
     if self._replace_quotes:
       texts = tf.strings.regex_replace(texts, _QUOTES, '"')
     if self._strip_diacritics:

@@ -7,7 +7,7 @@ Python tokenizers and NumPy that it is compared with.
 from __future__ import annotations
 
 import abc
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 import dataclasses
 import re
 from typing import Any
@@ -36,6 +36,23 @@ _PACKING_IDS = ("start_of_sequence_id", "end_of_segment_id", "padding_id")
 _NOWHERE = -1
 
 
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Windows:
+  """Pieces of contexts, each as an encoder's inputs with its question.
+
+  A context's windows follow each other; each context has one at least.
+
+  Attributes:
+    packed: The inputs, [windows, seq_length].
+    row: Of which context of the batch each is, int64 [windows].
+    begins: Which token of the context it begins with, int32 [windows].
+  """
+
+  packed: Mapping[str, tf.Tensor]
+  row: tf.Tensor
+  begins: tf.Tensor
+
+
 class Texts:
   """Turns one or two strings into an encoder's inputs, in a graph.
 
@@ -43,6 +60,7 @@ class Texts:
     names: The names of the strings, if there are two.
     source: The vocabulary, and how text is split.
     tokenizer: It holds the vocabulary.
+    seq_length: The default length of the encoder's inputs.
     mask_id: The id of the token for a word to find.
     is_open: Whether a call may set another length.
   """
@@ -78,7 +96,7 @@ class Texts:
     if encoder.max_length:
       lengths["max_position_embeddings"] = encoder.max_length
     facts.refuse_longer(seq_length, lengths)
-    self._seq_length = seq_length
+    self.seq_length = seq_length
     most = min(lengths.values(), default=seq_length + 1)
     self.is_open = not encoder.seq_lengths and seq_length < most
     self.names = tuple(names)
@@ -115,7 +133,7 @@ class Texts:
     if self._has_masks:
       found = [self._with_masks(texts) for texts in found]
     long = " ".join(found[-1][:2]) or " ".join(found[0])
-    long = " ".join([long] * self._seq_length)
+    long = " ".join([long] * self.seq_length)
     if len(self.names) == 1:
       return [*found, np.array([long])]
     first, second = self.names
@@ -134,6 +152,11 @@ class Texts:
   def packed(self, inputs: Any, seq_length: Any) -> dict[str, tf.Tensor]:
     """Returns an encoder's inputs."""
     segments = [self.tokenizer.tokenize(t) for t in self.segments(inputs)]
+    return self._packed(segments, seq_length)
+
+  def _packed(
+    self, segments: Sequence[tf.RaggedTensor], seq_length: Any
+  ) -> dict[str, tf.Tensor]:
     return layers.BertPackInputs.bert_pack_inputs(
       segments,
       seq_length,
@@ -141,10 +164,55 @@ class Texts:
       **self._packing,
     )
 
+  def windows(self, inputs: Any, seq_length: Any, stride: int) -> Windows:
+    """Returns an encoder's inputs, several where a context is too long.
+
+    Args:
+      inputs: The questions and contexts.
+      seq_length: The length of the inputs.
+      stride: How many tokens after a window the next one begins; if a window
+        has fewer, where it ends.
+    """
+    question, context = (
+      ids.merge_dims(1, -1) if ids.ragged_rank > 1 else ids
+      for ids in (self.tokenizer.tokenize(t) for t in self.segments(inputs))
+    )
+    # Beside the first token and those that end the question and the context.
+    room = tf.cast(seq_length, tf.int64) - 3 - question.row_lengths()
+    room = tf.maximum(room, 0)
+    # A question that leaves no room has one window, without a context.
+    lengths = tf.where(room > 0, context.row_lengths(), 0)
+    step = tf.clip_by_value(room, 1, stride)
+    counts = 1 + (tf.maximum(lengths - room, 0) + step - 1) // step
+    row = tf.repeat(tf.range(context.nrows()), counts)
+    before = tf.gather(tf.cumsum(counts, exclusive=True), row)
+    begins = (tf.range(tf.size(row, tf.int64)) - before) * tf.gather(step, row)
+    ends = tf.minimum(begins + tf.gather(room, row), tf.gather(lengths, row))
+    first = tf.gather(context.row_starts(), row)
+    pieces = tf.ragged.range(first + begins, first + ends)
+    packed = self._packed(
+      [
+        tf.gather(question, row),
+        pieces.with_values(tf.gather(context.values, pieces.values)),
+      ],
+      seq_length,
+    )
+    return Windows(packed=packed, row=row, begins=tf.cast(begins, tf.int32))
+
+  def windows_in_python(
+    self, inputs: Any, seq_length: Any, stride: int
+  ) -> Windows:
+    """Returns the same, computed in Python, for comparison."""
+    segments = [self._in_python.tokenize(t) for t in self.segments(inputs)]
+    packed, row, begins = self._in_python.windows(segments, seq_length, stride)
+    for name in INPUTS:
+      packed[name].set_shape([None, None])
+    return Windows(packed=packed, row=row, begins=begins)
+
   def packed_in_python(
     self, inputs: Any, seq_length: Any
   ) -> dict[str, tf.Tensor]:
-    """Returns the same, computed in Python, for comparison."""
+    """Returns what `packed` does, computed in Python, for comparison."""
     segments = [self._in_python.tokenize(t) for t in self.segments(inputs)]
     packed = self._in_python.bert_pack_inputs(segments, seq_length)
     for name in INPUTS:
@@ -157,17 +225,10 @@ class Texts:
       return [inputs]
     return [inputs[name] for name in self.names]
 
-  @property
-  def has_offsets(self) -> bool:
-    """Whether it can tell which bytes of a text a token is; ALBERT's can't."""
-    return isinstance(self.source, WordPieceSource)
-
   def offsets(
     self, texts: tf.Tensor
-  ) -> tuple[tf.RaggedTensor, tf.RaggedTensor] | None:
-    """Returns where each token starts and ends in a text; None: not known."""
-    if not self.has_offsets:
-      return None
+  ) -> tuple[tf.RaggedTensor, tf.RaggedTensor]:
+    """Returns at which bytes of a text each token starts and ends."""
     _, starts, limits = self.tokenizer.tokenize_with_source_offsets(texts)
     return starts, limits
 
@@ -199,11 +260,35 @@ class Answers(abc.ABC):
     """Returns what the answers need beside the tokenizer, by attribute."""
     return {}
 
+  def samples(self) -> list[Any]:
+    """Returns strings to check the model with."""
+    return self.texts.samples()
+
+  def of(
+    self, inputs: Any, seq_length: Any, model: Callable[..., Any]
+  ) -> dict[str, tf.Tensor]:
+    """Returns the answer, by name.
+
+    Args:
+      inputs: The strings.
+      seq_length: How many tokens they are cut and padded to.
+      model: Computes logits of an encoder's inputs.
+    """
+    packed = self.texts.packed(inputs, seq_length)
+    return self(inputs, packed, model(packed))
+
+  def of_python(
+    self, inputs: Any, seq_length: Any, model: Callable[..., Any]
+  ) -> dict[str, tf.Tensor]:
+    """Returns the same, computed in another way for comparison."""
+    packed = self.texts.packed_in_python(inputs, seq_length)
+    return self.by_numpy(inputs, packed, model(packed))
+
   @abc.abstractmethod
   def __call__(
     self, inputs: Any, packed: Mapping[str, tf.Tensor], logits: Any
   ) -> dict[str, tf.Tensor]:
-    """Returns the answer, by name.
+    """Returns the answer to one row of inputs for each string, by name.
 
     Args:
       inputs: The strings.
@@ -232,8 +317,6 @@ class Classes(Answers):
 
   @override
   def remarks(self) -> list[str]:
-    if self.of_tokens and not self.texts.has_offsets:
-      return ["Its tokenizer can't tell where in the text a token is."]
     return []
 
   @override
@@ -251,10 +334,9 @@ class Classes(Answers):
     if self.of_tokens:
       (text,) = self.texts.segments(inputs)
       offsets = self.texts.offsets(text)
-      if offsets:
-        length = tf.shape(packed["input_word_ids"])[1]
-        for name, ragged in zip(("start", "limit"), offsets, strict=True):
-          found[name] = _by_position(ragged, length, packed["input_mask"])
+      length = tf.shape(packed["input_word_ids"])[1]
+      for name, ragged in zip(("start", "limit"), offsets, strict=True):
+        found[name] = _by_position(ragged, length, packed["input_mask"])
     return found
 
 
@@ -270,6 +352,23 @@ def _by_position(
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
+class _Span:
+  """The likeliest piece of the context in each row of an encoder's inputs.
+
+  Attributes:
+    probability: Its probability, float32 [rows].
+    null_probability: That of none, float32 [rows].
+    tokens: The first and last of the context's tokens, int32 [rows, 2].
+    in_context: Which tokens of the row are of the context, [rows, seq_length].
+  """
+
+  probability: tf.Tensor
+  null_probability: tf.Tensor
+  tokens: tf.Tensor
+  in_context: tf.Tensor
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class Spans(Answers):
   """Answers with the likeliest piece of the context.
 
@@ -281,13 +380,7 @@ class Spans(Answers):
 
   @override
   def remarks(self) -> list[str]:
-    found = ["Of a context that is too long, only the beginning is searched."]
-    if not self.texts.has_offsets:
-      found.append(
-        "Its tokenizer can't tell where in the context an answer is, so the "
-        "logits have to be read."
-      )
-    return found
+    return ["Of a context that is too long, only the beginning is searched."]
 
   @override
   def __call__(
@@ -296,6 +389,17 @@ class Spans(Answers):
     packed: Mapping[str, tf.Tensor],
     logits: Mapping[str, tf.Tensor],
   ) -> dict[str, tf.Tensor]:
+    span = self._likeliest(packed, logits)
+    return {
+      **logits,
+      "probability": span.probability,
+      "null_probability": span.null_probability,
+      **self._text(inputs, span.tokens, span.in_context),
+    }
+
+  def _likeliest(
+    self, packed: Mapping[str, tf.Tensor], logits: Mapping[str, tf.Tensor]
+  ) -> _Span:
     in_context, first = _context(packed)
     length = tf.shape(in_context)[1]
     # The first token stands for no answer at all.
@@ -312,12 +416,12 @@ class Spans(Answers):
     flat = tf.reshape(tf.where(inside, pairs, 0.0), [-1, length * length])
     best = tf.argmax(flat, axis=-1, output_type=tf.int32)
     tokens = tf.stack([best // length, best % length], axis=-1)
-    return {
-      **logits,
-      "probability": tf.reduce_max(flat, axis=-1),
-      "null_probability": start[:, 0] * end[:, 0],
-      **self._text(inputs, tokens - first[:, tf.newaxis], in_context),
-    }
+    return _Span(
+      probability=tf.reduce_max(flat, axis=-1),
+      null_probability=start[:, 0] * end[:, 0],
+      tokens=tokens - first[:, tf.newaxis],
+      in_context=in_context,
+    )
 
   @override
   def by_numpy(
@@ -326,6 +430,19 @@ class Spans(Answers):
     packed: Mapping[str, tf.Tensor],
     logits: Mapping[str, tf.Tensor],
   ) -> dict[str, tf.Tensor]:
+    found, tokens = self._likeliest_by_numpy(packed, logits)
+    return {
+      **logits,
+      "probability": found[:, 0],
+      "null_probability": found[:, 1],
+      **self._text(inputs, tokens, _context(packed)[0]),
+    }
+
+  def _likeliest_by_numpy(
+    self, packed: Mapping[str, tf.Tensor], logits: Mapping[str, tf.Tensor]
+  ) -> tuple[tf.Tensor, tf.Tensor]:
+    """Returns [rows, 2]: both probabilities, and the first and last token."""
+
     def find(starts, ends, types, mask):
       found, tokens = [], []
       for s, e, t, m in zip(starts, ends, types, mask, strict=True):
@@ -357,12 +474,7 @@ class Spans(Answers):
     )
     found.set_shape([None, 2])
     tokens.set_shape([None, 2])
-    return {
-      **logits,
-      "probability": found[:, 0],
-      "null_probability": found[:, 1],
-      **self._text(inputs, tokens, _context(packed)[0]),
-    }
+    return found, tokens
 
   def _text(
     self, inputs: Any, tokens: tf.Tensor, in_context: tf.Tensor
@@ -370,8 +482,6 @@ class Spans(Answers):
     """Returns the piece from the first to the last of its tokens."""
     _, context = self.texts.segments(inputs)
     offsets = self.texts.offsets(context)
-    if not offsets:
-      return {}
     exists = tf.reduce_any(in_context, axis=-1)
     tokens = tf.where(exists[:, tf.newaxis], tokens, 0)
     start, limit = (
@@ -386,14 +496,115 @@ class Spans(Answers):
     start, limit = (tf.where(exists, at, 0) for at in (start, limit))
     return {
       "answer": tf.strings.substr(
-        tf.strings.unicode_transcode(
-          context, "UTF-8", "UTF-8", errors="ignore"
-        ),
-        start,
-        limit - start,
+        self.texts.tokenizer.source(context), start, limit - start
       ),
       "answer_start": start,
       "answer_limit": limit,
+    }
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class WindowSpans(Spans):
+  """Does the same for long contexts, in windows that overlap.
+
+  As in the pipeline of `transformers`, the answer is the likeliest one of all
+  windows, each with probabilities of its own, and the probability of none is
+  the least of them. The logits are those of the window with the answer.
+
+  Attributes:
+    doc_stride: How many tokens after a window the next one begins.
+  """
+
+  doc_stride: int
+
+  @override
+  def remarks(self) -> list[str]:
+    return [
+      "A context that is too long is searched in windows, of which each begins "
+      f"{self.doc_stride} tokens after the one before. All windows of a batch "
+      "are computed at once, which takes memory."
+    ]
+
+  @override
+  def samples(self) -> list[Any]:
+    # A long context takes several windows, but not hundreds.
+    *others, last = super().samples()
+    question, context = self.texts.names
+    words = last[context][0].split()[: self.texts.seq_length]
+    return [*others, {**last, context: np.array([" ".join(words)])}]
+
+  @override
+  def of(
+    self, inputs: Any, seq_length: Any, model: Callable[..., Any]
+  ) -> dict[str, tf.Tensor]:
+    windows = self.texts.windows(inputs, seq_length, self.doc_stride)
+    logits = model(windows.packed)
+    span = self._likeliest(windows.packed, logits)
+    batch = tf.shape(self.texts.segments(inputs)[0], tf.int64)[0]
+    by_context = tf.RaggedTensor.from_value_rowids(
+      span.probability, windows.row, batch, validate=False
+    )
+    # A column more, for a batch without contexts.
+    table = tf.pad(
+      by_context.to_tensor(-1.0), [[0, 0], [0, 1]], constant_values=-1.0
+    )
+    best = by_context.row_starts() + tf.argmax(table, axis=-1)
+    tokens = span.tokens + windows.begins[:, tf.newaxis]
+    return self._of_best(
+      inputs,
+      best,
+      logits,
+      tokens,
+      span.in_context,
+      probability=tf.gather(span.probability, best),
+      null_probability=tf.math.segment_min(span.null_probability, windows.row),
+    )
+
+  @override
+  def of_python(
+    self, inputs: Any, seq_length: Any, model: Callable[..., Any]
+  ) -> dict[str, tf.Tensor]:
+    windows = self.texts.windows_in_python(inputs, seq_length, self.doc_stride)
+    logits = model(windows.packed)
+    found, tokens = self._likeliest_by_numpy(windows.packed, logits)
+
+    def choose(rows, found):
+      contexts = [np.flatnonzero(rows == row) for row in np.unique(rows)]
+      best = [int(of[found[of, 0].argmax()]) for of in contexts]
+      nulls = [found[of, 1].min() for of in contexts]
+      return np.array(best, np.int64), np.array(nulls, np.float32)
+
+    best, nulls = tf.numpy_function(
+      choose, [windows.row, found], [tf.int64, tf.float32]
+    )
+    for tensor in (best, nulls):
+      tensor.set_shape([None])
+    return self._of_best(
+      inputs,
+      best,
+      logits,
+      tokens + windows.begins[:, tf.newaxis],
+      _context(windows.packed)[0],
+      probability=tf.gather(found[:, 0], best),
+      null_probability=nulls,
+    )
+
+  def _of_best(
+    self,
+    inputs: Any,
+    best: tf.Tensor,
+    logits: Mapping[str, tf.Tensor],
+    tokens: tf.Tensor,
+    in_context: tf.Tensor,
+    **probabilities: tf.Tensor,
+  ) -> dict[str, tf.Tensor]:
+    """Returns the answers, given which window has that of each context."""
+    return {
+      **{name: tf.gather(of_all, best) for name, of_all in logits.items()},
+      **probabilities,
+      **self._text(
+        inputs, tf.gather(tokens, best), tf.gather(in_context, best)
+      ),
     }
 
 

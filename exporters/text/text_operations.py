@@ -21,15 +21,23 @@ _LOCAL = {"İ": "i̇", "Ì": "ì", "Í": "í", "Ĩ": "ĩ", "Į": "į"}
 STAND_IN = "\ufdd0"
 
 
-def utf8(texts: tf.Tensor, *, for_nul: str) -> tf.Tensor:
+def valid(texts: tf.Tensor) -> tf.Tensor:
   """Removes bytes that are not UTF-8, as Python's "ignore" does.
 
   Args:
     texts: Strings of any shape.
-    for_nul: What to put for a NUL, with which ICU's operations end a text.
   """
-  texts = tf.strings.unicode_transcode(texts, "UTF-8", "UTF-8", errors="ignore")
-  return tf.strings.regex_replace(texts, r"\x{0}", for_nul)
+  return tf.strings.unicode_transcode(texts, "UTF-8", "UTF-8", errors="ignore")
+
+
+def utf8(texts: tf.Tensor, *, for_nul: str) -> tf.Tensor:
+  """Does the same, and replaces NULs, with which ICU's operations end a text.
+
+  Args:
+    texts: Strings of any shape.
+    for_nul: What to put for a NUL.
+  """
+  return tf.strings.regex_replace(valid(texts), r"\x{0}", for_nul)
 
 
 def lower_cased(texts: tf.Tensor, *, by_letter: bool) -> tf.Tensor:
@@ -110,13 +118,20 @@ class Parts:
     )
 
   def only_tokens(
-    self, pieces: tf.RaggedTensor, ids: Mapping[str, int]
-  ) -> tf.RaggedTensor:
+    self,
+    pieces: tf.RaggedTensor,
+    ids: Mapping[str, int],
+    *others: tf.RaggedTensor,
+  ) -> tuple[tf.RaggedTensor, ...]:
     """Returns the parts' pieces with a token's id for those of its stand-in.
 
     Args:
       pieces: Ragged [parts, (pieces)].
       ids: The ids of the tokens.
+      *others: What else there is for each piece.
+
+    Returns:
+      The pieces, and the others for these.
     """
     first = tf.gather(pieces.row_splits, pieces.value_rowids())
     is_first = tf.range(tf.size(first, tf.int64)) == first
@@ -127,9 +142,62 @@ class Parts:
     for token, id_ in ids.items():
       values = tf.where(tokens == token, id_, values)
     kept = tf.logical_or(tf.logical_not(whole), is_first)
-    return tf.ragged.boolean_mask(
-      pieces.with_values(values), pieces.with_values(kept)
+    return tuple(
+      tf.ragged.boolean_mask(one, pieces.with_values(kept))
+      for one in (pieces.with_values(values), *others)
     )
+
+
+def in_source(
+  texts: tf.Tensor,
+  letters: tf.RaggedTensor,
+  at: tf.RaggedTensor,
+  lengths: tf.Tensor,
+  offsets: tuple[tf.RaggedTensor, tf.RaggedTensor],
+) -> tuple[tf.RaggedTensor, tf.RaggedTensor]:
+  """Returns bytes of texts for bytes of what they are normalized to.
+
+  That is done letter by letter, so the letters' lengths add up. A letter of
+  which only some of the bytes count is whole in the result.
+
+  Args:
+    texts: Strings [batch].
+    letters: What they consist of, ragged [batch, (letters)].
+    at: Where each letter starts, int64.
+    lengths: The bytes that each letter is normalized to, [all letters].
+    offsets: Starts and limits in the normalized texts, ragged [batch,
+      (pieces)], int64.
+
+  Returns:
+    The same in the texts.
+  """
+  starts, limits = offsets
+  # How many normalized bytes there are before each letter, and at the end.
+  before = tf.concat([[0], tf.cumsum(tf.cast(lengths, tf.int64))], axis=0)
+  row = starts.value_rowids()
+  first = tf.gather(tf.gather(before, letters.row_splits), row)
+  last_letter = tf.gather(letters.row_splits, row + 1)
+  # The end of a text is where a letter more would begin.
+  begins = tf.concat([at.values, [0]], axis=0)
+  whole = tf.cast(tf.strings.length(texts), tf.int64)
+
+  def position(offsets, side):
+    found = tf.searchsorted(before, first + offsets, side=side)
+    return tf.cast(found, tf.int64)
+
+  start = position(starts.values, "right") - 1
+  # With the marks that follow the last letter, of which nothing is left.
+  limit = tf.maximum(
+    position(limits.values, "right") - 1, position(limits.values, "left")
+  )
+  return (
+    starts.with_values(tf.gather(begins, start)),
+    limits.with_values(
+      tf.where(
+        limit < last_letter, tf.gather(begins, limit), tf.gather(whole, row)
+      )
+    ),
+  )
 
 
 def places(

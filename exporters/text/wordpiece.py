@@ -90,12 +90,16 @@ class WordPieceTokenizer(tf.Module):
       for pieces in self._placed_pieces(words, *offsets)
     ]
 
+  def source(self, texts: tf.Tensor) -> tf.Tensor:
+    """Returns texts as far as they are UTF-8."""
+    return text_operations.valid(texts)
+
   def tokenize_with_source_offsets(
     self, texts: tf.Tensor
   ) -> list[tf.RaggedTensor]:
-    """Returns the ids, and the bytes of the texts themselves that they are.
+    """Returns the ids, and the bytes of `source(texts)` that they are.
 
-    Of what is valid UTF-8 in them; ragged [batch, (pieces)].
+    Ragged [batch, (pieces)].
     """
     valid = text_operations.utf8(texts, for_nul=_REMOVED_LIKE_NUL)
     kept = self._wanted.kept_whole
@@ -107,7 +111,11 @@ class WordPieceTokenizer(tf.Module):
       words.with_values(pieces).merge_dims(1, 2)
       for pieces in self._placed_pieces(looked_up, word_starts, word_limits)
     )
-    found = self._in_source(inside, starts, limits)
+    letters, at = tf.strings.unicode_split_with_offsets(inside, "UTF-8")
+    lengths = tf.strings.length(self._normalized(letters.values))
+    found = text_operations.in_source(
+      inside, letters, at, lengths, (starts, limits)
+    )
     if parts:
       found = parts.placed(*found)
     joined = parts.joined if parts else lambda ragged: ragged
@@ -140,42 +148,6 @@ class WordPieceTokenizer(tf.Module):
       pieces.with_values(values)
       for values in (pieces.values, begins + starts.values, ends)
     ]
-
-  def _in_source(
-    self,
-    texts: tf.Tensor,
-    starts: tf.RaggedTensor,
-    limits: tf.RaggedTensor,
-  ) -> tuple[tf.RaggedTensor, tf.RaggedTensor]:
-    """Returns bytes of texts for bytes of what they are normalized to.
-
-    That is done letter by letter, so the letters' lengths add up.
-    """
-    letters, at = tf.strings.unicode_split_with_offsets(texts, "UTF-8")
-    lengths = tf.strings.length(self._normalized(letters.values))
-    # How many normalized bytes there are up to the end of each letter.
-    ends = tf.cumsum(tf.cast(lengths, tf.int64))
-    before = tf.gather(tf.concat([[0], ends], axis=0), letters.row_splits)
-    row = starts.value_rowids()
-    first = tf.gather(before, row)
-    last_letter = tf.gather(letters.row_splits, row + 1)
-    # The end of a text is where a letter more would begin.
-    begins = tf.concat([at.values, [0]], axis=0)
-    whole = tf.cast(tf.strings.length(texts), tf.int64)
-
-    def letter(offsets):
-      found = tf.searchsorted(ends, first + offsets, side="right")
-      return tf.cast(found, tf.int64)
-
-    limit = letter(limits.values)
-    return (
-      starts.with_values(tf.gather(begins, letter(starts.values))),
-      limits.with_values(
-        tf.where(
-          limit < last_letter, tf.gather(begins, limit), tf.gather(whole, row)
-        )
-      ),
-    )
 
   def _too_long(self, words: tf.RaggedTensor) -> tf.Tensor:
     letters = tf.strings.length(words.values, unit="UTF8_CHAR")

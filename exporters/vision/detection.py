@@ -43,6 +43,7 @@ from exporters.vision import official_vision
 from exporters.vision import reversible
 from exporters.vision import suppression
 
+_API = "detector"
 DETECT = "detect"
 BOXES = ("detection_boxes", "detection_outer_boxes")
 MASKS = "detection_masks"
@@ -214,6 +215,7 @@ class DetectionExporter(labels.Labelled, vision_task.VisionTaskExporter):
       training=False,
       parent="raw",
       signature=True,
+      api=_API,
       variables=variables,
       samples=samples,
       reference=lambda images: self._named(self._by_model(whole, images)),
@@ -223,7 +225,7 @@ class DetectionExporter(labels.Labelled, vision_task.VisionTaskExporter):
         self._as_trained(images), training=training
       ),
       inputs=[specs],
-      api="detector",
+      api=_API,
       image_size=self._image_size,
       hyperparameters=functional.hyperparameters(raw),
       variables=variables,
@@ -302,6 +304,7 @@ class DetectionExporter(labels.Labelled, vision_task.VisionTaskExporter):
       training=False,
       signature=True,
       built_on=DETECT,
+      api=_API,
       variables=detect.variables,
       samples=[encoded.sample(name, batch) for batch in (1, 3)],
       reference=lambda inputs: function(inputs, detect.reference),

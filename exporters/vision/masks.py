@@ -29,6 +29,7 @@ import tensorflow as tf
 from exporters import base
 from exporters.vision import encoded
 
+API = "image segmentation"
 PREDICT = "predict"
 MASKS = "predicted_masks"
 PROBABILITIES = "probabilities"
@@ -168,6 +169,7 @@ def of_files(
     training=False,
     signature=True,
     parent="core",
+    api=API,
     samples=[encoded.sample(name, batch) for batch in (1, 3)],
     reference=lambda inputs: masks(
       inputs, lambda x: reference(x, training=False)
