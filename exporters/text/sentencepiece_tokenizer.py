@@ -156,12 +156,14 @@ class SentencePieceTokenizer(tf.Module):
       ids.values != self._space
     )
     limits += tf.cast(limits.with_values(inside_letter), tf.int64)
-    found = self._in_source(inside, starts.with_values(behind_space), limits)
+    starts = starts.with_values(behind_space)
+    starts, limits = self._in_source(inside, starts, limits)
+    found = (ids, starts, limits)
     if parts:
-      found = parts.placed(*found)
-      ids, *found = parts.only_tokens(ids, self._kept, *found)
-      ids, *found = map(parts.joined, (ids, *found))
-    return [text_operations.with_batch(texts, one) for one in (ids, *found)]
+      placed = parts.placed(starts, limits)
+      whole = parts.only_tokens(ids, self._kept, *placed)
+      found = tuple(map(parts.joined, whole))
+    return [text_operations.with_batch(texts, one) for one in found]
 
   def _in_source(
     self,
