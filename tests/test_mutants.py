@@ -8,6 +8,7 @@ import pytest
 
 from scripts.mutants import __main__ as mutants
 from scripts.mutants import changes
+from scripts.mutants import forks
 
 ROOT = pathlib.Path(__file__).parents[1]
 MODULES = sorted((ROOT / "exporters/checks").glob("*.py"))
@@ -99,3 +100,35 @@ def test_a_marked_module_says_which_statements_are_run(
   assert names["f"](argument) == ([3] if argument else 4)
   assert marks == [f"x:{line}" for line in expected]
   assert names["f"].__doc__ == "Says what it does."
+
+
+def test_a_fork_tells_what_its_tests_reach(tmp_path):
+  """Of a copy of the checks in which each statement is marked."""
+  tree = mutants._copied(tmp_path)
+  numbers = tree / "exporters/checks/numbers.py"
+  source = numbers.read_text()
+  (line,) = (
+    number
+    for number, text in enumerate(source.splitlines(), start=1)
+    if "no call of it is known" in text
+  )
+  mark = f"numbers:{line}"
+  numbers.write_text(changes.marked("numbers", source))
+  worst = "tests/test_check_parts.py::TestWorst"
+  of_nothing = f"{worst}::test_of_nothing_says_nothing"
+  with forks.Forks(tree, tmp_path) as forked:
+    passed, known = forked.pytest([worst], seconds=300)
+    assert passed
+    reaching = [test for test in known if mark in known[test]["marks"]]
+    assert reaching == [of_nothing]
+    (mutant,) = (
+      mutant
+      for mutant in changes.mutants_of("numbers", source)
+      if mutant.line == line and mutant.after == "pass"
+    )
+    numbers.write_text(mutant.source)
+    passed, _ = forked.pytest(reaching, seconds=300, mark=mark)
+    assert not passed
+    assert "DID NOT RAISE" in forked.log.read_text()
+    passed, _ = forked.pytest([worst], seconds=0.0, mark=mark)
+    assert not passed

@@ -43,6 +43,7 @@ _ROOT = pathlib.Path(__file__).parents[2]
 _CHECKS = pathlib.PurePath("exporters/checks")
 # What breaks an artifact in just the way that a check looks for.
 TESTS = (
+  "tests/test_candidate.py",
   "tests/test_check_memory.py",
   "tests/test_check_outputs.py",
   "tests/test_check_parts.py",
@@ -81,9 +82,9 @@ def main() -> None:
   random.Random(_SEED.value).shuffle(mutants)
   found = collections.defaultdict(list)
   with tempfile.TemporaryDirectory(prefix="mutants_") as folder:
-    tree, log = _copied(pathlib.Path(folder)), pathlib.Path(folder) / "log"
-    with forks.Forks(tree) as forked:
-      known = _run_all(forked, tree, sources, log)
+    tree = _copied(pathlib.Path(folder))
+    with forks.Forks(tree, pathlib.Path(folder)) as forked:
+      known = _run_all(forked, tree, sources)
       end = time.monotonic() + _MINUTES.value * 60
       for mutant in mutants:
         if time.monotonic() > end:
@@ -91,15 +92,12 @@ def main() -> None:
         file = tree / _CHECKS / f"{mutant.module}.py"
         file.write_text(mutant.source, "utf-8")
         source = sources[mutant.module]
-        passed, tests = _passed(forked, mutant, source, known, log)
+        passed, tests = _passed(forked, mutant, source, known)
         file.write_text(source, "utf-8")
         state = _SURVIVED if passed else _KILLED
         found[mutant.module, state].append(mutant)
-        print(
-          f"{state}  {mutant}  ({tests} tests)",
-          file=sys.stderr,
-          flush=True,
-        )
+        text = f"{state}  {mutant}  ({tests} tests)"
+        print(text, file=sys.stderr, flush=True)
   _tell(wanted, mutants, found)
 
 
@@ -123,17 +121,16 @@ def _run_all(
   forked: forks.Forks,
   tree: pathlib.Path,
   sources: Mapping[str, str],
-  log: pathlib.Path,
 ) -> Mapping[str, Any]:
   """Returns what is known of each test, which all must pass."""
   for name, source in sources.items():
     text = changes.marked(name, source)
     (tree / _CHECKS / f"{name}.py").write_text(text, "utf-8")
-  passed, known = forked.pytest(TESTS, seconds=_ALL_HANG_AFTER, log=log)
+  passed, known = forked.pytest(TESTS, seconds=_ALL_HANG_AFTER)
   for name, source in sources.items():
     (tree / _CHECKS / f"{name}.py").write_text(source, "utf-8")
   if not passed:
-    said = log.read_text("utf-8", errors="replace")
+    said = forked.log.read_text("utf-8", errors="replace")
     raise ExportError(f"A test fails without any change: {said[-2000:]}")
   return known
 
@@ -143,38 +140,34 @@ def _passed(
   mutant: changes.Mutant,
   source: str,
   known: Mapping[str, Any],
-  log: pathlib.Path,
 ) -> tuple[bool, int]:
   """Returns whether a mutant passes the tests, and how many there are."""
   module = mutant.module
   if module == _PROCESS:
     passed, _ = forked.pytest(
-      _OF_PROCESS, seconds=_HANGS_AFTER, log=log, mark=module, in_process=False
+      _OF_PROCESS, seconds=_HANGS_AFTER, mark=module, in_process=False
     )
     return passed, len(_OF_PROCESS)
   line = changes.statements(source).get(mutant.line)
   mark = f"{module}:{line}"
   # Outside of functions, or in what is run while tests are read.
   everywhere = line is None or mark in known[""]["marks"]
-  tests = sorted(
-    (
-      name
-      for name, of_test in known.items()
-      if name
-      and any(
-        m == mark or everywhere and m.startswith(f"{module}:")
-        for m in of_test["marks"]
-      )
-    ),
-    key=lambda name: known[name]["seconds"],
-  )
+  tests = [
+    name
+    for name, of_test in known.items()
+    if name
+    and any(
+      m == mark or (everywhere and m.startswith(f"{module}:"))
+      for m in of_test["marks"]
+    )
+  ]
+  tests.sort(key=lambda name: known[name]["seconds"])
   if not tests:
     return True, 0
   usual = sum(known[name]["seconds"] for name in tests)
   passed, _ = forked.pytest(
     tests,
     seconds=30 + 5 * usual,
-    log=log,
     mark=forks.ANYTHING if everywhere else mark,
   )
   return passed, len(tests)

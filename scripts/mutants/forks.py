@@ -23,7 +23,7 @@ from typing import Any
 
 from scripts.mutants import changes
 
-# None of it imports `exporters`, or starts TensorFlow's threads.
+# None of it starts TensorFlow's threads.
 _IMPORTED = (
   "pytest",
   "gin",
@@ -45,9 +45,13 @@ class Forks:
 
   Args:
     tree: A copy of the repository, from which all is imported.
+    folder: Where to write.
+
+  Attributes:
+    log: What pytest printed last.
   """
 
-  def __init__(self, tree: pathlib.Path):
+  def __init__(self, tree: pathlib.Path, folder: pathlib.Path):
     # Compiled files are told apart by the second: a mutant may come sooner.
     own = {
       "PYTHONDONTWRITEBYTECODE": "1",
@@ -56,7 +60,7 @@ class Forks:
     }
     environment = {**os.environ, **own}
     environment.pop("PYTHONPATH", None)
-    self._known = tree.with_suffix(".json")
+    self._known, self.log = folder / "known.json", folder / "log"
     self._process = subprocess.Popen(
       [sys.executable, "-m", __name__],
       cwd=tree,
@@ -78,7 +82,6 @@ class Forks:
     tests: Sequence[str],
     *,
     seconds: float,
-    log: pathlib.Path,
     mark: str | None = None,
     in_process: bool = True,
   ) -> tuple[bool, Mapping[str, Any]]:
@@ -88,7 +91,6 @@ class Forks:
       tests: The ids of tests, or files of them, in order. After the first that
         fails, no other is run.
       seconds: After how many they have failed.
-      log: Gets what pytest prints.
       mark: Of what was changed since a run of all tests without a mark. In each
         test, checks that do not go past it are not made again.
       in_process: Whether the checks run in the test's own process.
@@ -97,11 +99,11 @@ class Forks:
       Also, by the ids of the tests that were run, the seconds that each took,
       and which marks it went past.
     """
-    found = log.with_suffix(".json") if mark else self._known
+    found = self._known.with_name("found.json") if mark else self._known
     job = {
       "tests": list(tests),
       "seconds": seconds,
-      "log": str(log),
+      "log": str(self.log),
       "found": str(found),
       "mark": mark,
       "known": str(self._known),
@@ -226,8 +228,12 @@ class _Plugin:
 
 def main() -> None:
   """Forks for each job on standard input, and answers with the exit code."""
+  # From wheels alone: what is in the tree may be changed between forks.
+  path = sys.path[:]
+  sys.path.remove(os.getcwd())
   for name in _IMPORTED:
     importlib.import_module(name)
+  sys.path[:] = path
   for line in sys.stdin:
     job = json.loads(line)
     child = os.fork()
