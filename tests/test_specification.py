@@ -1,4 +1,4 @@
-"""What TF Hub's specifications ask, asked of small SavedModels."""
+"""What specifications and APIs ask, asked of small SavedModels."""
 
 from collections.abc import Callable
 from typing import Any
@@ -8,7 +8,9 @@ import pytest
 import tensorflow as tf
 
 from exporters import checks
+from exporters.checks import images
 from exporters.checks import specification
+from exporters.checks import videos
 from exporters.checks.results import NotApplicableError
 
 _FLOATS = tf.TensorSpec([None, 2], tf.float32, "x")
@@ -22,6 +24,7 @@ def _stated(**fields) -> dict[str, Any]:
       "api": None,
       "cases": [],
       "fixed_batch": False,
+      "serving": "",
       "takes_inputs": True,
       "training": False,
       "unbatched": [],
@@ -415,3 +418,132 @@ class TestImages:
     assert specification._images(both).figure == 1
     stated = candidate(cases=[(_IMAGES, _IMAGES)], api="image")
     assert specification._images(stated).figure == 1
+
+
+def _classifier(shape, *names) -> tf.train.Checkpoint:
+  """Returns a model of images, and a signature that calls its outputs so."""
+  spec = tf.TensorSpec(shape, tf.float32, "images")
+
+  def call(images):
+    return tf.reduce_mean(images, axis=[1, 2])
+
+  model = _model(call, (tf.TensorSpec([None] * 4, tf.float32, "images"),))
+  model.signed = tf.function(
+    lambda images: dict.fromkeys(names, tf.reduce_mean(images)),
+    input_signature=[spec],
+  )
+  return model
+
+
+_ANY_SIZE = [None, None, None, 3]
+
+
+class TestImageApi:
+  @pytest.mark.parametrize(
+    ("shape", "names", "said"),
+    [
+      (_ANY_SIZE, ("logits", "default"), None),
+      (_ANY_SIZE, ("feature_vector", "default"), None),
+      ([None, 8, 8, 3], ("logits", "default"), None),
+      ([1, None, None, 3], ("logits", "default"), "signature takes (1, None"),
+      (
+        [None, 8, 8, 1],
+        ("logits", "default"),
+        "signature takes (None, 8, 8, 1",
+      ),
+      ([None, 8, 3], ("logits", "default"), "signature takes (None, 8, 3)"),
+      (_ANY_SIZE, ("logits",), "signature gives ['logits']"),
+      (_ANY_SIZE, ("default", "scores"), "gives ['default', 'scores']"),
+      (
+        _ANY_SIZE,
+        ("default", "feature_vector", "logits"),
+        "gives ['default', 'feature_vector', 'logits']",
+      ),
+      (
+        _ANY_SIZE,
+        ("default", "more", "logits"),
+        "gives ['default', 'logits', 'more']",
+      ),
+    ],
+  )
+  def test_is_that_of_the_signature(self, candidate, shape, names, said):
+    model = _classifier(shape, *names)
+    cases = [(_IMAGES, _LOGITS)]
+    finding = images._image_api(candidate(model, cases, api="image"))
+    assert finding.figure == (said is not None)
+    assert (said or "deviations") in finding.detail
+    # The signature is that of a part, which the model names.
+    other = candidate(model, cases, api="image", serving="part")
+    assert images._image_api(other).figure == 0
+
+  @pytest.mark.parametrize("serving", ["", "part"])
+  def test_each_sample_is_called(self, candidate, serving):
+    model = _classifier(_ANY_SIZE, "logits", "default")
+    cases = [(x * _IMAGES, _LOGITS) for x in (1.0, 1.0)]
+    cases += [(_IMAGES + 2.0, _LOGITS), (_IMAGES - 1.0, _LOGITS)]
+    made = candidate(model, cases, api="image", serving=serving)
+    finding = images._image_api(made)
+    assert finding.figure == 2
+    assert finding.detail == "; ".join(["images are not float32 in [0, 1]"] * 2)
+
+  def test_no_other_model_is_asked(self, candidate):
+    for made in (candidate(), candidate(api="video")):
+      with pytest.raises(NotApplicableError, match="the image API"):
+        images._image_api(made)
+
+
+_VIDEOS = tf.zeros([2, 3, 8, 8, 3])
+
+
+def _of_videos(shape, *names) -> tf.train.Checkpoint:
+  spec = tf.TensorSpec(shape, tf.float32, "image")
+
+  def call(inputs):
+    return tf.reduce_mean(inputs["image"], axis=[1, 2, 3])
+
+  model = _model(call, ({"image": tf.TensorSpec([None] * 5)},))
+  model.signed = tf.function(
+    lambda image: dict.fromkeys(names, tf.reduce_mean(image)),
+    input_signature=[spec],
+  )
+  return model
+
+
+class TestVideoApi:
+  @pytest.mark.parametrize(
+    ("shape", "names", "said"),
+    [
+      ([None, None, None, None, 3], ("logits",), None),
+      ([None, 3, 8, 8, 3], ("logits", "more"), None),
+      ([1, 3, 8, 8, 3], ("logits",), "the signature takes (1, 3, 8, 8, 3)"),
+      (
+        [None, 3, 8, 8, 1],
+        ("logits",),
+        "the signature takes (None, 3, 8, 8, 1",
+      ),
+      ([None, 3, 8, 3, 3, 3], ("logits",), "takes (None, 3, 8, 3, 3, 3)"),
+      ([None, 3, 8, 8, 3], ("b", "a"), "the signature gives ['a', 'b']"),
+    ],
+  )
+  def test_is_that_of_the_signature(self, candidate, shape, names, said):
+    model = _of_videos(shape, *names)
+    cases = [({"image": _VIDEOS}, _LOGITS)]
+    finding = videos._video_api(candidate(model, cases, api="video"))
+    assert finding.figure == (said is not None)
+    assert (said or "deviations") in finding.detail
+    other = candidate(model, cases, api="video", serving="part")
+    assert videos._video_api(other).figure == 0
+
+  @pytest.mark.parametrize("serving", ["", "part"])
+  def test_each_sample_is_called(self, candidate, serving):
+    model = _of_videos([None, 3, 8, 8, 3], "logits")
+    cases = [({"image": _VIDEOS + x}, _LOGITS) for x in (0.0, 2.0, -1.0)]
+    made = candidate(model, cases, api="video", serving=serving)
+    finding = videos._video_api(made)
+    assert finding.figure == 2
+    assert finding.detail == "; ".join(["videos are not float32 in [0, 1]"] * 2)
+
+  def test_no_other_model_is_asked(self, candidate):
+    for made in (candidate(), candidate(api="image")):
+      with pytest.raises(NotApplicableError, match="the video API"):
+        videos._video_api(made)
