@@ -84,8 +84,8 @@ class Forks:
     seconds: float,
     mark: str | None = None,
     in_process: bool = True,
-  ) -> tuple[bool, Mapping[str, Any]]:
-    """Returns whether all tests pass, and what is known of each.
+  ) -> bool:
+    """Returns whether all tests pass.
 
     Args:
       tests: The ids of tests, or files of them, in order. After the first that
@@ -94,10 +94,6 @@ class Forks:
       mark: Of what was changed since a run of all tests without a mark. In each
         test, checks that do not go past it are not made again.
       in_process: Whether the checks run in the test's own process.
-
-    Returns:
-      Also, by the ids of the tests that were run, the seconds that each took,
-      and which marks it went past.
     """
     found = self._known.with_name("found.json") if mark else self._known
     job = {
@@ -113,8 +109,16 @@ class Forks:
     assert self._process.stdout
     self._process.stdin.write(json.dumps(job) + "\n")
     self._process.stdin.flush()
-    passed = self._process.stdout.readline() == "0\n"
-    return passed, json.loads(found.read_text()) if passed else {}
+    return self._process.stdout.readline() == "0\n"
+
+  @property
+  def known(self) -> Mapping[str, Any]:
+    """By the ids of tests, what was found when they were run without a mark.
+
+    The seconds that each took, and which marks it went past; under "", those
+    that were passed before the first test.
+    """
+    return json.loads(self._known.read_text())
 
 
 class _Plugin:
