@@ -7,6 +7,7 @@ import tensorflow as tf
 from exporters.checks import detections
 from exporters.checks import images
 from exporters.checks import masks
+from tests import closeness
 
 _NAN = float("nan")
 
@@ -274,7 +275,7 @@ class TestAverages:
     squares = {x: np.array([x * x, 2 - x]) for x in (0.0, 0.5, 1.0)}
     for at in (0.0, 0.25, 0.75, 1.0):
       value = images._interpolated(squares, at)
-      np.testing.assert_allclose(value, [at * at, 2 - at], atol=1e-12)
+      closeness.assert_close(value, [at * at, 2 - at])
 
   @pytest.mark.parametrize(
     ("dtype", "bits"), [(tf.float32, 24), (tf.float16, 11), (tf.bfloat16, 8)]
