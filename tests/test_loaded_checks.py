@@ -15,6 +15,7 @@ import tensorflow as tf
 import tf_keras
 
 from exporters import checks
+from exporters import keras_model
 from exporters.checks import gradients
 from exporters.checks import harness
 from exporters.checks import reloads
@@ -77,11 +78,76 @@ def _published() -> published_lib.Published:
   )
 
 
-@pytest.fixture(scope="module")
-def stated(tmp_path_factory) -> tuple[str, Any, list[np.ndarray]]:
+def _normalized() -> published_lib.Published:
+  """Returns two layers that normalize, of which one is called twice."""
+  layers = tf_keras.layers
+  inputs = tf_keras.Input([3])
+  twice = layers.BatchNormalization(momentum=0.75, name="twice")
+  once = layers.BatchNormalization(momentum=0.75, name="once")
+  dropped = layers.Dropout(0.5)(once(inputs))
+  outputs = layers.Add()([twice(inputs), twice(2.0 * dropped + 1.0)])
+  model = tf_keras.Model(inputs, outputs)
+  exporter = keras_model.KerasModelExporter(model_function=lambda: model)
+  return exporter.build().published[""]
+
+
+def _stream() -> published_lib.Published:
+  """Returns the sum of all pieces so far, and how many there were."""
+
+  def function(inputs):
+    piece = inputs["piece"]
+    states = {
+      "count": inputs["count"] + tf.shape(piece)[1],
+      "total": inputs["total"] + tf.reduce_sum(piece, axis=1),
+    }
+    return states["total"] / tf.cast(states["count"], tf.float32), states
+
+  def initial(shape):
+    return {
+      "count": tf.zeros([1], tf.int32),
+      "total": tf.zeros([shape[0], shape[2]]),
+    }
+
+  # Whole numbers, whose sums are exact.
+  piece = np.random.default_rng(0).integers(9, size=[2, 5, 4])
+  piece = piece.astype(np.float32)
+  states = {"count": np.int32([0]), "total": np.zeros([2, 4], np.float32)}
+  shape = tf.TensorSpec([3], tf.int32, "shape")
+  return published_lib.Published(
+    function=function,
+    reference=function,
+    inputs=[
+      {
+        "piece": tf.TensorSpec([None, None, None]),
+        "count": tf.TensorSpec([1], tf.int32),
+        "total": tf.TensorSpec([None, None]),
+      }
+    ],
+    training=False,
+    outputs=("mean", "states"),
+    samples=[states | {"piece": piece}],
+    unbatched=["count"],
+    stream=published_lib.Stream(piece="piece", axis=1, initial="initial"),
+    sub_objects={
+      "initial": published_lib.Published(
+        function=initial,
+        reference=initial,
+        inputs=[shape],
+        training=False,
+        samples=[np.int32([2, 5, 4])],
+      )
+    },
+  )
+
+
+_MODELS = {"whole": _published, "norms": _normalized, "stream": _stream}
+
+
+@pytest.fixture(scope="module", params=["whole"])
+def stated(request, tmp_path_factory) -> tuple[str, Any, list[np.ndarray]]:
   """The path of a model, and what the checks compare it with."""
   path = str(tmp_path_factory.mktemp("loaded") / "model")
-  published = _published()
+  published = _MODELS[request.param]()
   reusable.write(published, path)
   arrays: list[np.ndarray] = []
   reference = {
@@ -131,6 +197,9 @@ def _stranger(found, name):
     "hub.KerasLayer",
     "dropout",
     "gradients",
+    "a training step",
+    "gradients of a persistent tape",
+    "gradients in a tf.function",
     "saved again",
     "keras.layers.TFSMLayer",
     "two replicas",
@@ -433,6 +502,104 @@ class TestGradients:
     finding = gradients._finding(variables, [None] * 7)
     assert finding.figure == 7
     assert finding.detail.endswith(": v0:0; v1:0; v2:0; v3:0; v4:0")
+
+
+def _of(*checks_of_model):
+  """Runs a test for each pair of a model and a check of it."""
+  return pytest.mark.parametrize(
+    ("stated", "name"), checks_of_model, indirect=["stated"]
+  )
+
+
+@_of(
+  ("norms", "batch statistics"),
+  ("norms", "batch_norm_momentum"),
+  ("stream", "piece by piece"),
+  ("stream", "first states"),
+)
+def test_nothing_is_wrong_with_averages_and_states(found, name):
+  finding = found(name)
+  assert finding.figure <= finding.bound
+
+
+@pytest.mark.parametrize("stated", ["norms"], indirect=True)
+class TestAverages:
+  @staticmethod
+  def _with_updates(updates):
+    """Of the variables in order: those of one layer, those of the other."""
+
+    def change(reference, arrays):
+      reference[""]["updates"] = updates(reference[""]["updates"])
+
+    return change
+
+  def test_each_layer_is_counted(self, stated):
+    _, reference, _ = stated
+    assert sorted(reference[""]["updates"]) == [1] * 4 + [2] * 4
+
+  def test_move_in_training_alone(self, found):
+    """Where the reference moves none, one kind of call is wrong."""
+    change = self._with_updates(lambda updates: [0 for _ in updates])
+    finding = found("batch statistics", change)
+    assert (finding.figure, finding.detail) == (
+      1,
+      "the model with trainable=True, training=True",
+    )
+    assert found("batch statistics").detail == "kinds of wrong calls"
+
+  @pytest.mark.parametrize(("of", "other"), [(1, 2), (2, 1)])
+  def test_move_as_often_as_the_layer_is_called(self, found, of, other):
+    change = self._with_updates(
+      lambda updates: [other if n == of else n for n in updates]
+    )
+    finding = found("batch_norm_momentum", change)
+    assert finding.figure > 1e-2
+    assert finding.detail.startswith("the model: with batch_norm_momentum=")
+
+  def test_that_nothing_moves_is_not_looked_at_here(self, found):
+    change = self._with_updates(lambda updates: [0 for _ in updates])
+    assert found("batch_norm_momentum", change).figure == 0
+
+  def test_move_by_the_momentum_of_the_reference(self, found, tmp_path):
+    def change(reference, arrays):
+      parameters = reference[""]["hyperparameters"]
+      parameters["batch_norm_momentum"]["default"] = 0.7
+
+    finding = found("batch_norm_momentum", change)
+    assert finding.figure > 1e-2
+    assert finding.detail == "the model: with batch_norm_momentum=0.7"
+    assert not (tmp_path / "without_drops").exists()
+
+  @pytest.mark.parametrize("name", ["batch statistics", "batch_norm_momentum"])
+  def test_may_not_be_there(self, found, name):
+    def change(reference, arrays):
+      reference[""]["hyperparameters"] = {}
+
+    with pytest.raises(NotApplicableError, match="without a momentum"):
+      found(name, change)
+
+
+@pytest.mark.parametrize("stated", ["stream"], indirect=True)
+class TestStreams:
+  @pytest.mark.parametrize("name", ["piece by piece", "first states"])
+  def test_may_not_be_there(self, found, name):
+    def change(reference, arrays):
+      reference[""]["stream"] = None
+
+    with pytest.raises(NotApplicableError, match="without states that a call"):
+      found(name, change)
+
+  def test_all_calls_end_in_the_same(self, found):
+    assert found("piece by piece").detail == "in 2 calls"
+
+  def test_pieces_follow_each_other_on_an_axis(self, found):
+    """On another one, they are taken for what they are not."""
+
+    def change(reference, arrays):
+      reference[""]["stream"]["axis"] = 2
+
+    with pytest.raises(ValueError, match="Dimensions must be equal"):
+      found("piece by piece", change)
 
 
 def test_strings_are_found_in_any_input():
