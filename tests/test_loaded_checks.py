@@ -140,7 +140,38 @@ def _stream() -> published_lib.Published:
   )
 
 
-_MODELS = {"whole": _published, "norms": _normalized, "stream": _stream}
+def _recurrent() -> published_lib.Published:
+  """Returns a layer with a loop."""
+  layers = [tf_keras.Input([6, 4]), tf_keras.layers.SimpleRNN(3)]
+  model = tf_keras.Sequential(layers)
+  exporter = keras_model.KerasModelExporter(model_function=lambda: model)
+  return exporter.build().published[""]
+
+
+def _unmoved() -> published_lib.Published:
+  """Returns a layer whose variable gets a gradient, and has no effect."""
+  kernel = tf.Variable([1.0, 2.0], name="kernel")
+
+  def function(inputs, training):
+    return 2.0 * inputs + kernel - tf.stop_gradient(kernel)
+
+  return published_lib.Published(
+    function=function,
+    reference=function,
+    inputs=[tf.TensorSpec([None, 2], tf.float32, "inputs")],
+    variables=[kernel],
+    trainable_variables=[kernel],
+    samples=[np.ones([3, 2], np.float32)],
+  )
+
+
+_MODELS = {
+  "whole": _published,
+  "norms": _normalized,
+  "stream": _stream,
+  "recurrent": _recurrent,
+  "unmoved": _unmoved,
+}
 
 
 @pytest.fixture(scope="module", params=["whole"])
@@ -197,7 +228,6 @@ def _stranger(found, name):
     "hub.KerasLayer",
     "dropout",
     "gradients",
-    "a training step",
     "gradients of a persistent tape",
     "gradients in a tf.function",
     "saved again",
@@ -319,6 +349,12 @@ class TestNumbers:
     assert finding.detail == (
       "serving_default: outputs ['default', 'scores'], not ['default']"
     )
+
+  def test_there_may_be_no_signature(self, found, tmp_path):
+    path = str(tmp_path / "unsigned")
+    tf.saved_model.save(tf.train.Checkpoint(), path)
+    with pytest.raises(NotApplicableError, match="or no serving_default"):
+      found("signature", path=path)
 
   def test_a_stranger_has_no_names_for_a_tensor(self, found):
     with pytest.raises(NotApplicableError, match="unknown"):
@@ -469,6 +505,17 @@ def test_kerass_form_is_not_for_keras_3(found):
 
 
 class TestGradients:
+  def test_of_the_first_sample_are_enough(self, found):
+    memo: dict[str, Any] = {}
+    assert found("gradients", memo=memo).figure == 0
+    assert memo["case"] == 0
+    assert len(memo["gradients"]) == 2
+
+  @pytest.mark.parametrize("stated", ["recurrent"], indirect=True)
+  def test_of_a_loop_a_persistent_tape_has_none(self, found):
+    with pytest.raises(NotApplicableError, match="a loop of a loaded model"):
+      found("gradients of a persistent tape")
+
   def test_the_loss_depends_on_every_number(self):
     """By hand: 1/2 + 1, and 9/2 + 3; whole numbers have no gradient."""
     outputs = {
@@ -600,6 +647,30 @@ class TestStreams:
 
     with pytest.raises(ValueError, match="Dimensions must be equal"):
       found("piece by piece", change)
+
+
+class TestTrainingStep:
+  @pytest.mark.parametrize(
+    ("stated", "figure"), [("whole", 0), ("unmoved", 1)], indirect=["stated"]
+  )
+  def test_changes_what_a_call_returns(self, found, figure):
+    memo: dict[str, Any] = {}
+    assert found("gradients", memo=memo).figure == 0
+    finding = found("a training step", memo=memo)
+    assert (finding.figure, finding.bound) == (figure, 0)
+    before, after = finding.detail.removeprefix("loss ").split(" to ")
+    assert (before == after) == figure
+    assert memo.keys() == {"case"}
+
+  def test_needs_gradients_that_are_not_zero(self, found):
+    memo = {"gradients": [tf.zeros([40]), tf.zeros([40])]}
+    finding = found("a training step", memo=memo)
+    assert finding.figure == 1
+    assert finding.detail == "all gradients of the samples are zero"
+
+  def test_may_not_lead_to_infinity(self, found):
+    memo = {"gradients": [tf.constant([np.nan] * 40), tf.zeros([40])]}
+    assert found("a training step", memo=memo).figure == 1
 
 
 def test_strings_are_found_in_any_input():

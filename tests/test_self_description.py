@@ -196,6 +196,7 @@ class TestStated:
       part=_model(_twice, _FLOATS, variables=[]),
       _hidden=_model(_twice, _FLOATS, variables=[]),
       bare=_model(_twice, _FLOATS),
+      **{"layer-1": _model(_twice, _FLOATS, variables=[])},
     )
     arrays: list[np.ndarray] = []
     loaded = load(model)
@@ -375,6 +376,18 @@ class TestVariedSamples:
     loaded = _served(load, lambda ids: {"sum": tf.reduce_sum(ids, -1)}, _IDS)
     ids = self_description.sample(loaded, batch=50)["ids"].numpy()
     assert 1_000_000 < ids.max() < 1 << 20
+
+  def test_one_beyond_a_table_may_stand_for_nothing(self, load):
+    """The largest that is tried is taken, and those below it are refused."""
+
+    def look_up(ids):
+      known = (ids < 10) | (ids == (1 << 20) - 1)
+      tf.debugging.assert_equal(known, True)
+      return {"ids": ids}
+
+    loaded = _served(load, look_up, _IDS)
+    ids = self_description.sample(loaded, batch=50)["ids"].numpy()
+    assert ids.max() == 9
 
   def test_of_a_small_type_no_more_is_drawn_than_it_holds(self, load):
     spec = tf.TensorSpec([None, None], tf.uint8, "ids")

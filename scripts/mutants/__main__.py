@@ -177,7 +177,7 @@ def _passed(
     run.append(name)
   passed = not run or forked.pytest(
     run,
-    seconds=30 + 5 * usual,
+    seconds=120 + 5 * usual,
     mark=forks.ANYTHING if everywhere else mark,
   )
   return passed, f"{len(run)} of {len(tests)} tests"
