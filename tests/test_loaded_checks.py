@@ -40,10 +40,10 @@ def _published() -> published_lib.Published:
     noise = tf.random.uniform(tf.shape(inputs))
     kept = tf.where(noise < rate, tf.zeros_like(inputs), inputs)
     count.assign_add(1.0 if training else 0.0)
-    return (kept * kernel + bias) * factor
+    return (kept * kernel + bias) * tf.maximum(factor, 1.0)
 
   def reference(inputs, training, factor):
-    return (inputs * kernel + bias) * factor
+    return (inputs * kernel + bias) * tf.maximum(factor, 1.0)
 
   def part(inputs):
     return {"twice": 2.0 * inputs}
@@ -453,19 +453,31 @@ class TestDropout:
     finding = found("dropout", change)
     assert (finding.figure, finding.detail) == (1, "the model")
 
-  def test_stops_at_rate_0(self, found):
-    """Here another argument is taken for the rate."""
+  def test_is_that_of_any_rate(self, found):
+    """Of two, of which one is 0."""
 
     def change(reference, arrays):
-      rates = reference[""]["hyperparameters"]
-      rates["factor"]["attribute"] = "rate"
-      rates["rate"]["attribute"] = ""
+      reference[""]["hyperparameters"]["factor"] = {
+        "default": 0.0,
+        "attribute": "rate",
+      }
 
     finding = found("dropout", change)
-    # With a factor of 0, all outputs are 0.
+    assert finding.figure == 0
+    assert finding.detail == "callables with wrong dropout"
+
+  def test_stops_where_all_rates_are_0(self, found):
+    """Here it does not: what is called a rate is none."""
+
+    def change(reference, arrays):
+      parameters = reference[""]["hyperparameters"]
+      parameters["factor"]["attribute"] = "rate"
+      parameters["rate"]["attribute"] = "another"
+
+    finding = found("dropout", change)
     assert (finding.figure, finding.detail) == (
-      0,
-      "callables with wrong dropout",
+      1,
+      "the model with {'factor': 0.0}",
     )
 
   def test_may_not_be_there(self, found):

@@ -396,14 +396,15 @@ class TestVariedSamples:
     assert ids.dtype == np.uint8
     assert 250 <= ids.max() <= 255
 
-  def test_of_a_table_of_two_both_are_drawn(self, load):
+  @pytest.mark.parametrize("rows", [2, 3, 4, 5])
+  def test_of_a_small_table_all_are_drawn(self, load, rows):
     def look_up(ids):
-      tf.debugging.assert_less(ids, 2)
-      return {"rows": tf.gather(tf.constant([1.0, 2.0]), ids)}
+      tf.debugging.assert_less(ids, rows)
+      return {"rows": tf.gather(tf.range(rows), ids)}
 
     loaded = _served(load, look_up, _IDS)
-    ids = self_description.sample(loaded, batch=3)["ids"].numpy()
-    assert {*ids.flat} == {0, 1}
+    ids = self_description.sample(loaded, batch=9)["ids"].numpy()
+    assert {*ids.flat} == {*range(rows)}
 
   def test_a_mask_ends_with_its_last_quarter(self, load):
     mask = tf.TensorSpec([None, None], tf.int32, "input_mask")

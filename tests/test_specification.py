@@ -86,6 +86,17 @@ def _loss(value):
   return tf.function(lambda: tf.constant(value), input_signature=[])
 
 
+def test_what_strangers_may_deviate_from():
+  """A published specification, and what harms nobody who uses a model."""
+  names = {entry.name for entry in checks.CHECKS}
+  asked = {n for n in names if n.startswith("specification: ")}
+  assert len(asked) == 7
+  assert {e.name for e in checks.CHECKS if e.specification} == {
+    *asked,
+    "no local path",
+  }
+
+
 class TestAttributes:
   def test_what_is_trained_is_a_variable(self, candidate):
     one, other = _variable(name="one"), _variable(name="other")

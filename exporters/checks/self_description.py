@@ -14,15 +14,9 @@ import tensorflow as tf
 
 from .nests import encode
 
-# Sizes for dimensions that a trace leaves open, by rank. Rank 4 is images, rank
-# 5 videos.
-_OPEN = {
-  1: (3,),
-  2: (3, 16),
-  3: (3, 16, 16),
-  4: (3, 64, 64, 3),
-  5: (3, 5, 64, 64, 3),
-}
+# Sizes for dimensions that a trace leaves open, but for the batch's, by rank.
+# Rank 4 is images, rank 5 videos.
+_OPEN = {2: (16,), 3: (16, 16), 4: (64, 64, 3), 5: (5, 64, 64, 3)}
 _BATCH = 3
 # By what to multiply these where that is too small, and the most elements.
 _FACTORS = (1, 4, 16, 64, 256, 1024)
@@ -326,10 +320,11 @@ def _shape(spec: Any, factor: int, batch: int) -> list[int]:
   """Returns the shape of a `_sample` that is not ragged."""
   if spec.shape.rank is None:
     return [3]
-  sizes = _OPEN.get(spec.shape.rank, (_BATCH,) * spec.shape.rank)
-  open_ = [n if n == 3 else n * factor for n in sizes]
-  open_[:1] = [batch] if open_ else []
-  return [o if d is None else d for d, o in zip(spec.shape, open_, strict=True)]
+  sizes = _OPEN.get(spec.shape.rank, (3,) * (spec.shape.rank - 1))
+  open_ = [batch, *(n if n == 3 else n * factor for n in sizes)]
+  return [
+    o if d is None else d for d, o in zip(spec.shape, open_, strict=False)
+  ]
 
 
 def _names(loaded: Any, attribute: str) -> list[str]:
