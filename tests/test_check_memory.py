@@ -4,6 +4,7 @@ import contextlib
 import pathlib
 
 import pytest
+from tensorflow.core.protobuf import saved_model_pb2
 
 from exporters import checks
 from exporters import low_level
@@ -138,3 +139,66 @@ def test_one_process_that_keeps_nothing_finds_the_same(
   assert len(found) == 3
   assert found[0] == found[1] == found[2]
   assert checks.FAILED not in dict(found[0]).values()
+
+
+def _calls(nodes, name: str, times: int) -> None:
+  for i in range(times):
+    call = nodes.add(name=f"{name}_{i}", op="PartitionedCall")
+    call.attr["f"].func.name = name
+
+
+@pytest.fixture
+def nested() -> saved_model_pb2.SavedModel:
+  """A graph that calls `a` twice, which calls `b` three times."""
+  proto = saved_model_pb2.SavedModel()
+  graph = proto.meta_graphs.add().graph_def
+  _calls(graph.node, "a", 2)
+  for name, filling in (("a", 10_000), ("b", 1_000)):
+    function = graph.library.function.add()
+    function.signature.name = name
+    function.signature.description = "x" * filling
+  _calls(graph.library.function[0].node_def, "b", 3)
+  return proto
+
+
+def _sizes(proto: saved_model_pb2.SavedModel, folder: pathlib.Path):
+  (folder / "saved_model.pb").write_bytes(proto.SerializeToString())
+  return memory.sizes(str(folder))
+
+
+def test_a_function_counts_for_each_call(nested, tmp_path):
+  """In the file once; in memory, two of `a` and six of `b`."""
+  (tmp_path / "variables").mkdir()
+  for name, size in (("data-00000-of-00002", 5), ("data-00001-of-00002", 7)):
+    (tmp_path / f"variables/variables.{name}").write_bytes(b"x" * size)
+  (tmp_path / "variables/variables.index").write_bytes(b"x" * 100)
+  a, b = nested.meta_graphs[0].graph_def.library.function
+  want = nested.ByteSize() + a.ByteSize() + 5 * b.ByteSize()
+  assert _sizes(nested, tmp_path) == (12, want)
+
+
+def test_a_function_that_is_not_there_counts_for_nothing(nested, tmp_path):
+  del nested.meta_graphs[0].graph_def.library.function[1:]
+  a = nested.meta_graphs[0].graph_def.library.function[0]
+  assert _sizes(nested, tmp_path) == (0, nested.ByteSize() + a.ByteSize())
+
+
+def test_a_function_that_calls_itself_counts_once(nested, tmp_path):
+  a = nested.meta_graphs[0].graph_def.library.function[0]
+  _calls(a.node_def, "a", 2)
+  assert _sizes(nested, tmp_path) == (0, nested.ByteSize())
+
+
+@pytest.mark.parametrize("content", [b"", b"\xff\xff"])
+def test_a_graph_that_is_damaged_counts_as_it_is(content, tmp_path):
+  (tmp_path / "saved_model.pb").write_bytes(content)
+  assert memory.sizes(str(tmp_path)) == (0, len(content))
+
+
+def test_an_estimate_is_a_line():
+  """By hand, of what stands in the module's table."""
+  plans = memory.plans(1_000_000, 2_000_000, checks.BASIC)
+  assert plans == [
+    memory.Plan(processes=2, keeps=True, bytes=590_000_000 + 804_000_000),
+    memory.Plan(processes=1, keeps=True, bytes=500_000_000 + 742_700_000),
+  ]

@@ -4,11 +4,13 @@ import ml_dtypes
 import numpy as np
 import pytest
 import tensorflow as tf
+from tensorflow.core.framework import graph_pb2
 
 from exporters import checks
 from exporters.checks import harness
 from exporters.checks import nests
 from exporters.checks import numbers
+from exporters.checks import scopes
 from exporters.checks.results import Finding
 from exporters.checks.results import NotApplicableError
 
@@ -175,6 +177,18 @@ class TestNests:
       assert type(one) is type(other)
 
 
+class TestScopes:
+  def test_a_place_is_a_function_or_a_node_around_all(self):
+    graph = graph_pb2.GraphDef()
+    graph.node.add(name="a", op="Const")
+    function = graph.library.function.add()
+    function.signature.name = "f"
+    function.node_def.add(name="b", op="Const")
+    around, inside = scopes.scopes(graph)
+    assert around.where(around.nodes[0]) == "node a"
+    assert inside.where(inside.nodes[0]) == "function f"
+
+
 @pytest.fixture
 def registered(monkeypatch):
   """Checks of this test alone."""
@@ -217,6 +231,7 @@ class TestHarness:
     candidate = FakeCandidate()
     found = harness.run(candidate, checks.ALL, harness.CALLS, {})["one"]
     assert found.status == status
+    assert 0 <= found.seconds < 10
     assert candidate.resets == 1
     if isinstance(returned, ValueError):
       assert found.detail == "ValueError: damaged"

@@ -124,6 +124,10 @@ _MISTAKES = {
     _low(gin_file="{folder}/open.gin"),
     "A bracket or a quote is opened and not closed. ({folder}/open.gin, line",
   ),
+  "more texts in a row than gin can take": (
+    _bert("VOCAB_FILE = " + "'a' " * 201),
+    "has more than 200 texts in a row. Write fewer and longer ones.",
+  ),
   "a misspelt macro": (
     _bert("VOCAB_FIL = '/tmp/vocab.txt'"),
     "Nothing in the gin file uses the macro VOCAB_FIL. Did you mean "

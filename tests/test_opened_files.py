@@ -225,6 +225,10 @@ def _fill_by_shared_variable(meta_graph):
   handle.attr["shared_name"].s = b"Variable"
 
 
+def _fill_by_variable_that_is_not_there(meta_graph):
+  _node(meta_graph, "Variable").name = "other"
+
+
 def _fill_by_signature(meta_graph):
   """The loader gives no asset when a signature is called."""
   output = meta_graph.signature_def["serving_default"].outputs["again"]
@@ -255,6 +259,7 @@ def _fill_by_stand_in(meta_graph):
     _fill_by_argument,
     _fill_by_variable,
     _fill_by_shared_variable,
+    _fill_by_variable_that_is_not_there,
     _fill_by_signature,
     _fill_by_gradient,
     _fill_by_stand_in,

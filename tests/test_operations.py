@@ -245,6 +245,17 @@ def test_a_function_that_the_graph_does_not_hold_is_refused(traced):
   assert "calls '__inference_yours_1', which the graph does not" in objection
 
 
+def test_a_function_is_there_once(traced):
+  """Which of two a call means is anyone's guess."""
+  meta_graph = meta_graph_pb2.MetaGraphDef(graph_def=traced)
+  functions = meta_graph.graph_def.library.function
+  name = functions[0].signature.name
+  functions.add().CopyFrom(functions[0])
+  assert operations.objections(meta_graph) == [
+    f"The graph holds the function '{name}' 2 times."
+  ]
+
+
 # ---------------------------------------------------------------------------
 # What a refused operation does, and that nothing of it happens.
 

@@ -198,6 +198,39 @@ def test_a_message_of_fields_of_any_kind(tmp_path, before):
   assert privacy.found(path, []) == ["'/home/alice/' in keras_metadata.pb"]
 
 
+def test_a_message_within_twenty_others(tmp_path):
+  path = _saved(tmp_path)
+  text = b"/home/alice/".ljust(ord("x"), b"y")
+  content = b"\x0ax" + text
+  for _ in range(20):
+    size = len(content)
+    content = b"\x0a" + bytes([size & 127 | 128, size >> 7]) + content
+  (tmp_path / "model" / "keras_metadata.pb").write_bytes(content)
+  assert privacy.found(path, []) == ["'/home/alice/' in keras_metadata.pb"]
+
+
+@pytest.mark.parametrize(
+  ("value", "expected"),
+  [
+    (b"\x00", (0, 1)),
+    (b"\x7f\xff", (127, 1)),
+    (b"\x80\x01", (128, 2)),
+    (b"\xac\x02", (300, 2)),
+    (b"\xff" * 9 + b"\x01", (2**64 - 1, 10)),
+  ],
+)
+def test_a_number_of_seven_bits_a_byte(value, expected):
+  """As protocol buffers have them; 300 is the example of their manual."""
+  assert privacy._varint(value, 0) == expected
+  assert privacy._varint(b"\xff" + value, 1) == (expected[0], expected[1] + 1)
+
+
+@pytest.mark.parametrize("value", [b"", b"\x80", b"\xff" * 11])
+def test_a_number_without_end_is_beyond_it(value):
+  _, at = privacy._varint(value, 0)
+  assert at > len(value)
+
+
 def test_requests_in_assets_extra(tmp_path):
   path = _saved(tmp_path)
   extra = tmp_path / "model" / "assets.extra"

@@ -103,7 +103,13 @@ def _archive(file: Any, head: bytes) -> FileKind | None:
   try:
     file.seek(0)
     names = zipfile.ZipFile(file).namelist()[:_MOST]
-  except (zipfile.BadZipFile, OSError, tf.errors.OpError, ValueError):
+  except (
+    zipfile.BadZipFile,
+    NotImplementedError,
+    OSError,
+    tf.errors.OpError,
+    ValueError,
+  ):
     return FileKind("a zip archive that is truncated or damaged", _AGAIN)
   inner_names = {name.partition("/")[2] for name in names}
   if {"data.pkl", "constants.pkl"} <= inner_names:

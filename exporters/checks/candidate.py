@@ -214,7 +214,7 @@ class Candidate:
     that are not called with optimization too: they would have to start anew.
     """
     key = "disable_meta_optimizer"
-    before = tf.config.optimizer.get_experimental_options().get(key, False)
+    before = tf.config.optimizer.get_experimental_options()[key]
     tf.config.optimizer.set_experimental_options({key: True})
     try:
       yield

@@ -149,8 +149,7 @@ def _lost(got: _Outputs, want: _Outputs) -> int:
   ]
   one, other = columns
   # The last may give way to another one of the same score.
-  last = other[-1:, -1] + TOLERANCE if len(other) else other[:, -1]
-  sure = other[other[:, -1] > last] if len(other) else other
+  sure = other[other[:, -1] > other[-1:, -1] + TOLERANCE]
   if not len(sure):
     return 0
   if not len(one):

@@ -88,15 +88,7 @@ def _two_replicas(candidate: Candidate) -> Finding:
     lambda: strategy.run(lambda: loaded(*arguments)), autograph=False
   )()
 
-  def replicas(nest):
-    if isinstance(nest, dict):
-      parts = {k: replicas(v) for k, v in nest.items()}
-      return [{k: v[i] for k, v in parts.items()} for i in range(2)]
-    if isinstance(nest, (list, tuple)):
-      return list(zip(*map(replicas, nest), strict=True))
-    return strategy.experimental_local_results(nest)
-
   return worst(
     (f"replica {i}", difference(got, want))
-    for i, got in enumerate(replicas(outputs))
+    for i, got in enumerate(strategy.experimental_local_results(outputs))
   )

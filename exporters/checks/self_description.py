@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 import functools
 import inspect
+import math
 import time
 from typing import Any
 
@@ -13,15 +14,9 @@ import tensorflow as tf
 
 from .nests import encode
 
-# Sizes for dimensions that a trace leaves open, by rank. Rank 4 is images, rank
-# 5 videos.
-_OPEN = {
-  1: (3,),
-  2: (3, 16),
-  3: (3, 16, 16),
-  4: (3, 64, 64, 3),
-  5: (3, 5, 64, 64, 3),
-}
+# Sizes for dimensions that a trace leaves open, but for the batch's, by rank.
+# Rank 4 is images, rank 5 videos.
+_OPEN = {2: (16,), 3: (16, 16), 4: (64, 64, 3), 5: (5, 64, 64, 3)}
 _BATCH = 3
 # By what to multiply these where that is too small, and the most elements.
 _FACTORS = (1, 4, 16, 64, 256, 1024)
@@ -268,13 +263,14 @@ def _call(
   if any(spec.dtype == tf.string for spec in flat):
     trials.insert(1, (1, _image_file()))
   for factor, text in trials:
+    # Counted before they are made: they could take all the memory.
+    count = sum(math.prod(_shape(spec, factor, batch)) for spec in flat)
+    if factor > 1 and count > _MOST:
+      continue
     make = functools.partial(_sample, factor=factor, batch=batch, text=text)
     inputs = tf.nest.map_structure(make, specs)
     if isinstance(inputs, Mapping):
       inputs = {**inputs, **_states(loaded, inputs)}
-    flat = tf.nest.flatten(inputs, expand_composites=True)
-    if factor > 1 and sum(map(int, map(tf.size, flat))) > _MOST:
-      continue
     try:
       outputs = call(inputs)
     except (tf.errors.InvalidArgumentError, ValueError) as e:
@@ -311,22 +307,24 @@ def _sample(spec: Any, factor: int, batch: int, text: bytes) -> Any:
         value, tf.range(value.nrows(out_type=tf.int64) + 1)
       )
     return value
-  shape: Sequence[int]
-  if spec.shape.rank is None:
-    shape = (3,)
-  else:
-    sizes = _OPEN.get(spec.shape.rank, (_BATCH,) * spec.shape.rank)
-    open_ = [n if n == 3 else n * factor for n in sizes]
-    open_[:1] = [batch] if open_ else []
-    shape = [
-      o if d is None else d for d, o in zip(spec.shape, open_, strict=True)
-    ]
+  shape = _shape(spec, factor, batch)
   if spec.dtype == tf.string:
     return tf.fill(shape, text)
   if spec.dtype.is_floating:
     rng = np.random.default_rng(0)
     return tf.constant(rng.random(shape), spec.dtype)
   return tf.ones(shape, spec.dtype)
+
+
+def _shape(spec: Any, factor: int, batch: int) -> list[int]:
+  """Returns the shape of a `_sample` that is not ragged."""
+  if spec.shape.rank is None:
+    return [3]
+  sizes = _OPEN.get(spec.shape.rank, (3,) * (spec.shape.rank - 1))
+  open_ = [batch, *(n if n == 3 else n * factor for n in sizes)]
+  return [
+    o if d is None else d for d, o in zip(spec.shape, open_, strict=False)
+  ]
 
 
 def _names(loaded: Any, attribute: str) -> list[str]:

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 import itertools
 from typing import Any
 import zipfile
+import zlib
 
 import numpy as np
 
@@ -31,7 +32,14 @@ def read(path: str, source: Source) -> Iterator[Arrays]:
   try:
     with np.load(path, allow_pickle=False) as file:
       arrays = {name: file[name][:_MOST] for name in file.files}
-  except (OSError, ValueError, zipfile.BadZipFile, AttributeError) as e:
+  except (
+    OSError,
+    ValueError,
+    zipfile.BadZipFile,
+    zlib.error,
+    AttributeError,
+    RuntimeError,
+  ) as e:
     raise ExportError(
       f"'{path}' is not a file of arrays: {e}. Write one with "
       "numpy.savez(PATH, INPUT=array), with the name of each input."

@@ -10,6 +10,8 @@ import tokenize
 from gin import config_parser
 from typing_extensions import override
 
+from exporters.gin_files import reading
+
 _ROOT = pathlib.Path(__file__).parents[2]
 
 
@@ -44,12 +46,20 @@ def _modules(files: Sequence[str], seen: set[str]) -> Iterator[str]:
     seen.add(path)
     included = []
     try:
-      with open(path, encoding="utf-8-sig") as f:
-        for statement in config_parser.ConfigParser(f, _Unresolved()):
-          if isinstance(statement, config_parser.ImportStatement):
-            yield statement.module
-          elif isinstance(statement, config_parser.IncludeStatement):
-            included.append(statement.filename)
-    except (SyntaxError, UnicodeDecodeError, tokenize.TokenError):
+      text = pathlib.Path(path).read_text("utf-8-sig")
+      if reading.too_many_parts(text):
+        continue
+      for statement in config_parser.ConfigParser(text, _Unresolved()):
+        if isinstance(statement, config_parser.ImportStatement):
+          yield statement.module
+        elif isinstance(statement, config_parser.IncludeStatement):
+          included.append(statement.filename)
+    except (
+      MemoryError,
+      RecursionError,
+      SyntaxError,
+      UnicodeDecodeError,
+      tokenize.TokenError,
+    ):
       continue
     yield from _modules(included, seen)

@@ -6,6 +6,7 @@ import json
 import re
 from typing import Any
 import zipfile
+import zlib
 
 import h5py
 import tensorflow as tf
@@ -133,7 +134,15 @@ def _keras_version(path: str) -> str | None:
         version = file.attrs.get("keras_version")
     else:
       return None
-  except (OSError, KeyError, ValueError, AttributeError, zipfile.BadZipFile):
+  except (
+    OSError,
+    KeyError,
+    ValueError,
+    AttributeError,
+    RuntimeError,
+    zipfile.BadZipFile,
+    zlib.error,
+  ):
     return None  # Keras will say what is wrong with it.
   if isinstance(version, bytes):
     version = version.decode(errors="replace")

@@ -66,7 +66,7 @@ def verify(path: str, public_key: str) -> None:
     AttributeError,
     ValueError,
     TypeError,
-    KeyError,
+    LookupError,
     OSError,
     RecursionError,
   ) as e:

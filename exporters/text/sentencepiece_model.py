@@ -125,6 +125,14 @@ def read(path: str) -> SentencePieceModel:
       f"The SentencePiece model '{path}' lacks {', '.join(absent)}. Use one of "
       "an ALBERT, which has these."
     )
-  return SentencePieceModel(
+  found = SentencePieceModel(
     path=path, content=content, pieces=processor.GetPieceSize()
   )
+  try:
+    found.tokens()
+  except UnicodeDecodeError as e:
+    raise ExportError(
+      f"The SentencePiece model '{path}' is damaged: a piece is not UTF-8. "
+      "Copy it again, and compare its size."
+    ) from e
+  return found

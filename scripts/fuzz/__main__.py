@@ -155,7 +155,8 @@ def _lines(root: pathlib.Path, names: list[str]) -> dict[str, list[int]]:
        *(f"--target={name}" for name in names)],
       cwd=_ROOT, stdout=subprocess.PIPE, stderr=errors, check=True,
     )  # fmt: skip
-  return json.loads(done.stdout)
+  # Parsers may print something, too.
+  return json.loads(done.stdout.splitlines()[-1])
 
 
 if __name__ == "__main__":
