@@ -85,14 +85,15 @@ def export_inference_graph(
     if task.exporter and restored and num_channels == 3:
       exporter = task.exporter(params, input_image_size, checkpoint_path)
     make = task.own_module if exporter and task.own_module else task.module
-    module = make(
-      params=params,
-      batch_size=batch_size,
-      input_image_size=[*input_image_size],
-      input_type=input_type,
-      num_channels=num_channels,
-      input_name=input_name,
-    )
+    settings = {
+      "params": params,
+      "batch_size": batch_size,
+      "input_image_size": [*input_image_size],
+      "input_type": input_type,
+      "num_channels": num_channels,
+      "input_name": input_name,
+    }
+    module = make(**settings)
   if add_tpu_function_alias:
     if input_type not in _FUNCTIONS:
       raise ValueError(
@@ -122,8 +123,10 @@ def export_inference_graph(
     )
   train_utils.serialize_config(params, export_dir)
   if log_model_flops_and_params:
+    # As Model Garden counts them: of the model that its own module builds.
+    counted = task.module(**settings) if exporter else module
     _log_flops_and_params(
-      module.model, params, export_dir, [*input_image_size, num_channels]
+      counted.model, params, export_dir, [*input_image_size, num_channels]
     )
 
 
