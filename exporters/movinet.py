@@ -65,7 +65,6 @@ class MoViNetExporter(official_vision.VideoClassificationExporter):
 
   @override
   def config(self) -> configs.MovinetModel:
-    self._refuse_unknown_sizes()
     config = super().config()
     backbone = config.backbone.movinet
     backbone.use_external_states = config.output_states = self._streams
@@ -87,7 +86,9 @@ class MoViNetExporter(official_vision.VideoClassificationExporter):
   def _streams(self) -> bool:
     return self._has_own_head and self.model.backbone.movinet.causal
 
-  def _refuse_unknown_sizes(self) -> None:
+  @override
+  def refuse_other_models(self) -> None:
+    super().refuse_other_models()
     size = self.model.backbone.movinet.model_id
     known = movinet.BLOCK_SPECS
     if size not in known:

@@ -33,24 +33,6 @@ def _without_a_recipe():
     sys.modules["gin"].clear_config()
 
 
-def _seed() -> None:
-  """Has weights and inputs drawn without a seed be the same in every run."""
-  if "tf_keras" in sys.modules:
-    sys.modules["tf_keras"].utils.set_random_seed(0)
-
-
-@pytest.hookimpl(tryfirst=True)
-def pytest_fixture_setup() -> None:
-  """Whatever ran before: fixtures may be made in any test's place."""
-  _seed()
-
-
-@pytest.hookimpl(tryfirst=True)
-def pytest_runtest_call() -> None:
-  """As for fixtures."""
-  _seed()
-
-
 ROOT = pathlib.Path(__file__).parents[1]
 MINILM = ROOT / ".cache/all-MiniLM-L6-v2"
 
