@@ -73,17 +73,17 @@ from exporters.saved_model.variables import each_once
 from exporters.text import task_facts
 from exporters.text import task_heads
 from exporters.text import task_texts
+from exporters.text.answers import Answers
+from exporters.text.answers import Classes
+from exporters.text.answers import Words
 from exporters.text.encoder_exporter import EncoderExporter
 from exporters.text.encoder_exporter import Tokens
 from exporters.text.encoders import Encoder
+from exporters.text.spans import Spans
+from exporters.text.spans import WindowSpans
 from exporters.text.task_facts import TaskFacts
 from exporters.text.task_heads import Head
-from exporters.text.task_texts import Answers
-from exporters.text.task_texts import Classes
-from exporters.text.task_texts import Spans
 from exporters.text.task_texts import Texts
-from exporters.text.task_texts import WindowSpans
-from exporters.text.task_texts import Words
 
 FROM_IDS = "from_ids"
 FROM_TEXT = "from_text"

@@ -195,7 +195,7 @@ class TestCases:
     found = candidate.cases_of_signature("part")
     assert [outputs.numpy() for _, outputs in found] == [3.0]
     assert len(candidate.cases("part")) == 4
-    # Without any argument, it is no call.
+    # A call takes an argument at least.
     assert candidate.calls() == []
     assert len(candidate.cases("")) == 1
 

@@ -288,7 +288,7 @@ class TestInterface:
 
 
 def test_what_cannot_be_called_is_named(found):
-  """The list of variables is there, but is no function."""
+  """The attribute is there, but can't be called: a list of variables."""
 
   def change(reference, arrays):
     reference["variables"] = reference["part"]

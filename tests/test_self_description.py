@@ -308,7 +308,7 @@ class TestStreams:
     expected = {"piece": "piece", "axis": 1, "initial": "initial"}
     names = {"piece", "total", "count"}
     assert self_description.stream(loaded, names) == expected
-    # Another input that is no state, none at all, and states of another.
+    # An input besides the states, no input at all, and another's states.
     assert self_description.stream(loaded, {*names, "more"}) is None
     assert self_description.stream(loaded, names - {"piece"}) is None
     assert self_description.stream(loaded, {"piece", "x", "y"}) is None
