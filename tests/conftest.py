@@ -11,6 +11,8 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import pytest
 
+from tests import forked_consumers
+
 
 def pytest_configure() -> None:
   """Gives each of several workers a core: their threads would only compete.
@@ -31,6 +33,15 @@ def _without_a_recipe():
   yield
   if "gin" in sys.modules:
     sys.modules["gin"].clear_config()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _forked_consumers():
+  """Spares the checks of exports in this process an import each."""
+  consumers = forked_consumers.ForkedConsumers()
+  consumers.use()
+  yield
+  consumers.stop()
 
 
 ROOT = pathlib.Path(__file__).parents[1]

@@ -2,10 +2,11 @@
 
 An export's own import takes as long as the export of a small model. A fork has
 what `python -m` would have imported, and nothing that another command left: no
-TensorFlow runtime, no flags, no module of this repository.
+TensorFlow runtime, no flags, no module of this repository. Its checks have a
+process that is forked too; see `forked_consumers`.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 import importlib
 import json
 import os
@@ -15,6 +16,8 @@ import subprocess
 import sys
 import tempfile
 import traceback
+
+from tests import forked_consumers
 
 # What most commands import; none of it starts TensorFlow's threads.
 _IMPORTED = (
@@ -69,16 +72,22 @@ class ForkServer:
 def main() -> None:
   for name in _IMPORTED:
     importlib.import_module(name)
+  consumers = forked_consumers.ForkedConsumers()
+  forked_consumers.forget_exporters()
   for line in sys.stdin:
     job = json.loads(line)
-    child = os.fork()
-    if not child:
-      _become(**job)
-    _, status = os.waitpid(child, 0)
+    with consumers.forked() as fork:
+      child = os.fork()
+      if not child:
+        _become(lambda fork=fork: consumers.use(fork), **job)
+      fork.hand_over()
+      _, status = os.waitpid(child, 0)
     print(os.waitstatus_to_exitcode(status), flush=True)
+  consumers.stop()
 
 
 def _become(
+  prepare: Callable[[], None],
   *,
   module: str,
   arguments: Sequence[str],
@@ -102,6 +111,7 @@ def _become(
     added = environment.get("PYTHONPATH", "").split(os.pathsep)
     sys.path[:] = [cwd, *added, *(p for p in sys.path[1:] if p not in added)]
     sys.argv[:] = [module, *arguments]
+    prepare()
     runpy.run_module(module, run_name="__main__", alter_sys=True)
     code = 0
   except SystemExit as e:

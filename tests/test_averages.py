@@ -20,6 +20,7 @@ from exporters import checkpoints
 from exporters import keras_model
 from exporters.errors import ExportError
 from tests import checkpoint_files
+from tests import closeness
 from tests import numpy_bert
 from tests import small_bert
 
@@ -278,7 +279,11 @@ def test_model_gardens_optimizer_factory(tmp_path):
   )
   got = build()
   checkpoints.restore(checkpoints.open_checkpoint(path), {"model": got})
-  assert_close([v.numpy() for v in got.trainable_variables], averages)
+  # By scale: an average may happen to be as good as zero.
+  for variable, average in zip(
+    got.trainable_variables, averages, strict=True
+  ):
+    closeness.assert_close(variable.numpy(), average)
 
 
 class TestTf1:

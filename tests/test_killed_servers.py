@@ -117,7 +117,9 @@ class TestChecker:
       "stranger": False,
       "needs_text": False,
     }
-    with command.all_cores(), consumer_lib.started() as consumer:
+    # Not a fork, whose pipes this process has twice.
+    started = consumer_lib.started.__wrapped__
+    with command.all_cores(), started() as consumer:
       consumer.jobs.write(json.dumps(job).encode() + b"\n")
       consumer.jobs.flush()
       children, busy, ends = [], True, time.monotonic() + 60

@@ -20,10 +20,12 @@ import time
 from exporters.bounds import free_memory
 from exporters.errors import ExportError
 
-# How often to look, in seconds: memory is touched at a few GB a second at most.
-# Less often where a look, at hundreds of processes say, takes long.
+# How often to look, in seconds. Less often where a look, at hundreds of
+# processes say, takes long; more often where memory may soon reach its limit.
 _INTERVAL = 0.2
 _SHARE = 0.05
+# Bytes a second at which memory is touched for the first time, at most.
+_TOUCHED = 4e9
 # For a model from anyone: half an hour, and far more processes than checks use.
 _SECONDS = 1800.0
 _PROCESSES = 500
@@ -120,8 +122,8 @@ def _watch(
   started = time.monotonic()
   # By process, with those that have ended.
   written: dict[object, int] = {}
-  looked = 0.0
-  while not over.wait(max(_INTERVAL, looked / _SHARE)):
+  pause = _INTERVAL
+  while not over.wait(pause):
     begun = time.monotonic()
     found = groups.members(leader) if counted else []
     written.update(groups.written(found))
@@ -140,6 +142,10 @@ def _watch(
       )
       groups.kill(leader)
       return
+    pause = max(_INTERVAL, looked / _SHARE)
+    if limits.memory and taken.memory is not None:
+      room = (limits.memory - taken.memory) / _TOUCHED
+      pause = min(pause, max(room, looked))
 
 
 def _broken(limits: Limits, taken: Limits) -> str | None:

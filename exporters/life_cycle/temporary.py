@@ -11,24 +11,24 @@ import tempfile
 
 # Names the directory that all processes of this host share, in the environment
 # of a process that has another one now.
-_SHARED = "EXPORTERS_SHARED_TMPDIR"
+SHARED = "EXPORTERS_SHARED_TMPDIR"
 
 
 def shared() -> str:
   """Returns the temporary directory that all processes of this host share."""
-  return os.environ.get(_SHARED) or tempfile.gettempdir()
+  return os.environ.get(SHARED) or tempfile.gettempdir()
 
 
 def move(folder: str) -> None:
   """Has this process, and all that it starts, write temporary files there."""
-  os.environ.setdefault(_SHARED, tempfile.gettempdir())
+  os.environ.setdefault(SHARED, tempfile.gettempdir())
   os.environ["TMPDIR"] = tempfile.tempdir = folder
 
 
 @contextlib.contextmanager
 def moved(folder: str) -> Iterator[None]:
   """Does what `move` does, until the block ends."""
-  names = ("TMPDIR", _SHARED)
+  names = ("TMPDIR", SHARED)
   before = {name: os.environ[name] for name in names if name in os.environ}
   directory = tempfile.tempdir
   move(folder)
