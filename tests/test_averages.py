@@ -280,9 +280,7 @@ def test_model_gardens_optimizer_factory(tmp_path):
   got = build()
   checkpoints.restore(checkpoints.open_checkpoint(path), {"model": got})
   # By scale: an average may happen to be as good as zero.
-  for variable, average in zip(
-    got.trainable_variables, averages, strict=True
-  ):
+  for variable, average in zip(got.trainable_variables, averages, strict=True):
     closeness.assert_close(variable.numpy(), average)
 
 
