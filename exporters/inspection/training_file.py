@@ -140,7 +140,8 @@ def written(checkpoint: Checkpoint) -> str | None:
       "l2_weight_decay": task.losses.l2_weight_decay,
       **kind.fields(task),
     }
-    return _Writer().written(*found, fields)
+    module, exporter = found
+    return _Writer(module).written(exporter, fields)
 
 
 def _mapping(value: Any) -> Mapping[str, Any]:
@@ -148,30 +149,32 @@ def _mapping(value: Any) -> Mapping[str, Any]:
 
 
 class _Writer:
-  """Turns configurations into bindings."""
+  """Turns configurations into bindings.
 
-  def __init__(self) -> None:
+  Args:
+    module: The exporter's, such as "exporters.resnet".
+  """
+
+  def __init__(self, module: str) -> None:
+    self._package, _, self._name = module.rpartition(".")
     self._modules: dict[str, str] = {}
     # How many configurations there are of each class.
     self._classes: collections.Counter[str] = collections.Counter()
 
-  def written(
-    self, module: str, exporter: str, fields: Mapping[str, Any]
-  ) -> str:
-    package, _, name = module.rpartition(".")
-    exporter = f"{name}.{exporter}"
+  def written(self, exporter: str, fields: Mapping[str, Any]) -> str:
+    exporter = f"{self._name}.{exporter}"
     self._bound(exporter, "", fields)  # This counts.
     lines = [
       f"# As the training's {params_file.NAME} has it.",
       "#",
-      commands.as_comment(module, "this_file.gin"),
+      commands.as_comment(f"{self._package}.{self._name}", "this_file.gin"),
       "",
       "from __gin__ import dynamic_registration",
       "",
       f"include '{BASE}'",
       "",
       "from exporters import recipe",
-      f"from {package} import {name}",
+      f"from {self._package} import {self._name}",
       *sorted(self._modules.values()),
       "",
       f"recipe.Recipe.exporter = @{exporter}()",
@@ -207,9 +210,13 @@ class _Writer:
     """Returns a reference to a configuration, and binds its fields later."""
     kind = type(config)
     package, _, module = kind.__module__.rpartition(".")
-    alias = f"{module}_configs"
-    self._modules[alias] = f"from {package} import {module} as {alias}"
-    name = f"{alias}.{kind.__name__}"
+    found = f"from {package} import {module}"
+    # By the same names as below `configs/`: gin knows each class by one.
+    if module == self._name:
+      module = f"{module}_configs"
+      found += f" as {module}"
+    self._modules[module] = found
+    name = f"{module}.{kind.__name__}"
     self._classes[name] += 1
     # Of several of one class, each has a scope. (They were counted before.)
     if self._classes[name] > 2:
