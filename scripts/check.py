@@ -82,6 +82,7 @@ def _refuse_other_kinds(path: str) -> None:
   """Raises `ExportError` unless a path is a SavedModel's."""
   special_files.refuse(path)
   if os.path.exists(os.path.join(path, "saved_model.pb")):
+    special_files.refuse_linked_folders(path)
     return
   if not os.path.exists(path):
     raise ExportError(f"There is nothing at '{path}'.")

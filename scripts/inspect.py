@@ -23,6 +23,8 @@ _GIN = flags.DEFINE_bool("gin", False, "Print only the gin file.")
 
 _LIMITS = program.define_limits()
 
+# Of the folders that a tensor's name stands for.
+_DEEPEST = 32
 _NUMBER = re.compile(r"\d+")
 
 
@@ -69,7 +71,7 @@ def _print(found, gin: str | None) -> None:
   from rich.text import Text
   from rich.tree import Tree
 
-  console = Console(highlight=False, soft_wrap=True)
+  console = Console(highlight=False, soft_wrap=True, emoji=False)
   facts = [(printable(n), printable(value)) for n, value in found.facts]
   width = max(len(name) for name, _ in facts)
   for name, value in facts:
@@ -93,24 +95,27 @@ def _nested(tensors: Mapping[str, str]) -> dict:
   """Returns a tree of dicts by the parts of names, with texts at its ends."""
   root: dict = {}
   for name, text in sorted(tensors.items(), key=_natural):
-    *folders, last = re.split(r"[/.]", printable(name))
+    *folders, last = re.split(r"[/.]", printable(name), maxsplit=_DEEPEST)
     node = root
     for folder in folders:
       # A name may be a tensor and a folder: `bias` beside `bias/adam_m`.
       node = node.setdefault(f"{folder}/", {})
-    node[last] = text
+    # Two names may differ in what parts them alone.
+    node[printable(name) if last in node else last] = text
   return root
 
 
 def _natural(item) -> list:
   """Orders `layer_2` before `layer_10`."""
-  parts = re.split(r"(\d+)", item[0])
-  return [int(part) if part.isdigit() else part for part in parts]
+  # Every other part is a number, of any length.
+  parts = re.split(r"([0-9]+)", item[0])
+  parts[1::2] = [(len(n.lstrip("0")), n.lstrip("0")) for n in parts[1::2]]
+  return parts
 
 
 def _add(tree, node: Mapping) -> None:
   """Adds the children; those that differ only in numbers become one."""
-  from rich.markup import escape
+  from rich.text import Text
 
   alike: dict[tuple[str, str], list[str]] = {}
   for name, child in node.items():
@@ -121,9 +126,9 @@ def _add(tree, node: Mapping) -> None:
     if len(names) > 1:
       label = f"{names[0]} ... {names[-1]} ({len(names)} alike)"
     if isinstance(child, Mapping):
-      _add(tree.add(escape(label), highlight=False), child)
+      _add(tree.add(Text(label)), child)
     else:
-      tree.add(f"{escape(label)}  [dim]{child}[/dim]", highlight=False)
+      tree.add(Text.assemble(label, (f"  {child}", "dim")))
 
 
 if __name__ == "__main__":

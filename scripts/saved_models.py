@@ -23,6 +23,7 @@ def refuse_hostile(path: str) -> Collection[str]:
     raise ExportError(
       f"There is no SavedModel at '{path}': it has no saved_model.pb."
     )
+  special_files.refuse_linked_folders(path)
   with open(file, "rb") as f:
     content = f.read()
   graph.refuse_hostile(content)

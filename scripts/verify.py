@@ -81,34 +81,34 @@ def _limits(path: str) -> limits.Limits:
   return limit
 
 
+def _verify_model(model) -> None:
+  """Verifies a model of a garden, a `whole.Model`, and its companions."""
+  from exporters.release import verify
+  from exporters.release import verify_companion
+
+  beside = {"provenance": model.provenance, "public_key": _PUBLIC_KEY.value}
+  done = verify.verify(
+    model.archive, level=_CHECKS.value, limit=_LIMITS(), **beside
+  )
+  if done.digest != model.sha256:
+    raise ExportError(f"sha256 {done.digest}, the record has another")
+  for companion, sha256 in model.companions.items():
+    runs = _CHECKS.value != "none"
+    found = verify_companion.verify(companion, runs=runs, **beside)
+    if found.digest != sha256:
+      raise ExportError(f"'{companion}' differs from the record")
+
+
 def _verify_garden(path: str) -> None:
   """Verifies each archive of a garden; raises `ExportError` for all at once."""
   from exporters.gardens import whole
-  from exporters.release import verify
-  from exporters.release import verify_companion
 
   models, failed = whole.models(path), 0
   for model in models:
     try:
-      done = verify.verify(
-        model.archive,
-        provenance=model.provenance,
-        public_key=_PUBLIC_KEY.value,
-        level=_CHECKS.value,
-        limit=_LIMITS(),
-      )
-      if done.digest != model.sha256:
-        raise ExportError(f"sha256 {done.digest}, the record has another")
-      for companion, sha256 in model.companions.items():
-        found = verify_companion.verify(
-          companion,
-          provenance=model.provenance,
-          public_key=_PUBLIC_KEY.value,
-          runs=_CHECKS.value != "none",
-        )
-        if found.digest != sha256:
-          raise ExportError(f"'{companion}' differs from the record")
-      print(f"ok      {printable(model.handle)}  {done.digest}", flush=True)
+      with limits.clock(_LIMITS().seconds):
+        _verify_model(model)
+      print(f"ok      {printable(model.handle)}  {model.sha256}", flush=True)
     except (ExportError, OSError) as e:
       failed += 1
       name = printable(model.handle)

@@ -22,7 +22,12 @@ from exporters.errors import ExportError
 from exporters.release import archive
 from tests import command
 
-_NAMES = st.from_regex(r"[a-z0-9_-][-!',_a-z0-9.=:% ]{0,8}", fullmatch=True)
+# Windows cannot hold one that ends with a space or a dot, nor a device's.
+_NAMES = st.from_regex(
+  r"(?!con|prn|aux|nul|com|lpt)[a-z0-9_-]"
+  r"([-!',_a-z0-9.=:% ]{0,7}[-!',_a-z0-9=:%])?",
+  fullmatch=True,
+)
 _TREES = st.dictionaries(
   st.builds("assets/{}".format, _NAMES)
   | st.builds("assets.extra/{}".format, _NAMES)

@@ -74,6 +74,8 @@ def repeated(
     ExportError: It went beyond its limits, or was killed.
   """
   if os.environ.pop(REPEATED, None):
+    # The other one says why.
+    signal.signal(signal.SIGTERM, lambda *unused: sys.exit(1))
     return False
   for remark in _remarks():
     print(f"note: {remark}", file=sys.stderr)

@@ -13,6 +13,7 @@ from collections.abc import Iterator
 import contextlib
 import dataclasses
 import shutil
+import signal
 import tempfile
 import threading
 import time
@@ -60,6 +61,8 @@ def for_strangers(
 ) -> Limits:
   """Returns limits for what may come from anyone.
 
+  Of each, 0 is any number.
+
   Args:
     seconds: Of wall-clock time. None: half an hour.
     memory: Gigabytes of memory. None: nine tenths of what the machine has left.
@@ -67,17 +70,45 @@ def for_strangers(
       files are.
     processes: How many at once. None: 500.
   """
-  free = free_memory.available()
+  if memory is None:
+    memory = 0.9e-9 * (free_memory.available() or 0)
+  if disk is None:
+    disk = 0.9e-9 * _free_disk()
   return Limits(
-    seconds=seconds or _SECONDS,
-    memory=int(memory * 1e9) if memory else free and int(0.9 * free),
-    disk=int(disk * 1e9 if disk else 0.9 * _free_disk()),
-    processes=processes or _PROCESSES,
+    seconds=(_SECONDS if seconds is None else seconds) or None,
+    memory=int(memory * 1e9) or None,
+    disk=int(disk * 1e9) or None,
+    processes=(_PROCESSES if processes is None else processes) or None,
   )
 
 
 def _free_disk() -> int:
   return shutil.disk_usage(tempfile.gettempdir()).free
+
+
+@contextlib.contextmanager
+def clock(seconds: float | None) -> Iterator[None]:
+  """Ends a block of this process's main thread that takes longer.
+
+  Args:
+    seconds: Of wall-clock time. None: any.
+
+  Raises:
+    ExportError: It took longer.
+  """
+
+  def end(*unused: object) -> None:
+    raise ExportError(
+      f"It took more than {seconds:g} s. --time_limit allows more."
+    )
+
+  before = signal.signal(signal.SIGALRM, end)
+  signal.setitimer(signal.ITIMER_REAL, seconds or 0.0)
+  try:
+    yield
+  finally:
+    signal.setitimer(signal.ITIMER_REAL, 0.0)
+    signal.signal(signal.SIGALRM, before)
 
 
 @contextlib.contextmanager

@@ -34,6 +34,21 @@ def refuse(path: str) -> None:
       )
 
 
+def refuse_linked_folders(path: str) -> None:
+  """Raises `ExportError` if a link below a folder leads to another folder.
+
+  Through two such links that lead upwards, a folder has no end.
+  """
+  for folder, names, _ in os.walk(path):
+    for name in names:
+      file = os.path.join(folder, name)
+      if os.path.islink(file):
+        raise ExportError(
+          f"'{file}' is a link to a folder, which a SavedModel does not have. "
+          "Copy the folder to its place."
+        )
+
+
 def _files(path: str, deep: int) -> Iterator[str]:
   if not os.path.isdir(path):
     yield path

@@ -29,6 +29,8 @@ _WHOLE_MODEL = "model_weights"
 _OPTIMIZER = "optimizer_weights/"
 # How deep groups may be nested; Keras needs only a few.
 _DEEPEST = 64
+# Weights hardly shrink, but those of a layer may all be zero.
+_LARGEST_RATIO, _SMALL = 100, 1 << 20
 
 
 def is_h5(path: str) -> bool:
@@ -260,6 +262,13 @@ def _numeric(item: Any, name: str) -> h5py.Dataset:
     or item.dtype.kind not in "biufc"
   ):
     raise ValueError(f"'{name}' is not an array of numbers")
+  # HDF5 makes up what is not there, and unpacks zeros to a thousand times.
+  stored = item.id.get_storage_size()
+  if item.nbytes > max(_SMALL, _LARGEST_RATIO * stored):
+    raise ValueError(
+      f"'{name}' stands for {item.nbytes:,} bytes, of which {stored:,} are "
+      "stored"
+    )
   return item
 
 

@@ -11,6 +11,7 @@ package under another name and cannot import `exporters`.
 """
 
 from .candidate import Candidate as Candidate
+from .candidate import snapshot as snapshot
 from .harness import CHECKS as CHECKS
 from .harness import FILES as FILES
 from .harness import OPERATIONS as OPERATIONS

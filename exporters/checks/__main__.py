@@ -125,6 +125,7 @@ def _do_jobs(checks) -> None:
 
 
 def _results(checks, job) -> list:
+  job["path"] = checks.snapshot(job["path"], job["scratch"])
   candidate = _candidate(checks, job, lambda: None)
   made = checks.run(candidate, job["level"], checks.OPERATIONS, {})
   context = multiprocessing.get_context("fork")

@@ -137,7 +137,7 @@ class Candidate:
     """The directory to load from: a copy of links, which may be deleted."""
     folder = tempfile.mkdtemp(prefix="copy_", dir=self.scratch)
     return shutil.copytree(
-      self.path, folder, copy_function=_link, dirs_exist_ok=True
+      self.path, folder, copy_function=link, dirs_exist_ok=True
     )
 
   @functools.cached_property
@@ -264,7 +264,42 @@ class Candidate:
     return names
 
 
-def _link(source: str, target: str) -> str:
+def snapshot(path: str, scratch: str) -> str:
+  """Returns a directory that stays as it is, whatever becomes of a model.
+
+  What is looked through is what is loaded, even if its owner puts something
+  else in its place meanwhile. Only the numbers of variables are not copied:
+  they are large, and do nothing. A link to a folder is left out: through two of
+  them, a folder may have any number of others in it.
+
+  Args:
+    path: A SavedModel.
+    scratch: Where to write.
+  """
+  folder = tempfile.mkdtemp(prefix="seen_", dir=scratch)
+
+  def copy(source: str, target: str) -> str:
+    if os.path.basename(os.path.dirname(source)) == "variables":
+      return link(source, target)
+    return shutil.copyfile(source, target)
+
+  return shutil.copytree(
+    path,
+    folder,
+    copy_function=copy,
+    ignore=_linked_folders,
+    dirs_exist_ok=True,
+  )
+
+
+def _linked_folders(folder: str, names: Sequence[str]) -> list[str]:
+  paths = [os.path.join(folder, name) for name in names]
+  return [
+    os.path.basename(p) for p in paths if os.path.islink(p) and os.path.isdir(p)
+  ]
+
+
+def link(source: str, target: str) -> str:
   """Links a file into a copy, on another disk too."""
   source = os.path.realpath(source)
   try:

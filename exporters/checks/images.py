@@ -17,6 +17,7 @@ import tensorflow as tf
 from tensorflow.core.protobuf import saved_model_pb2
 
 from .candidate import Candidate
+from .candidate import link
 from .harness import check
 from .numbers import worst
 from .results import BASIC
@@ -216,7 +217,7 @@ def _copy_without_drops(candidate: Candidate, path: str) -> None:
 
   Dropout, which compares these with its rate, then keeps everything.
   """
-  shutil.copytree(candidate.path, path, copy_function=os.link)
+  shutil.copytree(candidate.path, path, copy_function=link)
   proto = saved_model_pb2.SavedModel()
   proto.CopyFrom(candidate.proto)
   for function in proto.meta_graphs[0].graph_def.library.function:

@@ -12,7 +12,9 @@ import ctypes
 import dataclasses
 import gc
 import graphlib
+import math
 import pathlib
+from typing import Any
 
 from .results import ALL
 from .results import BASIC
@@ -57,11 +59,15 @@ _COSTS = {
 }
 
 
+# What a text takes beside its letters.
+_TEXT = 24
+
+
 def plans(variables: int, graph: int, level: str) -> list[Plan]:
   """Returns the ways to run the checks of a model, the fastest first.
 
   Args:
-    variables: The bytes of its variables.
+    variables: The bytes of its variables, and of other numbers.
     graph: The bytes of its saved_model.pb: 0.1 MB for each layer of a BERT.
     level: The level of checks, `ALL` or `BASIC`.
   """
@@ -76,35 +82,61 @@ def plans(variables: int, graph: int, level: str) -> list[Plan]:
 
 
 def sizes(path: str) -> tuple[int, int]:
-  """Returns the bytes of a SavedModel's variables, and of its graph.
+  """Returns the bytes of a SavedModel's numbers, and of its graph.
 
   A function counts for each time that another one calls it: TensorFlow puts a
-  copy in place of every call.
+  copy in place of every call. Numbers are those of variables, and of constants
+  that stand in the graph as one number and a shape.
   """
   folder = pathlib.Path(path)
   variables = folder.glob("variables/variables.data-*")
   content = (folder / "saved_model.pb").read_bytes()
+  graph = _graph(content)
   return (
-    sum(file.stat().st_size for file in variables),
-    len(content) + _copies(content),
+    sum(file.stat().st_size for file in variables) + _filled(graph),
+    len(content) + _copies(graph),
   )
 
 
-def _copies(content: bytes) -> int:
-  """Returns the bytes of all copies of functions but the first of each caller.
-
-  Of a file that is damaged, which a check finds, 0.
-  """
+def _graph(content: bytes) -> Any:
+  """Returns the graph; of a file that is damaged, which a check finds, none."""
   from google.protobuf import message
+  from tensorflow.core.framework import graph_pb2
   from tensorflow.core.protobuf import saved_model_pb2
 
   try:
     proto = saved_model_pb2.SavedModel.FromString(content)
   except message.DecodeError:
-    return 0
+    return graph_pb2.GraphDef()
   if not proto.meta_graphs:
-    return 0
-  graph = proto.meta_graphs[0].graph_def
+    return graph_pb2.GraphDef()
+  return proto.meta_graphs[0].graph_def
+
+
+def _filled(graph: Any) -> int:
+  """Returns the bytes that constants take beyond those that they have here."""
+  functions = graph.library.function
+  return sum(
+    max(0, _whole(node.attr["value"].tensor) - node.ByteSize())
+    for nodes in (graph.node, *(f.node_def for f in functions))
+    for node in nodes
+    if node.op == "Const"
+  )
+
+
+def _whole(tensor: Any) -> int:
+  """Returns the bytes of a tensor of which one number may stand for all."""
+  import tensorflow as tf
+
+  numbers = math.prod(max(0, dim.size) for dim in tensor.tensor_shape.dim)
+  try:
+    return numbers * (tf.dtypes.as_dtype(tensor.dtype).size or _TEXT)
+  except TypeError:
+    return 0  # No type, which a check finds.
+
+
+def _copies(graph: Any) -> int:
+  """Returns the bytes of copies of functions, but the first of each caller."""
   own = {f.signature.name: f.ByteSize() for f in graph.library.function}
   calls = {
     scope.name: collections.Counter(

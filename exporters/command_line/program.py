@@ -95,21 +95,22 @@ def define_limits() -> Callable[[], limits.Limits]:
   seconds = flags.DEFINE_float(
     "time_limit",
     1800.0,
-    "How many seconds the processes may run that load and call the model.",
+    "How many seconds the processes may run that read, load and call the "
+    "model. 0: any number.",
     lower_bound=0.0,
   )
   gigabytes = flags.DEFINE_float(
     "memory_limit",
     None,
-    "How many gigabytes of memory these may hold together. By default, nine "
-    "tenths of what is free.",
+    "How many gigabytes of memory these may hold together; 0: any number. By "
+    "default, nine tenths of what is free.",
     lower_bound=0.0,
   )
   disk = flags.DEFINE_float(
     "disk_limit",
     None,
-    "How many gigabytes these may write together. By default, nine tenths of "
-    "what is free where temporary files are.",
+    "How many gigabytes these may write together; 0: any number. By default, "
+    "nine tenths of what is free where temporary files are.",
     lower_bound=0.0,
   )
   processes = flags.DEFINE_integer(

@@ -192,8 +192,10 @@ def _keras(path: str, graph: Any) -> keras_config.KerasConfig | None:
     return None
   # Before Keras 2.5 it stood in the graph of objects.
   text = graph.object_graph_def.nodes[0].user_object.metadata
-  file = os.path.join(path, _KERAS_METADATA)
-  if tf.io.gfile.exists(file):
+  file = os.path.join(path, "saved_model.pb")
+  beside = os.path.join(path, _KERAS_METADATA)
+  if tf.io.gfile.exists(beside):
+    file = beside
     with tf.io.gfile.GFile(file, "rb") as f:
       content = f.read()
     try:
@@ -205,6 +207,8 @@ def _keras(path: str, graph: Any) -> keras_config.KerasConfig | None:
     stated = json.loads(text or "{}")
   except (ValueError, RecursionError) as e:
     raise damaged(path, file, e) from e
+  if not isinstance(stated, dict):
+    return None
   model = stated.get("model_config") or stated
   if not isinstance(model, dict):
     return None

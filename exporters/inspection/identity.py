@@ -6,7 +6,7 @@ sizes and its heads.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 import dataclasses
 import math
 import re
@@ -38,6 +38,8 @@ _ARCHITECTURES = (
   ("movinet", r"^block\d+_layer\d+/bneck/"),
 )
 UNKNOWN = "unknown"
+# Of names, before searching takes long.
+_LONGEST = 1000
 _HEADS = (
   ("masked language model", r"cls/predictions|^predictions/|vocab_transform"),
   ("next sentence", r"seq_relationship|next_sentence"),
@@ -94,18 +96,11 @@ def identify(path: str) -> Identity:
     ExportError: There is no checkpoint of a known kind, or it is damaged.
   """
   checkpoint = checkpoints.open_checkpoint(path)
-  weights = {
-    name.replace(".", "/"): tensor
-    for name, tensor in parameters.of_checkpoint(checkpoint).items()
-  }
+  weights = _by_path(parameters.of_checkpoint(checkpoint))
   words = _named(weights, _TABLE.format("word"))
   once = weights.keys() - (parameters.tied(weights, words) if words else set())
   architecture = next(
-    (
-      kind
-      for kind, pattern in _ARCHITECTURES
-      if any(re.search(pattern, name) for name in weights)
-    ),
+    (kind for kind, pattern in _ARCHITECTURES if _any(pattern, weights)),
     UNKNOWN,
   )
   known = dict(checkpoint.declared)
@@ -119,11 +114,7 @@ def identify(path: str) -> Identity:
     architecture=architecture,
     sizes=sizes,
     guessed=guessed,
-    heads=[
-      head
-      for head, pattern in _HEADS
-      if any(re.search(pattern, name) for name in weights)
-    ],
+    heads=[head for head, pattern in _HEADS if _any(pattern, weights)],
     tensors=checkpoint.tensors,
     parameters=parameters.count(weights[name].shape for name in once),
     dtypes=sorted({tensor.dtype for tensor in weights.values()}),
@@ -132,6 +123,23 @@ def identify(path: str) -> Identity:
     vocab_file=checkpoint.vocab_file or _folder_of_tokens(checkpoint),
     do_lower_case=lower_case,
   )
+
+
+def _by_path(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+  """Returns weights by their names, with "/" between the parts of each.
+
+  A name that differs from another in nothing else stays as it is.
+  """
+  found: dict[str, Tensor] = {}
+  for name in sorted(weights, key=lambda name: "." in name):
+    path = name.replace(".", "/")
+    found[name if path in found else path] = weights[name]
+  return found
+
+
+def _any(pattern: str, names: Iterable[str]) -> bool:
+  """Whether a pattern is found in any name, as far as that is looked at."""
+  return any(re.search(pattern, name[:_LONGEST]) for name in names)
 
 
 def _folder_of_tokens(checkpoint: Checkpoint) -> str | None:
@@ -155,7 +163,7 @@ def _sizes(
   positions = _shape(weights, _TABLE.format("position"))
   types = _shape(weights, _TABLE.format("(?:token_)?type"))
   inner = _shape(weights, _INNER)
-  layers = {int(m[1]) for name in weights if (m := _LAYER.fullmatch(name))}
+  layers = {m[1] for name in weights if (m := _LAYER.fullmatch(name))}
   # A bottleneck is narrower than the layer around it.
   width = math.prod(query)
   if architecture == "mobilebert":

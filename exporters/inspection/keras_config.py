@@ -67,13 +67,19 @@ def read(model: Mapping[str, Any], training: Any = None) -> KerasConfig | None:
   if not _layers(model):
     return None
   every = [layer for layer, _ in _every_layer(model)]
-  outputs = [_Output.of(model, name) for name in _ends(model, "output_layers")]
+  known = _Known()
+  outputs = [
+    _Output.of(known, model, name) for name in _ends(model, "output_layers")
+  ]
   crossentropy = "crossentropy" in str(training).lower()
   (classes,) = {output.classes(crossentropy) for output in outputs[:1]} or {""}
   return KerasConfig(
     class_name=str(model.get("class_name")),
     layers=len(every),
-    inputs=[_input(model, name) for name in _ends(model, "input_layers")],
+    inputs=[
+      _input(known.layer(model, name), name)
+      for name in _ends(model, "input_layers")
+    ],
     outputs=list(map(str, outputs)),
     classes=classes,
     with_code=[
@@ -90,6 +96,39 @@ def read(model: Mapping[str, Any], training: Any = None) -> KerasConfig | None:
   )
 
 
+class _Known:
+  """Finds layers of models in a time that does not grow with their number."""
+
+  def __init__(self) -> None:
+    # By the identity of a model. It is kept, so that no other one gets it.
+    self._layers: dict[int, tuple[Any, list[Any], dict[str, int]]] = {}
+
+  def layer(self, model: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    """Returns a layer of a model; an empty one if there is none."""
+    layers, places = self._of(model)
+    return layers[places[name]] if name in places else {}
+
+  def before(
+    self, model: Mapping[str, Any], layer: Mapping[str, Any]
+  ) -> Mapping[str, Any]:
+    """Returns the layer whose output a layer takes first."""
+    name = next(_histories(layer.get("inbound_nodes")), None)
+    if name is not None:
+      return self.layer(model, name)
+    layers, places = self._of(model)
+    place = places.get(_name(layer), 0)
+    return layers[place - 1] if place else {}
+
+  def _of(self, model: Mapping[str, Any]) -> tuple[list[Any], dict[str, int]]:
+    if id(model) not in self._layers:
+      layers = _layers(model)
+      # Of several of one name, the first.
+      places = {_name(la): i for i, la in reversed([*enumerate(layers)])}
+      self._layers[id(model)] = model, layers, places
+    _, layers, places = self._layers[id(model)]
+    return layers, places
+
+
 @dataclasses.dataclass(frozen=True)
 class _Output:
   """An output: its layer, its size if that is known, and its activation."""
@@ -100,16 +139,16 @@ class _Output:
   activation: str
 
   @classmethod
-  def of(cls, model: Mapping[str, Any], name: str) -> _Output:
-    layer = found = _layer(model, name)
+  def of(cls, known: _Known, model: Mapping[str, Any], name: str) -> _Output:
+    layer = found = known.layer(model, name)
     activation = ""
     for _ in range(_DEEPEST):
       activation = activation or _activation(found)
       inner = _ends(found, "output_layers") if _layers(found) else []
       if inner:
-        model, found = found, _layer(found, inner[0])
+        model, found = found, known.layer(found, inner[0])
       elif _keeps_size(str(found.get("class_name"))):
-        found = _before(model, found)
+        found = known.before(model, found)
       else:
         break
     config = found.get("config")
@@ -118,7 +157,7 @@ class _Output:
     return cls(
       name,
       str(layer.get("class_name", "?")),
-      size if isinstance(size, int) else None,
+      size if type(size) is int and size > 0 else None,
       activation,
     )
 
@@ -202,22 +241,6 @@ def _triples(nest: Any, depth: int = 0) -> Iterator[str]:
     yield from _triples(entry, depth + 1)
 
 
-def _layer(model: Mapping[str, Any], name: str) -> Mapping[str, Any]:
-  return next((la for la in _layers(model) if _name(la) == name), {})
-
-
-def _before(
-  model: Mapping[str, Any], layer: Mapping[str, Any]
-) -> Mapping[str, Any]:
-  """Returns the layer whose output a layer takes first."""
-  layers = _layers(model)
-  names = [*_histories(layer.get("inbound_nodes"))]
-  if names:
-    return _layer(model, names[0])
-  place = next((i for i, la in enumerate(layers) if la is layer), 0)
-  return layers[place - 1] if place else {}
-
-
 def _histories(nodes: Any, depth: int = 0) -> Iterator[str]:
   """Yields the names of the layers that a layer's calls take tensors of."""
   if isinstance(nodes, Mapping):  # Of Keras 3.
@@ -245,12 +268,12 @@ def _activation(layer: Mapping[str, Any]) -> str:
   return found if isinstance(found, str) and found != "linear" else ""
 
 
-def _input(model: Mapping[str, Any], name: str) -> str:
-  config = _layer(model, name).get("config")
+def _input(layer: Mapping[str, Any], name: str) -> str:
+  config = layer.get("config")
   config = config if isinstance(config, Mapping) else {}
   shape = config.get("batch_shape") or config.get("batch_input_shape")
   if not isinstance(shape, list):
-    build = _layer(model, name).get("build_config") or {}
+    build = layer.get("build_config") or {}
     shape = build.get("input_shape") if isinstance(build, Mapping) else None
   dtype = config.get("dtype")
   if isinstance(dtype, Mapping):

@@ -124,7 +124,9 @@ def _read_h5(path: str) -> KerasFile | None:
   )
 
 
-def _json(text: str | bytes) -> Mapping[str, Any]:
+def _json(text: Any) -> Mapping[str, Any]:
+  if not isinstance(text, (str, bytes)):
+    raise ValueError("its JSON is not a text")
   value = json.loads(text)
   if not isinstance(value, dict):
     raise ValueError("its JSON holds no object")
@@ -132,4 +134,6 @@ def _json(text: str | bytes) -> Mapping[str, Any]:
 
 
 def _string(value: Any) -> str:
-  return value.decode(errors="replace") if isinstance(value, bytes) else value
+  if isinstance(value, bytes):
+    return value.decode(errors="replace")
+  return str(value)

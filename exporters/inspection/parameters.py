@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+import math
 import re
 
 import numpy as np
@@ -58,4 +59,4 @@ def tied(weights: Mapping[str, Tensor], table: str) -> set[str]:
 
 def count(shapes: Iterable[tuple[int, ...]]) -> int:
   """Returns how many numbers tensors of these shapes hold."""
-  return sum(int(np.prod(shape, dtype=np.int64)) for shape in shapes)
+  return sum(map(math.prod, shapes))

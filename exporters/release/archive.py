@@ -32,6 +32,10 @@ _ALLOWED = re.compile(
   r"|(assets|assets\.extra)/.+|variables/variables\.[^/]+"
 )
 _PART = re.compile(r"[\w-][-!',_\w.=:% ]*", re.ASCII)
+# What Windows takes for a device, whatever follows the dot, or shortens.
+_NOT_ON_WINDOWS = re.compile(
+  r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?|.*[. ]", re.IGNORECASE
+)
 _FOLDERS = ("assets", "assets.extra", "variables")
 # The first of January 1980, the earliest time that zip files can hold.
 _TIME = 315532800
@@ -115,12 +119,14 @@ def members(saved_model: str) -> list[str]:
   Raises:
     ExportError: tfhub.dev does not allow one of them.
   """
-  names = []
+  names: list[str] = []
+  known: dict[str, str] = {}
   for folder, folders, files in os.walk(saved_model):
     for name in (*folders, *files):
       path = os.path.join(folder, name)
       relative = os.path.relpath(path, saved_model).replace(os.sep, "/")
       names.append(relative)
+      refuse_same(relative, known)
       refuse_member(
         relative,
         directory=name in folders,
@@ -164,6 +170,11 @@ def refuse_member(name: str, *, directory: bool, plain: bool = True) -> None:
       "begin with a letter, digit, '_' or '-', and may go on with these, "
       "spaces and any of !',.=:%."
     )
+  if any(map(_NOT_ON_WINDOWS.fullmatch, parts)):
+    raise ExportError(
+      f"Windows does not allow the name '{name}', or takes it for another one. "
+      "Rename the file."
+    )
   allowed = (
     parts[0] in _FOLDERS and (len(parts) == 1 or parts[0] != "variables")
     if directory
@@ -174,6 +185,21 @@ def refuse_member(name: str, *, directory: bool, plain: bool = True) -> None:
       f"tfhub.dev does not allow '{name}' in an archive, only saved_model.pb, "
       "fingerprint.pb, keras_metadata.pb, variables/, assets/ and "
       "assets.extra/."
+    )
+
+
+def refuse_same(name: str, known: dict[str, str]) -> None:
+  """Raises `ExportError` for one of two names that some take for the same.
+
+  Args:
+    name: Of a member.
+    known: Those so far, by what does not depend on case; gets this one.
+  """
+  other = known.setdefault(name.casefold(), name)
+  if other != name:
+    raise ExportError(
+      f"'{other}' and '{name}' differ in nothing but upper and lower case, so "
+      "macOS and Windows keep one of them only. Rename one."
     )
 
 

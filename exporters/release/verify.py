@@ -6,14 +6,14 @@ hostile name, type or size is found in the headers of the archive, before
 anything is written.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 import contextlib
 import dataclasses
 import hashlib
 import os
 import tarfile
 import tempfile
-from typing import BinaryIO
+from typing import Any, BinaryIO
 import zlib
 
 from exporters import checks
@@ -33,7 +33,18 @@ _SMALL = 64 << 20
 # The limit of protocol buffers.
 _LARGEST_GRAPH = 2 << 30
 _PIECE = 1 << 20
+# Twice the longest path. For attributes, Python's `tarfile` may take a time
+# that grows by the square of their length (CVE-2024-6232).
+_LONGEST_HEADER = 8 << 10
 _GZIP = b"\x1f\x8b"
+# Headers of long names, of long links, and of attributes of one or all members.
+_BEFORE_A_MEMBER = (
+  tarfile.GNUTYPE_LONGNAME,
+  tarfile.GNUTYPE_LONGLINK,
+  tarfile.XHDTYPE,
+  tarfile.SOLARIS_XHDTYPE,
+  tarfile.XGLTYPE,
+)
 # How the entry of an archive's root is called here.
 _ROOT = "."
 
@@ -84,7 +95,9 @@ def verify(
   recorded = _recorded(path, digest, provenance)
   if recorded:
     steps.append("the archive matches the provenance")
-  files = _refuse_hostile(path)
+  read, files = _refuse_hostile(path)
+  if read != digest:
+    raise _changed(path)
   steps.append(f"all {len(files)} files belong in a SavedModel")
   steps.append("all operations belong in a model")
   if recorded is not None:
@@ -92,7 +105,7 @@ def verify(
     steps.append("each file matches the provenance")
   results = []
   if level != checks.NONE:
-    results = _try(path, digest, level, limit or limits.for_strangers())
+    results = _try(path, files, level, limit or limits.for_strangers())
   return Verified(digest=digest, files=files, steps=steps, results=results)
 
 
@@ -155,13 +168,19 @@ def _refuse_other_digests(
       )
 
 
-def _refuse_hostile(path: str) -> dict[str, str]:
-  """Reads the archive once, writing nothing; returns the files' digests."""
+def _refuse_hostile(path: str) -> tuple[str, dict[str, str]]:
+  """Reads the archive once, writing nothing.
+
+  Returns:
+    The sha256 of what was read, and those of the files in it.
+  """
   found: dict[str, str] = {}
   folders = set()
+  known: dict[str, str] = {}
+  digest = hashlib.sha256()
   limit = max(_SMALL, _LARGEST_RATIO * os.path.getsize(path))
   total = 0
-  with _members(path) as members:
+  with _members(path, digest.update) as members:
     for tar, member in members:
       name = member.name
       if name in found or name in folders:
@@ -176,6 +195,7 @@ def _refuse_hostile(path: str) -> dict[str, str]:
           plain=member.isdir()
           or member.type in (tarfile.REGTYPE, tarfile.AREGTYPE),
         )
+      archive.refuse_same(name, known)
       if os.path.dirname(name) not in {"", *folders}:
         raise ExportError(
           f"'{name}' comes before its directory, so TF Hub cannot unpack it."
@@ -190,38 +210,77 @@ def _refuse_hostile(path: str) -> dict[str, str]:
         found[name] = _read(tar, member)
   if "saved_model.pb" not in found:
     raise ExportError("The archive has no saved_model.pb at its root.")
-  return found
+  return digest.hexdigest(), found
 
 
 def _read(tar: tarfile.TarFile, member: tarfile.TarInfo) -> str:
   """Returns a file's sha256; inspects it if it is the graph."""
-  content = bytearray()
   is_graph = member.name == "saved_model.pb"
   if is_graph and member.size > _LARGEST_GRAPH:
     raise ExportError("saved_model.pb is larger than 2 GB.")
-  digest = hashlib.sha256()
-  file = tar.extractfile(member)
-  assert file  # It is not None for a file.
-  with file as f:
-    while piece := f.read(_PIECE):
-      digest.update(piece)
-      if is_graph:
-        content += piece
+  content = bytearray()
+  digest = _copied(tar, member, content.extend if is_graph else len)
   if is_graph:
     graph.refuse_hostile(bytes(content))
-  return digest.hexdigest()
+  return digest
+
+
+class _Tar(tarfile.TarFile):
+  """A tar file that counts the headers before a member's own."""
+
+  headers = 0
 
 
 class _Member(tarfile.TarInfo):
-  """A member whose name and attributes are too short to fill the memory."""
+  """A member whose headers can't fill the memory, nor say what it is not.
 
-  def _proc_member(self, tar: tarfile.TarFile) -> tarfile.TarInfo:
+  Its name and its attributes are short, it has one header for each of these,
+  and it is whole: no map of holes says which parts of it are in the archive.
+  """
+
+  def _proc_member(self, tar: _Tar) -> tarfile.TarInfo:
     # tarfile's documented hook for subclasses.
-    if not (self.isfile() or self.isdir()) and self.size > _PIECE:
-      raise ExportError(
-        f"'{self.name}' has a name or attributes of {self.size:,} bytes."
-      )
+    if self.type in _BEFORE_A_MEMBER:
+      tar.headers += 1
+      if tar.headers > len(_BEFORE_A_MEMBER):
+        raise ExportError(f"'{self.name}' is one of too many headers in a row.")
+      if self.size > _LONGEST_HEADER:
+        raise ExportError(
+          f"'{self.name}' has a name or attributes of {self.size:,} bytes."
+        )
+    else:
+      tar.headers = 0
     return super()._proc_member(tar)  # type: ignore[misc] # Has no type.
+
+  def _refuse_map(self, *unused_arguments: Any) -> None:
+    raise ExportError(
+      "The archive holds a sparse file, with a map of its holes. Pack it again "
+      "without `--sparse`."
+    )
+
+  # Those that read such a map, in the four forms that there are.
+  _proc_sparse = _refuse_map
+  _proc_gnusparse_00 = _refuse_map
+  _proc_gnusparse_01 = _refuse_map
+  _proc_gnusparse_10 = _refuse_map
+
+
+class _Read:
+  """A file that is read once, from its start to its end.
+
+  Args:
+    file: Of bytes.
+    note: Gets all that is read.
+  """
+
+  def __init__(self, file: BinaryIO, note: Callable[[bytes], object]):
+    self._file, self._note = file, note
+
+  def read(self, size: int) -> bytes:
+    """Returns `size` bytes, or fewer at the end."""
+    content = self._file.read(size)
+    self._note(content)
+    return content
 
 
 class _OneGzipMember:
@@ -230,7 +289,7 @@ class _OneGzipMember:
   `gzip` would go on to the next member, and `tarfile` checks no checksum.
   """
 
-  def __init__(self, file: BinaryIO):
+  def __init__(self, file: _Read):
     self._file = file
     self._inflate = zlib.decompressobj(16 + zlib.MAX_WBITS)
 
@@ -256,7 +315,7 @@ class _OneGzipMember:
 class _Plain:
   """Reads a tar file that is not compressed."""
 
-  def __init__(self, file: BinaryIO):
+  def __init__(self, file: _Read):
     self._file = file
 
   def read(self, size: int) -> bytes:
@@ -270,10 +329,13 @@ class _Plain:
         raise tarfile.ReadError("something follows the end of the archive")
 
 
-def _open(file: BinaryIO) -> _OneGzipMember | _Plain:
+def _open(
+  file: BinaryIO, note: Callable[[bytes], object]
+) -> _OneGzipMember | _Plain:
   is_gzip = file.read(len(_GZIP)) == _GZIP
   file.seek(0)
-  return _OneGzipMember(file) if is_gzip else _Plain(file)
+  read = _Read(file, note)
+  return _OneGzipMember(read) if is_gzip else _Plain(read)
 
 
 def _normalized(member: tarfile.TarInfo) -> tarfile.TarInfo:
@@ -292,21 +354,50 @@ def _normalized(member: tarfile.TarInfo) -> tarfile.TarInfo:
   return member.replace(name="/".join(parts) or _ROOT, deep=False)
 
 
+def _headers(tar: tarfile.TarFile) -> Iterator[tarfile.TarInfo]:
+  """Yields the members of an archive as they come.
+
+  Raises:
+    tarfile.ReadError: A header is damaged, or says what can't be.
+  """
+  members = iter(tar)
+  while True:
+    try:
+      member = next(members, None)
+    # Of numbers in attributes that are none.
+    except ValueError as e:
+      raise tarfile.ReadError(f"a header is damaged ({e})") from e
+    if member is None:
+      return
+    if member.size < 0:
+      raise tarfile.ReadError(
+        f"'{member.name}' has a size of {member.size:,} bytes"
+      )
+    if any(name.startswith("GNU.sparse") for name in member.pax_headers):
+      raise tarfile.ReadError(f"'{member.name}' has holes, but no map of them")
+    yield member
+
+
 @contextlib.contextmanager
 def _members(
-  path: str,
+  path: str, note: Callable[[bytes], object] = lambda content: None
 ) -> Iterator[Iterator[tuple[tarfile.TarFile, tarfile.TarInfo]]]:
-  """Yields the members of an archive as they come, with normalized names."""
+  """Yields the members of an archive as they come, with normalized names.
+
+  Args:
+    path: The archive.
+    note: Gets every byte of it.
+  """
   try:
     with open(path, "rb") as f:
-      stream = _open(f)
+      stream = _open(f, note)
       # As a stream, like TF Hub: no member is read before its turn.
-      with tarfile.open(
+      with _Tar.open(
         fileobj=stream,  # type: ignore[call-overload] # It only needs `read`.
         mode="r|",
         tarinfo=_Member,
       ) as tar:
-        yield ((tar, _normalized(member)) for member in tar)
+        yield ((tar, _normalized(member)) for member in _headers(tar))
       stream.refuse_rest()
   except (tarfile.TarError, EOFError, zlib.error, OSError) as e:
     raise ExportError(
@@ -315,21 +406,67 @@ def _members(
     ) from e
 
 
+def _changed(path: str) -> ExportError:
+  return ExportError(f"'{path}' changed while it was being verified.")
+
+
+def _unpacked(
+  path: str, folder: str, files: Mapping[str, str]
+) -> dict[str, str]:
+  """Unpacks an archive into a new folder; returns the digests of its files.
+
+  Raises:
+    ExportError: It has other files than those of `files`.
+  """
+  found: dict[str, str] = {}
+  with _members(path) as members:
+    for tar, member in members:
+      if member.isdir():
+        continue
+      if member.name not in files:
+        raise _changed(path)
+      file = os.path.join(folder, member.name)
+      os.makedirs(os.path.dirname(file), exist_ok=True)
+      with open(file, "xb") as f:
+        found[member.name] = _copied(tar, member, f.write)
+  return found
+
+
+def _copied(
+  tar: tarfile.TarFile,
+  member: tarfile.TarInfo,
+  write: Callable[[bytes], object],
+) -> str:
+  """Has a member's content written; returns its sha256."""
+  digest = hashlib.sha256()
+  file = tar.extractfile(member)
+  if not file:
+    raise tarfile.ReadError(f"'{member.name}' is no file")
+  with file as f:
+    while piece := f.read(_PIECE):
+      digest.update(piece)
+      write(piece)
+  return digest.hexdigest()
+
+
 def _try(
-  path: str, digest: str, level: str, limit: limits.Limits
+  path: str, files: Mapping[str, str], level: str, limit: limits.Limits
 ) -> list[checks.Result]:
-  """Unpacks the archive, and has a fresh process try it."""
+  """Unpacks the archive, and has a fresh process try it.
+
+  Args:
+    path: The archive.
+    files: The digests of its files, as they were when it was looked through.
+    level: Which checks to run.
+    limit: What the process may take.
+  """
   with (
     tempfile.TemporaryDirectory() as scratch,
     checker.Checker(level, limit=limit) as processes,
   ):
     folder = os.path.join(scratch, "saved_model")
-    os.mkdir(folder)
-    with _members(path) as members:
-      for tar, member in members:
-        tar.extract(member, folder, filter="data")
-    if file_digest(path) != digest:
-      raise ExportError(f"'{path}' changed while it was being verified.")
+    if _unpacked(path, folder, files) != files:
+      raise _changed(path)
     results = processes.check(None, folder, scratch=scratch, private=[])
   failed = [str(r) for r in results if r.status == checks.FAILED]
   if failed:

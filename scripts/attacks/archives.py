@@ -70,6 +70,20 @@ def _link(name: str, kind: bytes, target: str):
   return _archive(_member(name, type=kind, linkname=target))
 
 
+def _headers_in_a_row() -> bytes:
+  """Ten thousand long names for one member, each of which needs the next."""
+  name = tarfile.TarInfo("././@LongLink")
+  name.type, name.size = tarfile.GNUTYPE_LONGNAME, 4
+  header = name.tobuf(tarfile.GNU_FORMAT) + b"abc".ljust(512, b"\0")
+  return gzip.compress(header * 10_000 + _tar([_member("assets", b"a")]))
+
+
+def _sparse(content: bytes = b"a", **attributes: str):
+  """Returns what writes a file of holes, as pax attributes say it."""
+  headers = {f"GNU.sparse.{name}": value for name, value in attributes.items()}
+  return _archive(_member("assets/a", content, pax_headers=headers))
+
+
 ATTACKS = {
   "a member with an absolute path": Attack(
     command=_VERIFY,
@@ -120,6 +134,47 @@ ATTACKS = {
       _member("saved_model.pb", b"a", pax_headers={"size": str(10**15)})
     ),
     says="saved_model.pb",
+  ),
+  "a negative size": Attack(
+    command=_VERIFY,
+    write=_archive(
+      _member(
+        "variables",
+        type=tarfile.DIRTYPE,
+        pax_headers={"size": str(-(10**12))},
+      ),
+      _member("variables/variables.index", bytes(300 << 20)),
+    ),
+    says="has a size of -1,000,000,000,000 bytes",
+  ),
+  "10,000 headers for one member": Attack(
+    command=_VERIFY,
+    write=_bytes(_headers_in_a_row),
+    says="too many headers in a row",
+  ),
+  "a map of a million holes": Attack(
+    command=_VERIFY,
+    write=_sparse(b"999999999\n" + b"1\n" * 10**6, major="1", minor="0"),
+    says="a sparse file",
+  ),
+  "a map of holes that is none": Attack(
+    command=_VERIFY, write=_sparse(map="a"), says="a sparse file"
+  ),
+  "a size with holes that is none": Attack(
+    command=_VERIFY, write=_sparse(realsize="a"), says="a header is damaged"
+  ),
+  "a size with holes, but no map": Attack(
+    command=_VERIFY, write=_sparse(realsize="9"), says="no map of them"
+  ),
+  "names that differ in case": Attack(
+    command=_VERIFY,
+    write=_archive(_member("assets/a", b"a"), _member("assets/A", b"a")),
+    says="upper and lower case",
+  ),
+  "a name that Windows has for a device": Attack(
+    command=_VERIFY,
+    write=_archive(_member("assets/nul.txt", b"a")),
+    says="Windows does not allow",
   ),
   "10 GB of zeros in 10 MB": Attack(
     command=_VERIFY,

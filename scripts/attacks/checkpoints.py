@@ -225,7 +225,7 @@ ATTACKS = {
     command=_INSPECT, write=_circular, says="not an array of numbers"
   ),
   "HDF5 numbers that nobody stored, 4 TB": Attack(
-    command=_INSPECT, write=_large, says=None
+    command=_INSPECT, write=_large, says="of which 0 are stored"
   ),
   "a configuration that unpacks to 4 GB": Attack(
     command=_INSPECT, write=_bomb, says="does not compress"

@@ -206,6 +206,26 @@ def _huge_variable(proto) -> None:
         size.size = 10**12
 
 
+def _huge_constant(proto) -> None:
+  """A constant of 10^11 numbers, of which the file has one."""
+  for function in _functions(proto):
+    for node in function.node_def:
+      if node.op == "Const":
+        tensor = node.attr["value"].tensor
+        tensor.CopyFrom(tf.make_tensor_proto(1.0))
+        tensor.tensor_shape.dim.add(size=10**11)
+        node.attr["dtype"].type = tensor.dtype
+
+
+def _in_each_other(folder: pathlib.Path) -> pathlib.Path:
+  """Two links upwards, through which there are any number of folders."""
+  path = _saved(tf.identity, folder)
+  (path / "assets").mkdir(exist_ok=True)
+  for name in ("a", "b"):
+    (path / "assets" / name).symlink_to("..")
+  return path
+
+
 def _table_from(file: str):
   def edit(proto) -> None:
     (asset,) = proto.meta_graphs[0].asset_file_def
@@ -350,7 +370,6 @@ ATTACKS = {
     command=_CHECK,
     write=_edited(tf.identity, _two_functions),
     says=r"2 times",
-    loads=True,
   ),
   "objects in a circle": Attack(
     command=_CHECK, write=_edited(tf.identity, _circle), says=None, loads=True
@@ -377,6 +396,14 @@ ATTACKS = {
     write=_edited(tf.identity, _huge_variable),
     says=r"incompatible tensor with shape",
     loads=True,
+  ),
+  "a constant of 10^11 numbers": Attack(
+    command=_CHECK,
+    write=_edited(lambda inputs: inputs + tf.ones([2, 3]), _huge_constant),
+    says="need about .* GB of memory",
+  ),
+  "folders in each other by links": Attack(
+    command=_CHECK, write=_in_each_other, says="is a link to a folder"
   ),
   "a table from /etc/passwd": Attack(
     command=_CHECK,
