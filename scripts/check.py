@@ -104,14 +104,12 @@ def _refuse_other_kinds(path: str) -> None:
 
 def _check(path: str) -> list:
   """Returns the results for one model, from processes of its own."""
-  from rich.console import Console
-
   from exporters.life_cycle import checker
 
   with (
     tempfile.TemporaryDirectory() as scratch,
     checker.Checker(_CHECKS.value) as processes,
-    Console(stderr=True).status(f"checking {path}"),
+    program.status(f"checking {path}"),
   ):
     return processes.check(None, path, scratch=scratch, private=[])
 
@@ -149,8 +147,6 @@ def _difference(companion) -> ExportError | None:
 
 def _compared(saved_model: str, path: str):
   """Returns a companion with how far it is from its SavedModel."""
-  from rich.console import Console
-
   from exporters.companions import inspection
   from exporters.companions import making
   from exporters.companions.kinds import KINDS
@@ -161,7 +157,7 @@ def _compared(saved_model: str, path: str):
   kind = KINDS[found.kind]
   with (
     tempfile.TemporaryDirectory() as folder,
-    Console(stderr=True).status(f"comparing {path}"),
+    program.status(f"comparing {path}"),
   ):
     making.reference(
       saved_model,

@@ -81,8 +81,6 @@ def main(saved_model: str) -> None:
   bounds = dict(_bounds())
   shapes = dict(_shapes())
   program.prepare_tensorflow()
-  from rich.console import Console
-
   from exporters.command_line import companion_rows
   from exporters.companions import making
   from exporters.companions.settings import Companions
@@ -100,7 +98,7 @@ def main(saved_model: str) -> None:
   target = _EXPORT_PATH.value
   with (
     staging.stage(target, overwrite=_OVERWRITE.value) as folder,
-    Console(stderr=True).status(f"converting {saved_model}"),
+    program.status(f"converting {saved_model}"),
   ):
     made = making.make(saved_model, wanted, folder)
     if not made.companions:

@@ -203,7 +203,7 @@ def _grow(jobs, terms, processes, limits) -> None:
     ),
     "write the record and the report",
   )
-  console = Console(highlight=False)
+  console = Console(highlight=False, emoji=False)
   console.print()
   failed = [outcome for outcome in outcomes if outcome.state == FAILED]
   untried = sum(job.state == UNUSABLE for job in jobs)
@@ -312,7 +312,7 @@ def _show_plan(jobs, level: str, limits) -> None:
   from exporters.gardens.jobs import UNUSABLE
 
   estimates = estimates_lib.Estimates(level)
-  console = Console(highlight=False)
+  console = Console(highlight=False, emoji=False)
   table = Table(box=None, pad_edge=False)
   table.add_column("")
   table.add_column("leaf", overflow="fold")

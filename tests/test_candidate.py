@@ -147,11 +147,11 @@ class TestLoaded:
 
     (tmp_path / "file").write_text("a")
     (tmp_path / "link").symlink_to("file")
-    target = candidate_lib._link(str(tmp_path / "link"), str(tmp_path / "hard"))
+    target = candidate_lib.link(str(tmp_path / "link"), str(tmp_path / "hard"))
     assert target == str(tmp_path / "hard")
     assert not (tmp_path / "hard").is_symlink()
     monkeypatch.setattr(candidate_lib.os, "link", refuse)
-    candidate_lib._link(str(tmp_path / "link"), str(tmp_path / "soft"))
+    candidate_lib.link(str(tmp_path / "link"), str(tmp_path / "soft"))
     assert (tmp_path / "soft").readlink() == tmp_path / "file"
 
   def test_parts_are_found_by_their_paths(self, made):

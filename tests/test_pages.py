@@ -1,6 +1,7 @@
 """Pages for tfhub.dev and metadata for Kaggle: every rule, before writing."""
 
 import dataclasses
+import html
 import json
 import re
 
@@ -8,6 +9,7 @@ import gin
 from hypothesis import given
 from hypothesis import settings
 from hypothesis import strategies as st
+import markdown_it
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -16,6 +18,7 @@ from exporters import checks
 from exporters import recipe as recipe_lib
 from exporters.companions.kinds import KINDS
 from exporters.errors import ExportError
+from exporters.errors import printable
 from exporters.life_cycle import exporting
 from exporters.release import kaggle
 from exporters.release import page as page_lib
@@ -260,6 +263,28 @@ def test_every_name_that_the_rules_allow_makes_a_page(
   parsed = tfhub.read(texts.rendered(page, _described(), _ARTIFACT).page)
   assert parsed.handle == f"{publisher}/{name}/{version}"
   assert parsed.metadata.get("language", []) == language
+
+
+@given(st.text(min_size=1))
+def test_a_name_stands_on_a_page_as_it_is(name):
+  """In a cell of a table, as markdown-it reads it."""
+  rendering = texts.environment()
+  cells = {
+    filter_: rendering.from_string(f"{{{{ name | {filter_} }}}}").render(
+      name=name
+    )
+    for filter_ in ("code", "plain")
+  }
+  reader = markdown_it.MarkdownIt("commonmark").enable("table")
+  shown = reader.render(
+    f"| a | b |\n|---|---|\n| {' | '.join(cells.values())} |"
+  )
+  code, plain = re.findall("<td>(.*?)</td>", shown)
+  assert code.startswith("<code>")
+  assert code.endswith("</code>")
+  want = " ".join(printable(name).split())
+  for found in (code.removeprefix("<code>").removesuffix("</code>"), plain):
+    assert " ".join(html.unescape(found).split()) == want
 
 
 def _described() -> description.Description:

@@ -216,6 +216,14 @@ def message(error: Exception) -> str | None:
   return told and "\n".join(map(printable, told.split("\n")))
 
 
+def status(text: str) -> contextlib.AbstractContextManager[object]:
+  """Shows on a terminal, while a block runs, what is being done."""
+  from rich.console import Console
+  from rich.text import Text
+
+  return Console(stderr=True).status(Text(printable(text)))
+
+
 def prepare_tensorflow() -> None:
   """Imports TensorFlow, set up for one command and a person who waits."""
   # Nearly everything that TensorFlow and Keras create lives until the end.

@@ -17,7 +17,7 @@ class Progress:
   """
 
   def __init__(self):
-    self._console = Console(stderr=True, highlight=False)
+    self._console = Console(stderr=True, highlight=False, emoji=False)
     self._started = time.monotonic()
     self._live: progress.Progress | None = None
 

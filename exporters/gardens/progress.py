@@ -31,7 +31,7 @@ class Progress:
   """
 
   def __init__(self, jobs: Sequence[Job], estimates: Estimates, seconds: float):
-    self._console = Console(stderr=True, highlight=False)
+    self._console = Console(stderr=True, highlight=False, emoji=False)
     self._estimates = estimates
     self._jobs = {job.leaf.name: job for job in jobs}
     self._waiting = [*self._jobs]

@@ -6,6 +6,7 @@ the description of the artifact have the rest.
 
 from collections.abc import Mapping, Sequence
 import dataclasses
+import json
 import os
 import re
 from typing import Any
@@ -18,6 +19,7 @@ from exporters.checks import operations
 from exporters.companions import kinds
 from exporters.companions.making import Companion
 from exporters.companions.source import fitted
+from exporters.errors import printable
 from exporters.life_cycle import exporting
 from exporters.release import kaggle
 from exporters.release import page as page_lib
@@ -173,7 +175,7 @@ def collection_page(page: page_lib.Page, models: Sequence[str]) -> str:
 
 def environment(**options: Any) -> jinja2.Environment:
   """Returns what renders the templates; an unknown name is an error."""
-  return jinja2.Environment(
+  rendering = jinja2.Environment(
     loader=jinja2.FileSystemLoader(_TEMPLATES, encoding="utf-8"),
     undefined=jinja2.StrictUndefined,
     trim_blocks=True,
@@ -182,6 +184,30 @@ def environment(**options: Any) -> jinja2.Environment:
     extensions=["jinja2.ext.do"],
     **options,
   )
+  rendering.filters |= {"code": _code, "plain": _plain, "quoted": _quoted}
+  return rendering
+
+
+def _code(text: object) -> str:
+  """Returns a text as Markdown's code, also for a cell of a table.
+
+  https://github.github.com/gfm/#code-spans. Names may hold anything.
+  """
+  shown = printable(str(text)).replace("|", r"\|")
+  longest = max(map(len, re.findall("`+", shown)), default=0)
+  fence, space = "`" * (longest + 1), " " * bool(longest)
+  return f"{fence}{space}{shown}{space}{fence}"
+
+
+def _quoted(text: str) -> str:
+  """Returns a text as Python, in double quotes."""
+  return json.dumps(text, ensure_ascii=False)
+
+
+def _plain(text: object) -> str:
+  """Returns a text as Markdown that shows it as it is."""
+  shown = printable(str(text)).replace("&", "&amp;").replace("<", "&lt;")
+  return re.sub(r"([\\`|\[\]])", r"\\\1", shown)
 
 
 def kind(
