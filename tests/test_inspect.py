@@ -1,24 +1,32 @@
 """What `scripts.inspect` says of files: what they are, what exports them."""
 
 import io
+import json
 import os
 import pickle
 import re
+import shutil
 import subprocess
 import sys
 import tarfile
+import time
 import zipfile
 
+import h5py
 import numpy as np
 import pytest
+import safetensors.numpy
 import tensorflow as tf
 import tf_keras
+from tf_keras.protobuf import saved_metadata_pb2
 
 from exporters.checkpoints import file_kinds
 from exporters.errors import ExportError
 from exporters.inspection import gin_file
 from exporters.inspection import identity as identity_lib
+from exporters.inspection import keras_config
 from exporters.inspection import report
+from scripts import inspect
 from tests import checkpoint_files
 from tests import command
 from tests import numpy_bert
@@ -27,6 +35,16 @@ from tests import test_tokenizer_files
 
 # By hand: a Dense layer of 4 on 8 numbers, one of 2 on these 4.
 _PARAMETERS = "46"
+_CONFIG = {
+  "model_type": "bert",
+  "vocab_size": 30,
+  "hidden_size": 8,
+  "num_hidden_layers": 1,
+  "num_attention_heads": 2,
+  "intermediate_size": 16,
+  "max_position_embeddings": 16,
+  "type_vocab_size": 2,
+}
 _KERAS_3 = """
 import keras
 import numpy as np
@@ -39,6 +57,70 @@ model.export("{0}/keras_3", verbose=False)
 model.save("{0}/keras_3.keras")
 model.save("{0}/keras_3.h5")
 """
+
+
+@pytest.mark.parametrize(
+  "names",
+  [
+    ["1\u00b2", "\u00b2"],
+    ["layer_" + "9" * 5000],
+    ["encoder/layer_" + "9" * 5000 + "/attention"],
+    ["a." * 2000 + "b"],
+    ["encoder/layer_1/" * 2000],
+    ["a.b", "a/b"],
+    ["block:100:kernel", "[red]x[", "tail\\"],
+  ],
+)
+def test_any_names_of_tensors_are_told_as_they_are(names, tmp_path, capsys):
+  tensors = {name: np.ones([2], np.float32) for name in names}
+  safetensors.numpy.save_file(tensors, tmp_path / "model.safetensors")
+  (tmp_path / "config.json").write_text(json.dumps(_CONFIG))
+  found = report.read(str(tmp_path))
+  inspect._print(found, found.gin)
+  assert dict(found.facts)["parameters"] == str(2 * len(names))
+  shown = capsys.readouterr().out
+  assert shown.count("2 float32") == len(names) or len(names[0]) > 80
+  if "tail\\" in names:
+    assert all(f" {name}  2 float32" in shown for name in names)
+
+
+@pytest.mark.parametrize("value", [5, 2.5, [1, 2], h5py.Empty("f")])
+@pytest.mark.parametrize(
+  "name", ["keras_version", "model_config", "training_config"]
+)
+def test_attributes_of_other_types_are_no_defect(name, value, tmp_path):
+  model = tf_keras.Sequential([tf_keras.Input((3,)), tf_keras.layers.Dense(2)])
+  model.save(tmp_path / "model.h5")
+  with h5py.File(tmp_path / "model.h5", "r+") as file:
+    file.attrs[name] = value
+  if name == "keras_version":
+    assert report.read(str(tmp_path / "model.h5")).facts
+  else:
+    with pytest.raises(ExportError, match="its JSON is not a text"):
+      report.read(str(tmp_path / "model.h5"))
+
+
+@pytest.mark.parametrize("said", ["[]", "5", '"x"', '{"model_config": []}'])
+def test_metadata_of_another_form_are_none(said, folder, tmp_path):
+  path = shutil.copytree(folder / "keras_2", tmp_path / "model")
+  file = path / "keras_metadata.pb"
+  metadata = saved_metadata_pb2.SavedMetadata.FromString(file.read_bytes())
+  for node in metadata.nodes:
+    node.metadata = said
+  file.write_bytes(metadata.SerializeToString())
+  assert dict(report.read(str(path)).facts)["parameters"] == _PARAMETERS
+
+
+def test_a_layer_of_many_outputs_takes_no_time_by_the_square():
+  layers = [
+    {"class_name": "Dropout", "config": {"name": f"d{i}"}} for i in range(5000)
+  ]
+  ends = [[layer["config"]["name"], 0, 0] for layer in layers]
+  config = {"layers": layers, "output_layers": ends}
+  started = time.process_time()
+  found = keras_config.read({"class_name": "Functional", "config": config})
+  assert len(found.outputs) == 5000
+  assert time.process_time() - started < 5
 
 
 @pytest.fixture(scope="module")

@@ -2,6 +2,7 @@
 
 import contextlib
 import pathlib
+import signal
 import subprocess
 import sys
 import time
@@ -45,6 +46,45 @@ def hostile(request, tmp_path_factory) -> pathlib.Path:
   path = tmp_path_factory.mktemp(request.param) / "model"
   tf.saved_model.save(Hostile(request.param), str(path))
   return path
+
+
+@pytest.mark.parametrize("times", [1, 2])
+def test_ctrl_c_ends_everything_at_once(times, tmp_path):
+  """Ctrl-C reaches the process that a person started; twice is once more."""
+  path = tmp_path / "model"
+  tf.saved_model.save(Hostile("endless"), str(path))
+  process = subprocess.Popen(
+    [sys.executable, "-m", "scripts.check", str(path)],
+    cwd=command.ROOT,
+    env=command.environment(),
+    stderr=subprocess.PIPE,
+    text=True,
+  )
+  _until(lambda: consumer.PROGRAM[-1] in _command_lines(process.pid))
+  started = psutil.Process(process.pid).children(recursive=True)
+  for _ in range(times):
+    process.send_signal(signal.SIGINT)
+  _, said = process.communicate(timeout=30)
+  assert process.returncode == 1
+  assert said.splitlines()[-1] == "error: interrupted"
+  assert said.count("error: ") == 1
+  _, alive = psutil.wait_procs(started, timeout=10)
+  assert not alive
+
+
+def _command_lines(pid: int) -> list[str]:
+  found = []
+  for child in psutil.Process(pid).children(recursive=True):
+    with contextlib.suppress(psutil.Error):
+      found += child.cmdline()
+  return found
+
+
+def _until(done) -> None:
+  ends = time.monotonic() + 120
+  while not done():
+    assert time.monotonic() < ends
+    time.sleep(0.05)
 
 
 def test_a_strangers_model_is_stopped(hostile):
