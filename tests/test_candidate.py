@@ -154,6 +154,25 @@ class TestLoaded:
     candidate_lib.link(str(tmp_path / "link"), str(tmp_path / "soft"))
     assert (tmp_path / "soft").readlink() == tmp_path / "file"
 
+  def test_a_snapshot_stays_as_it_was(self, path, tmp_path):
+    """Whether the original's files are replaced, written to, or are links."""
+    (path / "assets").mkdir(exist_ok=True)
+    (path / "assets/again").symlink_to("..")
+    (tmp_path / "words").write_text("before")
+    (path / "assets/words").symlink_to(tmp_path / "words")
+    graph = (path / "saved_model.pb").read_bytes()
+    (tmp_path / "scratch").mkdir()
+    seen = candidate_lib.snapshot(str(path), str(tmp_path / "scratch"))
+    (path / "saved_model.pb").write_bytes(b"after")
+    (tmp_path / "words").write_text("after")
+    found = pathlib.Path(seen)
+    assert (found / "saved_model.pb").read_bytes() == graph
+    assert (found / "assets/words").read_text() == "before"
+    assert not (found / "assets/again").exists()
+    assert sorted(p.name for p in (found / "variables").iterdir()) == sorted(
+      p.name for p in (path / "variables").iterdir()
+    )
+
   def test_parts_are_found_by_their_paths(self, made):
     candidate = made()
     assert candidate.find("") is candidate.model
