@@ -47,7 +47,9 @@ _PICKLE = FileKind(
   "Loading it would run code in it, so it is not read. " + _SOURCE,
 )
 _HUGGING_FACE = (
-  "Put it into a folder with its config.json, and name that folder."
+  "If it is a Hugging Face model, put it into a folder with its config.json, "
+  "and name that folder. If not: export the TensorFlow model or checkpoint "
+  "that it was made from."
 )
 # By the bytes at an offset.
 _MAGIC = (
@@ -61,6 +63,7 @@ _MAGIC = (
   (0, b"BZh", "a bzip2 file", _UNPACK),
   (0, b"\xfd7zXZ\x00", "an xz file", _UNPACK),
   (0, b"\x28\xb5\x2f\xfd", "a zstd file", _UNPACK),
+  (0, b"\x04\x22\x4d\x18", "an LZ4 file", _UNPACK),
   (0, b"7z\xbc\xaf\x27\x1c", "a 7-Zip archive", _UNPACK),
   (0, b"Rar!", "a RAR archive", _UNPACK),
   (257, b"ustar", "a tar archive", _UNPACK),
