@@ -160,6 +160,10 @@ class _Plugin:
     patch = pytest.MonkeyPatch()
     patch.setattr(checker.Checker, "check", check)
     patch.setattr(consumer, "started", contextlib.nullcontext)
+    # It would put forks in the place of nothing.
+    patch.setattr(
+      "tests.forked_consumers.ForkedConsumers.use", lambda consumers: None
+    )
 
   def pytest_runtest_logstart(self, nodeid: str) -> None:
     if not self.found:
