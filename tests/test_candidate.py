@@ -1,6 +1,7 @@
 """A SavedModel as the checks see it, with its reference or without one."""
 
 from collections.abc import Callable
+import os
 import pathlib
 
 import numpy as np
@@ -160,6 +161,8 @@ class TestLoaded:
     (path / "assets/again").symlink_to("..")
     (tmp_path / "words").write_text("before")
     (path / "assets/words").symlink_to(tmp_path / "words")
+    (path / "assets/lost").symlink_to("nowhere")
+    os.mkfifo(path / "assets/pipe")
     graph = (path / "saved_model.pb").read_bytes()
     (tmp_path / "scratch").mkdir()
     seen = candidate_lib.snapshot(str(path), str(tmp_path / "scratch"))
@@ -169,6 +172,8 @@ class TestLoaded:
     assert (found / "saved_model.pb").read_bytes() == graph
     assert (found / "assets/words").read_text() == "before"
     assert not (found / "assets/again").exists()
+    assert not (found / "assets/lost").exists()
+    assert (found / "assets/pipe").is_fifo()
     assert sorted(p.name for p in (found / "variables").iterdir()) == sorted(
       p.name for p in (path / "variables").iterdir()
     )

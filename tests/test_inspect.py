@@ -27,6 +27,7 @@ from exporters.inspection import identity as identity_lib
 from exporters.inspection import keras_config
 from exporters.inspection import report
 from scripts import inspect
+from scripts.attacks import checkpoints as attacks
 from tests import checkpoint_files
 from tests import command
 from tests import numpy_bert
@@ -35,16 +36,6 @@ from tests import test_tokenizer_files
 
 # By hand: a Dense layer of 4 on 8 numbers, one of 2 on these 4.
 _PARAMETERS = "46"
-_CONFIG = {
-  "model_type": "bert",
-  "vocab_size": 30,
-  "hidden_size": 8,
-  "num_hidden_layers": 1,
-  "num_attention_heads": 2,
-  "intermediate_size": 16,
-  "max_position_embeddings": 16,
-  "type_vocab_size": 2,
-}
 _KERAS_3 = """
 import keras
 import numpy as np
@@ -74,7 +65,7 @@ model.save("{0}/keras_3.h5")
 def test_any_names_of_tensors_are_told_as_they_are(names, tmp_path, capsys):
   tensors = {name: np.ones([2], np.float32) for name in names}
   safetensors.numpy.save_file(tensors, tmp_path / "model.safetensors")
-  (tmp_path / "config.json").write_text(json.dumps(_CONFIG))
+  (tmp_path / "config.json").write_text(json.dumps(attacks.CONFIG))
   found = report.read(str(tmp_path))
   inspect._print(found, found.gin)
   assert dict(found.facts)["parameters"] == str(2 * len(names))

@@ -279,7 +279,9 @@ def snapshot(path: str, scratch: str) -> str:
   folder = tempfile.mkdtemp(prefix="seen_", dir=scratch)
 
   def copy(source: str, target: str) -> str:
-    if os.path.basename(os.path.dirname(source)) == "variables":
+    in_variables = os.path.basename(os.path.dirname(source)) == "variables"
+    # A pipe would be waited for.
+    if in_variables or not os.path.isfile(source):
       return link(source, target)
     return shutil.copyfile(source, target)
 
@@ -288,6 +290,8 @@ def snapshot(path: str, scratch: str) -> str:
     folder,
     copy_function=copy,
     ignore=_linked_folders,
+    # What lacks a file is for a check to find.
+    ignore_dangling_symlinks=True,
     dirs_exist_ok=True,
   )
 

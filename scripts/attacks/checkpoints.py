@@ -34,7 +34,7 @@ class _Evil:
     return os.system, ("touch /tmp/attack_was_here",)
 
 
-_CONFIG = {
+CONFIG = {
   "model_type": "bert",
   "vocab_size": 30,
   "hidden_size": 8,
@@ -50,7 +50,7 @@ def _beside_config(name: str, content: bytes):
   """Returns what writes a folder of Hugging Face's."""
 
   def write(folder: pathlib.Path) -> pathlib.Path:
-    (folder / "config.json").write_text(json.dumps(_CONFIG))
+    (folder / "config.json").write_text(json.dumps(CONFIG))
     (folder / name).write_bytes(content)
     return folder
 
@@ -161,7 +161,7 @@ def _shard_outside(folder: pathlib.Path) -> pathlib.Path:
   (folder / "secret.safetensors").write_bytes(_tensors(w=_entry(0, 4, [1])))
   inner = folder / "model"
   inner.mkdir()
-  (inner / "config.json").write_text(json.dumps(_CONFIG))
+  (inner / "config.json").write_text(json.dumps(CONFIG))
   (inner / "model.safetensors.index.json").write_text(
     json.dumps({"metadata": {}, "weight_map": {"w": "../secret.safetensors"}})
   )
