@@ -100,6 +100,38 @@ def differences(stdout: str) -> list[float]:
   ]
 
 
+def on_small_disk(
+  folder: pathlib.Path, kilobytes: int, *args: str, **variables: str
+) -> subprocess.CompletedProcess:
+  """Runs `python args` with a small file system at an empty folder.
+
+  It is mounted in a namespace of its own. What the command leaves there is
+  printed last, on stderr.
+
+  Args:
+    folder: Where to mount it.
+    kilobytes: Its size.
+    *args: What Python runs.
+    **variables: What else is in the environment.
+  """
+  script = (
+    f'mount -t tmpfs -o size={kilobytes}k tmpfs "$0" && '
+    '"$@"; code=$?; ls -A "$0" >&2; exit $code'
+  )
+  user = [] if os.geteuid() == 0 else ["--user", "--map-root-user"]
+  return subprocess.run(
+    [
+      *("unshare", *user, "--mount", "bash", "-c", script, str(folder)),
+      *(sys.executable, *args),
+    ],
+    cwd=ROOT,
+    env=environment() | variables,
+    capture_output=True,
+    text=True,
+    check=False,
+  )
+
+
 @contextlib.contextmanager
 def all_cores() -> Iterator[None]:
   """Lets what is started meanwhile run on more than this worker's core."""

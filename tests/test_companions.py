@@ -1,10 +1,7 @@
 """Companions: LiteRT models beside SavedModels, in their own runtime."""
 
 import dataclasses
-import os
 import pathlib
-import subprocess
-import sys
 
 from ai_edge_litert import interpreter
 import gin
@@ -301,20 +298,12 @@ class TestRefused:
     """It is nobody's fault, so that no companion is left out for it."""
     model = Doubled()
     path = model.save(tmp_path / "model", lambda x: x @ model.weight)
-    (tmp_path / "small").mkdir()
-    script = (
-      f"mount -t tmpfs -o size=8k tmpfs {tmp_path}/small && "
-      f"TMPDIR={tmp_path}/small exec {sys.executable} -m scripts.companion "
-      f"{path} --kind=lite --optional=lite --export_path={tmp_path}/made"
-    )
-    user = [] if os.geteuid() == 0 else ["--user", "--map-root-user"]
-    done = subprocess.run(
-      ["unshare", *user, "--mount", "sh", "-c", script],
-      cwd=command.ROOT,
-      env=command.environment(),
-      capture_output=True,
-      text=True,
-      check=False,
+    small = tmp_path / "small"
+    small.mkdir()
+    done = command.on_small_disk(
+      *(small, 8, "-m", "scripts.companion", path),
+      *("--kind=lite", "--optional=lite", f"--export_path={tmp_path}/made"),
+      TMPDIR=str(small),
     )
     assert done.returncode == 1
     assert "No space left on device" in done.stderr

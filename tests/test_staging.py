@@ -275,23 +275,9 @@ def test_terminated_while_saving_cleans_up_at_once(bert, tmp_path):
 
 
 def test_full_disk(bert, tmp_path):
-  """On a file system of 64 KiB, mounted in a namespace of its own."""
-  script = (
-    'mount -t tmpfs -o size=64k tmpfs "$0" && '
-    '"$@"; code=$?; ls -A "$0" >&2; exit $code'
-  )
-  user = [] if os.geteuid() == 0 else ["--user", "--map-root-user"]
-  done = subprocess.run(
-    [
-      *("unshare", *user, "--mount", "bash", "-c", script, str(tmp_path)),
-      *(sys.executable, "-m", "exporters.bert", *bert),
-      f"--export_path={tmp_path / 'model'}",
-    ],
-    cwd=command.ROOT,
-    env=command.environment(),
-    capture_output=True,
-    text=True,
-    check=False,
+  done = command.on_small_disk(
+    *(tmp_path, 64, "-m", "exporters.bert", *bert),
+    f"--export_path={tmp_path / 'model'}",
   )
   assert done.returncode == 1, done.stderr
   assert "error: Cannot write the model: " in done.stderr

@@ -339,6 +339,17 @@ def test_an_archive_that_changes_meanwhile(
     verify.verify(str(path), level=checks.BASIC)
 
 
+def test_full_disk(signed, tmp_path):
+  """The archive is not to blame."""
+  done = command.on_small_disk(
+    *(tmp_path, 8, "-m", "scripts.verify", str(signed / "1.tar.gz")),
+    TMPDIR=str(tmp_path),
+  )
+  assert done.returncode == 1
+  # Nothing is left on the disk to be listed.
+  assert done.stderr.endswith("No space left on device.\n")
+
+
 # ---------------------------------------------------------------------------
 # Graphs.
 

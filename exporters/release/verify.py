@@ -6,21 +6,19 @@ hostile name, type or size is found in the headers of the archive, before
 anything is written.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-import contextlib
+from collections.abc import Mapping, Sequence
 import dataclasses
 import hashlib
 import os
 import tarfile
 import tempfile
-from typing import Any, BinaryIO
-import zlib
 
 from exporters import checks
 from exporters.bounds import limits
 from exporters.errors import ExportError
 from exporters.life_cycle import checker
 from exporters.release import archive
+from exporters.release import archive_reader
 from exporters.release import graph
 from exporters.release import signing
 from exporters.release import statement as statement_lib
@@ -32,21 +30,6 @@ _LARGEST_RATIO = 30
 _SMALL = 64 << 20
 # The limit of protocol buffers.
 _LARGEST_GRAPH = 2 << 30
-_PIECE = 1 << 20
-# Twice the longest path. For attributes, Python's `tarfile` may take a time
-# that grows by the square of their length (CVE-2024-6232).
-_LONGEST_HEADER = 8 << 10
-_GZIP = b"\x1f\x8b"
-# Headers of long names, of long links, and of attributes of one or all members.
-_BEFORE_A_MEMBER = (
-  tarfile.GNUTYPE_LONGNAME,
-  tarfile.GNUTYPE_LONGLINK,
-  tarfile.XHDTYPE,
-  tarfile.SOLARIS_XHDTYPE,
-  tarfile.XGLTYPE,
-)
-# How the entry of an archive's root is called here.
-_ROOT = "."
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -180,7 +163,7 @@ def _refuse_hostile(path: str) -> tuple[str, dict[str, str]]:
   digest = hashlib.sha256()
   limit = max(_SMALL, _LARGEST_RATIO * os.path.getsize(path))
   total = 0
-  with _members(path, digest.update) as members:
+  with archive_reader.members(path, digest.update) as members:
     for tar, member in members:
       name = member.name
       if name in found or name in folders:
@@ -188,7 +171,7 @@ def _refuse_hostile(path: str) -> tuple[str, dict[str, str]]:
       if member.isdir():
         folders.add(name)
       # The root itself has no name that could be refused.
-      if not (member.isdir() and name == _ROOT):
+      if not (member.isdir() and name == archive_reader.ROOT):
         archive.refuse_member(
           name,
           directory=member.isdir(),
@@ -219,191 +202,12 @@ def _read(tar: tarfile.TarFile, member: tarfile.TarInfo) -> str:
   if is_graph and member.size > _LARGEST_GRAPH:
     raise ExportError("saved_model.pb is larger than 2 GB.")
   content = bytearray()
-  digest = _copied(tar, member, content.extend if is_graph else len)
+  digest = archive_reader.copied(
+    tar, member, content.extend if is_graph else len
+  )
   if is_graph:
     graph.refuse_hostile(bytes(content))
   return digest
-
-
-class _Tar(tarfile.TarFile):
-  """A tar file that counts the headers before a member's own."""
-
-  headers = 0
-
-
-class _Member(tarfile.TarInfo):
-  """A member whose headers can't fill the memory, nor say what it is not.
-
-  Its name and its attributes are short, it has one header for each of these,
-  and it is whole: no map of holes says which parts of it are in the archive.
-  """
-
-  def _proc_member(self, tar: _Tar) -> tarfile.TarInfo:
-    # tarfile's documented hook for subclasses.
-    if self.type in _BEFORE_A_MEMBER:
-      tar.headers += 1
-      if tar.headers > len(_BEFORE_A_MEMBER):
-        raise ExportError(f"'{self.name}' is one of too many headers in a row.")
-      if self.size > _LONGEST_HEADER:
-        raise ExportError(
-          f"'{self.name}' has a name or attributes of {self.size:,} bytes."
-        )
-    else:
-      tar.headers = 0
-    return super()._proc_member(tar)  # type: ignore[misc] # Has no type.
-
-  def _refuse_map(self, *unused_arguments: Any) -> None:
-    raise ExportError(
-      "The archive holds a sparse file, with a map of its holes. Pack it again "
-      "without `--sparse`."
-    )
-
-  # Those that read such a map, in the four forms that there are.
-  _proc_sparse = _refuse_map
-  _proc_gnusparse_00 = _refuse_map
-  _proc_gnusparse_01 = _refuse_map
-  _proc_gnusparse_10 = _refuse_map
-
-
-class _Read:
-  """A file that is read once, from its start to its end.
-
-  Args:
-    file: Of bytes.
-    note: Gets all that is read.
-  """
-
-  def __init__(self, file: BinaryIO, note: Callable[[bytes], object]):
-    self._file, self._note = file, note
-
-  def read(self, size: int) -> bytes:
-    """Returns `size` bytes, or fewer at the end."""
-    content = self._file.read(size)
-    self._note(content)
-    return content
-
-
-class _OneGzipMember:
-  """Reads a gzip file of one member, which is what TF Hub's extractor takes.
-
-  `gzip` would go on to the next member, and `tarfile` checks no checksum.
-  """
-
-  def __init__(self, file: _Read):
-    self._file = file
-    self._inflate = zlib.decompressobj(16 + zlib.MAX_WBITS)
-
-  def read(self, size: int) -> bytes:
-    """Returns `size` bytes, or fewer at the end."""
-    content = b""
-    while len(content) < size and not self._inflate.eof:
-      piece = self._inflate.unconsumed_tail or self._file.read(_PIECE)
-      if not piece:
-        raise EOFError("it ends too early")
-      content += self._inflate.decompress(piece, size - len(content))
-    return content
-
-  def refuse_rest(self) -> None:
-    """Reads on to the checksum; refuses data where there should be none."""
-    while rest := self.read(_PIECE):
-      if any(rest):
-        raise tarfile.ReadError("something follows the end of the archive")
-    if self._inflate.unused_data or self._file.read(1):
-      raise tarfile.ReadError("something follows the first gzip member")
-
-
-class _Plain:
-  """Reads a tar file that is not compressed."""
-
-  def __init__(self, file: _Read):
-    self._file = file
-
-  def read(self, size: int) -> bytes:
-    """Returns `size` bytes, or fewer at the end."""
-    return self._file.read(size)
-
-  def refuse_rest(self) -> None:
-    """Refuses data where there should be none."""
-    while rest := self.read(_PIECE):
-      if any(rest):
-        raise tarfile.ReadError("something follows the end of the archive")
-
-
-def _open(
-  file: BinaryIO, note: Callable[[bytes], object]
-) -> _OneGzipMember | _Plain:
-  is_gzip = file.read(len(_GZIP)) == _GZIP
-  file.seek(0)
-  read = _Read(file, note)
-  return _OneGzipMember(read) if is_gzip else _Plain(read)
-
-
-def _normalized(member: tarfile.TarInfo) -> tarfile.TarInfo:
-  """Returns a member with its path below the root, written in one way.
-
-  `tar -C FOLDER .`, the command in TF Hub's documentation, writes `./a`. Only
-  what does not change which file is meant is left out: a name that begins with
-  `/`, has `..`, or belongs to a file but ends like a folder's stays as it is,
-  and is refused later.
-  """
-  name = member.name
-  parts = [part for part in name.split("/") if part not in ("", ".")]
-  like_folder = name.endswith(("/", "/.")) and not member.isdir()
-  if name.startswith("/") or ".." in parts or like_folder:
-    return member
-  return member.replace(name="/".join(parts) or _ROOT, deep=False)
-
-
-def _headers(tar: tarfile.TarFile) -> Iterator[tarfile.TarInfo]:
-  """Yields the members of an archive as they come.
-
-  Raises:
-    tarfile.ReadError: A header is damaged, or says what can't be.
-  """
-  members = iter(tar)
-  while True:
-    try:
-      member = next(members, None)
-    # Of numbers in attributes that are none.
-    except ValueError as e:
-      raise tarfile.ReadError(f"a header is damaged ({e})") from e
-    if member is None:
-      return
-    if member.size < 0:
-      raise tarfile.ReadError(
-        f"'{member.name}' has a size of {member.size:,} bytes"
-      )
-    if any(name.startswith("GNU.sparse") for name in member.pax_headers):
-      raise tarfile.ReadError(f"'{member.name}' has holes, but no map of them")
-    yield member
-
-
-@contextlib.contextmanager
-def _members(
-  path: str, note: Callable[[bytes], object] = lambda content: None
-) -> Iterator[Iterator[tuple[tarfile.TarFile, tarfile.TarInfo]]]:
-  """Yields the members of an archive as they come, with normalized names.
-
-  Args:
-    path: The archive.
-    note: Gets every byte of it.
-  """
-  try:
-    with open(path, "rb") as f:
-      stream = _open(f, note)
-      # As a stream, like TF Hub: no member is read before its turn.
-      with _Tar.open(
-        fileobj=stream,  # type: ignore[call-overload] # It only needs `read`.
-        mode="r|",
-        tarinfo=_Member,
-      ) as tar:
-        yield ((tar, _normalized(member)) for member in _headers(tar))
-      stream.refuse_rest()
-  except (tarfile.TarError, EOFError, zlib.error, OSError) as e:
-    raise ExportError(
-      f"'{path}' is truncated, damaged or neither a tar.gz nor a tar: {e}. "
-      "Download it again."
-    ) from e
 
 
 def _changed(path: str) -> ExportError:
@@ -419,7 +223,7 @@ def _unpacked(
     ExportError: It has other files than those of `files`.
   """
   found: dict[str, str] = {}
-  with _members(path) as members:
+  with archive_reader.members(path) as members:
     for tar, member in members:
       if member.isdir():
         continue
@@ -428,25 +232,8 @@ def _unpacked(
       file = os.path.join(folder, member.name)
       os.makedirs(os.path.dirname(file), exist_ok=True)
       with open(file, "xb") as f:
-        found[member.name] = _copied(tar, member, f.write)
+        found[member.name] = archive_reader.copied(tar, member, f.write)
   return found
-
-
-def _copied(
-  tar: tarfile.TarFile,
-  member: tarfile.TarInfo,
-  write: Callable[[bytes], object],
-) -> str:
-  """Has a member's content written; returns its sha256."""
-  digest = hashlib.sha256()
-  file = tar.extractfile(member)
-  if not file:
-    raise tarfile.ReadError(f"'{member.name}' is no file")
-  with file as f:
-    while piece := f.read(_PIECE):
-      digest.update(piece)
-      write(piece)
-  return digest.hexdigest()
 
 
 def _try(
