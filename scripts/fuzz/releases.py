@@ -25,6 +25,23 @@ from scripts.fuzz import Target
 from scripts.fuzz import mutations
 
 _RELEASE = "exporters.release"
+_OF_ARCHIVES = tuple(
+  f"{_RELEASE}.{module}" for module in ("archive", "archive_reader", "verify")
+)
+# Of the holes in a sparse file, in the three forms that GNU tar wrote.
+_MAPS = (
+  {
+    "GNU.sparse.size": "600",
+    "GNU.sparse.offset": "0",
+    "GNU.sparse.numbytes": "9",
+  },
+  {"GNU.sparse.size": "600", "GNU.sparse.map": "0,9,512,9"},
+  {
+    "GNU.sparse.major": "1",
+    "GNU.sparse.minor": "0",
+    "GNU.sparse.realsize": "9",
+  },
+)
 
 
 def _archive(content: bytes, folder: pathlib.Path) -> None:
@@ -52,10 +69,23 @@ def _seeds_of_archive() -> Sequence[bytes]:
     _tar(graph, "", tarfile.USTAR_FORMAT),
     _tar(graph, "./", tarfile.GNU_FORMAT),
     _tar(graph, "", tarfile.PAX_FORMAT),
+    _tar(graph, "", tarfile.GNU_FORMAT, type=tarfile.GNUTYPE_SPARSE),
+    *(
+      _tar(graph, "", tarfile.PAX_FORMAT, pax_headers=headers)
+      for headers in _MAPS
+    ),
   ]
 
 
-def _tar(graph: bytes, root: str, tar_format: int) -> bytes:
+def _tar(graph: bytes, root: str, tar_format: int, **of_graph: object) -> bytes:
+  """Returns a tar of a model.
+
+  Args:
+    graph: The bytes of its graph.
+    root: What the names of the members begin with.
+    tar_format: As `tarfile` has it.
+    **of_graph: Attributes of the graph's header.
+  """
   long_name = "assets/" + "a" * (
     99 if tar_format == tarfile.USTAR_FORMAT else 150
   )
@@ -74,6 +104,8 @@ def _tar(graph: bytes, root: str, tar_format: int) -> bytes:
       info.size = len(content or b"")
       if tar_format == tarfile.PAX_FORMAT:
         info.mtime = 1.5
+      for attribute, value in of_graph.items() if content == graph else ():
+        setattr(info, attribute, value)
       tar.addfile(info, io.BytesIO(content or b""))
   return file.getvalue()
 
@@ -195,13 +227,13 @@ TARGETS = {
     read=_archive,
     seeds=_seeds_of_archive,
     mutate=mutations.of_bytes,
-    parts=(f"{_RELEASE}.verify", f"{_RELEASE}.archive"),
+    parts=_OF_ARCHIVES,
   ),
   "tar.gz with checksums": Target(
     read=_with_checksums,
     seeds=_seeds_of_archive,
     mutate=mutations.of_bytes,
-    parts=(f"{_RELEASE}.verify", f"{_RELEASE}.archive"),
+    parts=_OF_ARCHIVES,
   ),
   "provenance": Target(
     read=_provenance,
