@@ -323,7 +323,7 @@ def _tarred(mode) -> bytes:
   ],
 )
 def test_other_formats_are_named(tmp_path, content, kind):
-  path = tmp_path / "model.bin_"
+  path = tmp_path / "model.bin"
   path.write_bytes(content)
   assert facts(path) == {"kind": kind}
 
@@ -343,10 +343,11 @@ def test_what_tf1_writes_is_named(tf1):
 
 
 def test_what_nothing_tells(tmp_path):
-  path = tmp_path / "model"
+  # As the weights of a TensorFlow.js or a Core ML model.
+  path = tmp_path / "weights.bin"
   path.write_bytes(bytes(range(256)))
   assert file_kinds.kind_of(str(path)) is None
-  with pytest.raises(ExportError, match="There is no checkpoint at"):
+  with pytest.raises(ExportError, match="not a checkpoint of a known kind"):
     report.read(str(path))
 
 

@@ -15,6 +15,7 @@ import re
 import tensorflow as tf
 
 from exporters.checkpoints import file_kinds
+from exporters.checkpoints import folder_contents
 from exporters.checkpoints import hugging_face
 from exporters.checkpoints import keras_archive
 from exporters.checkpoints import keras_h5
@@ -100,6 +101,10 @@ def _prefix(path: str) -> str:
   kind = file_kinds.kind_of(path)
   if kind:
     raise ExportError(f"'{path}' is not a checkpoint, but {kind}")
+  if tf.io.gfile.exists(path):
+    raise ExportError(
+      f"'{path}' is not a checkpoint of a known kind. {_looked_for(path)}"
+    )
   raise ExportError(f"There is no checkpoint at '{path}'. {_looked_for(path)}")
 
 
@@ -120,9 +125,8 @@ def _newest(directory: str) -> str:
     for name in listed(os.path.join(directory, "*.index"))
   ]
   if not prefixes:
-    raise ExportError(
-      f"There is no checkpoint in '{directory}'. {_looked_for(directory)}"
-    )
+    advice = folder_contents.advice(directory) or _looked_for(directory)
+    raise ExportError(f"There is no checkpoint in '{directory}'. {advice}")
   return max(prefixes, key=_step)
 
 

@@ -38,6 +38,16 @@ class FileKind:
   def __str__(self) -> str:
     return f"{self.name}. {self.advice}"
 
+  @property
+  def is_model(self) -> bool:
+    """Whether it is or may hold a model, in a form that is not exported."""
+    return self.advice == _UNPACK or _SOURCE in self.advice
+
+  @property
+  def of_hugging_face(self) -> bool:
+    """Whether its `config.json` would say what is in it."""
+    return self.advice == _HUGGING_FACE
+
 
 _SOURCE = "Export the TensorFlow model or checkpoint that it was made from."
 _UNPACK = "Unpack it, and name what is in it."

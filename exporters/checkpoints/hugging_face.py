@@ -13,6 +13,7 @@ from typing import Any
 import tensorflow as tf
 from typing_extensions import override
 
+from exporters.checkpoints import file_kinds
 from exporters.checkpoints import safetensors_file
 from exporters.checkpoints import tf_model_h5
 from exporters.checkpoints import torch_file
@@ -226,11 +227,24 @@ class HuggingFace(Mapped):
 
 
 def is_weights(path: str) -> bool:
-  """Tells by a file's name whether its `config.json` says what is in it."""
-  if os.path.basename(path) in WEIGHTS:
-    return tf.io.gfile.exists(path)
-  is_file = tf.io.gfile.exists(path) and not tf.io.gfile.isdir(path)
-  return is_file and path.endswith(tuple(_READERS))
+  """Tells whether a file is one whose `config.json` says what is in it.
+
+  Other formats have files that end in `.bin` too, so a name alone does not
+  tell, unless it is one of `WEIGHTS`.
+  """
+  if not tf.io.gfile.exists(path) or tf.io.gfile.isdir(path):
+    return False
+  folder, name = os.path.split(path)
+  if name in WEIGHTS:
+    return True
+  if not name.endswith(tuple(_READERS)):
+    return False
+  if any(
+    tf.io.gfile.exists(os.path.join(folder, c)) for c in (CONFIG, OLD_CONFIG)
+  ):
+    return True
+  kind = file_kinds.kind_of(path)
+  return kind is not None and kind.of_hugging_face
 
 
 def is_folder(path: str) -> bool:
