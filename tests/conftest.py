@@ -9,9 +9,12 @@ import sys
 os.environ.setdefault("TF_USE_LEGACY_KERAS", "1")
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
+import psutil
 import pytest
 
 from tests import forked_consumers
+
+_MUCH = 300 << 20
 
 
 def pytest_configure() -> None:
@@ -25,6 +28,21 @@ def pytest_configure() -> None:
     cores = sorted(os.sched_getaffinity(0))
     core = cores[int(worker.removeprefix("gw")) % len(cores)]
     os.sched_setaffinity(0, {core})
+
+
+@pytest.fixture(scope="session")
+def _kept() -> list[int]:
+  """The memory that this process took when it was last searched, in bytes."""
+  return [0]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _without_garbage(_kept):
+  """Frees what the modules before left, if it is much: graphs have cycles."""
+  memory = psutil.Process().memory_info
+  if memory().rss > _kept[0] + _MUCH:
+    gc.collect()
+    _kept[0] = memory().rss
 
 
 @pytest.fixture(autouse=True)

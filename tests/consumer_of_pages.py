@@ -6,7 +6,8 @@ TEXT is "page" for the page on tfhub.dev, and "card" for the one on Kaggle. TF
 Hub's cache answers for tfhub.dev: it holds a link to each released model. A
 module in place of kagglehub answers for Kaggle, and a function in place of
 urllib's for the publisher's host. What a page's snippets write goes to a folder
-of its own below the scratch one.
+of its own below the scratch one. They run in a process of their own, forked
+from one that has imported what most of them do.
 """
 
 import hashlib
@@ -16,8 +17,15 @@ import pathlib
 import re
 import shutil
 import sys
+import traceback
 import types
+from typing import NoReturn
 import urllib.request
+
+# What most pages import: once, not in each page's process.
+import keras  # noqa: F401
+import tensorflow_hub  # noqa: F401
+import tf_keras  # noqa: F401
 
 
 def main(release_dir: str, scratch: str, text: str, *handles: str) -> None:
@@ -35,15 +43,27 @@ def main(release_dir: str, scratch: str, text: str, *handles: str) -> None:
         os.symlink(root / url.removeprefix("https://tfhub.dev/"), link)
     folder = os.path.join(scratch, handle)
     os.makedirs(folder)
-    os.chdir(folder)
+    if not (process := os.fork()):
+      os.chdir(folder)
+      _run(handle, page)
+    if os.waitstatus_to_exitcode(os.waitpid(process, 0)[1]):
+      sys.exit(1)
+
+
+def _run(handle: str, page: str) -> NoReturn:
+  """Runs the snippets of a page, and ends this process."""
+  try:
     snippets = re.findall(r"^```python\n(.*?)^```", page, re.M | re.S)
     names = {"__name__": "reader"}
     for snippet in snippets:
-      try:
-        exec(compile(snippet, handle, "exec"), names)
-      except Exception as e:
-        raise AssertionError(f"{handle}:\n{snippet}") from e
-    print(f"{handle}: {len(snippets)} snippets ran")
+      print(f"{handle}:\n{snippet}", file=sys.stderr, flush=True)
+      exec(compile(snippet, handle, "exec"), names)
+    print(f"{handle}: {len(snippets)} snippets ran", flush=True)
+    os._exit(0)
+  finally:
+    # Unless they ran to the end.
+    traceback.print_exc()
+    os._exit(1)
 
 
 def _page(root: pathlib.Path, handle: str) -> str:

@@ -53,8 +53,12 @@ def test_ctrl_c_ends_everything_at_once(times, tmp_path):
   """Ctrl-C reaches the process that a person started; twice is once more."""
   path = tmp_path / "model"
   tf.saved_model.save(Hostile("endless"), str(path))
+  # A shell has what it starts in the background ignore the signal.
   process = subprocess.Popen(
-    [sys.executable, "-m", "scripts.check", str(path)],
+    [
+      *("env", "--default-signal=INT"),
+      *(sys.executable, "-m", "scripts.check", str(path)),
+    ],
     cwd=command.ROOT,
     env=command.environment(),
     stderr=subprocess.PIPE,
