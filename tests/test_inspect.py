@@ -1,5 +1,6 @@
 """What `scripts.inspect` says of files: what they are, what exports them."""
 
+import importlib
 import io
 import json
 import os
@@ -12,6 +13,7 @@ import tarfile
 import time
 import zipfile
 
+import gin
 import h5py
 import numpy as np
 import pytest
@@ -20,12 +22,15 @@ import tensorflow as tf
 import tf_keras
 from tf_keras.protobuf import saved_metadata_pb2
 
+from exporters import checks
+from exporters import recipe
 from exporters.checkpoints import file_kinds
 from exporters.errors import ExportError
 from exporters.inspection import gin_file
 from exporters.inspection import identity as identity_lib
 from exporters.inspection import keras_config
 from exporters.inspection import report
+from exporters.life_cycle import exporting
 from scripts import inspect
 from scripts.attacks import checkpoints as attacks
 from tests import checkpoint_files
@@ -183,6 +188,40 @@ def test_the_command_exports_it(folder, tmp_path):
   path = tmp_path / "model"
   command.run(module, *arguments, f"--export_path={path}", "--checks=none")
   assert tf.saved_model.load(str(path))(tf.zeros([1, 8])).shape == [1, 2]
+
+
+@pytest.mark.parametrize("suffix", ["h5", "keras"])
+def test_own_classes_of_a_keras_model(suffix, tmp_path, monkeypatch):
+  """The gin file asks for the module that defines them."""
+  (tmp_path / "halves.py").write_text(
+    "import tf_keras\n\n"
+    "@tf_keras.utils.register_keras_serializable()\n"
+    "class Half(tf_keras.layers.Layer):\n"
+    "  def call(self, numbers):\n"
+    "    return numbers / 2\n"
+  )
+  monkeypatch.syspath_prepend(tmp_path)
+  numbers = tf_keras.Input((8,), name="numbers")
+  halved = importlib.import_module("halves").Half()(numbers)
+  path = str(tmp_path / f"model.{suffix}")
+  tf_keras.Model(numbers, tf_keras.layers.Dense(2)(halved)).save(path)
+  found = report.read(path)
+  assert found.command is None
+  assert re.search(r"classes of its own: (Custom>)?Half\.", found.gin)
+  file = tmp_path / "this_file.gin"
+  file.write_text(found.gin)
+  with pytest.raises(ExportError, match="needs the module 'MODULE'"):
+    recipe.load([str(file)], [])
+  gin.clear_config()
+  file.write_text(found.gin.replace("import MODULE", "import halves"))
+  exporter = recipe.load([str(file)], []).exporter
+  exported = str(tmp_path / "exported")
+  exporting.export(exporter, export_path=exported, level=checks.NONE)
+  loaded = tf.saved_model.load(exported)
+  # The numbers are halved, then the sum of products.
+  kernel, _ = loaded.variables
+  given = np.arange(8, dtype=np.float32)[None]
+  np.testing.assert_allclose(loaded(given), given / 2 @ kernel, rtol=1e-5)
 
 
 def test_a_keras_3_export_has_no_gin_file(folder):

@@ -17,6 +17,7 @@ from exporters.checkpoints import trained_task
 from exporters.checkpoints.mismatch import Mismatch
 from exporters.errors import ExportError
 from exporters.errors import explained
+from exporters.errors import printable
 from exporters.inspection import commands
 from exporters.inspection import training_file
 from exporters.inspection.identity import Identity
@@ -24,6 +25,7 @@ from exporters.text import encoder_types
 from exporters.text import encoders as encoders_lib
 from exporters.text import task_facts
 
+KERAS = "configs/keras_model/keras_model.gin"
 # By architecture, the gin file to include, and the configuration's class.
 _BASES = {
   "bert": ("configs/bert/bert_base.gin", encoders.BertEncoderConfig),
@@ -169,6 +171,30 @@ def of_training(identity: Identity) -> str | None:
   if mismatch:
     raise ExportError(mismatch.likely_cause())
   return text
+
+
+def of_classes(path: str, classes: Sequence[str], *bindings: str) -> str:
+  """Returns the text of a gin file that exports a Keras model of own classes.
+
+  Where their module is, no model says.
+
+  Args:
+    path: The model's file.
+    classes: The names of its classes that are not Keras's.
+    *bindings: What else to bind.
+  """
+  lines = commands.as_comment("exporters.keras_model", "this_file.gin")
+  names = ", ".join(map(printable, classes))
+  bound = "".join(f"{b}\n" for b in (f"MODEL_FILE = {path!r}", *bindings))
+  return (
+    f"# A Keras model with classes of its own: {names}.\n#\n{lines}\n#\n"
+    "# In place of MODULE goes the module that defines them, which registers\n"
+    "# each: with @tf_keras.utils.register_keras_serializable() above it, or\n"
+    "# tf_keras.utils.get_custom_objects()['NAME'] = NAME below.\n\n"
+    "from __gin__ import dynamic_registration\n\n"
+    f"include '{KERAS}'\n\nfrom exporters import keras_model\nimport MODULE\n\n"
+    f"{bound}"
+  )
 
 
 def of_leaf(leaf: str, identity: Identity) -> str | None:

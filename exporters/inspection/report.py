@@ -31,7 +31,6 @@ _WEIGHTS_ALONE = (
   "export it by keras_model.KerasModelExporter.model_function."
 )
 _WEIGHTS = (".safetensors", ".bin", ".index", ".h5", ".keras", ".pb", ".pt")
-_KERAS_GIN = "configs/keras_model/keras_model.gin"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -210,6 +209,9 @@ def _of_keras(path: str, keras: keras_files.KerasFile) -> Report:
     )
   code = config.with_code if config else ()
   more = ["keras_model.KerasModelExporter.safe_mode = False"] if code else []
+  if config and config.custom:
+    text = gin_file.of_classes(path, config.custom, *more)
+    return dataclasses.replace(report, gin=text)
   return dataclasses.replace(report, command=_keras_command(path, *more))
 
 
@@ -230,7 +232,7 @@ def _keras_facts(
 
 def _keras_command(path: str, *more: str) -> str:
   return commands.command_line(
-    "exporters.keras_model", _KERAS_GIN, f"MODEL_FILE = {path!r}", *more
+    "exporters.keras_model", gin_file.KERAS, f"MODEL_FILE = {path!r}", *more
   )
 
 
