@@ -332,6 +332,13 @@ def _save_beside(meta_graph):
       node.attr["value"].tensor.string_val[0] = b"/../../../anything"
 
 
+def _save_beside_no_text(meta_graph):
+  function, _ = _function(meta_graph, "SaveV2")
+  for node in function.node_def:
+    if b"_temp/part" in node.attr["value"].tensor.string_val:
+      del node.attr["value"]
+
+
 def _save_by_separator(meta_graph):
   _, node = _function(meta_graph, "StringJoin", "traced_save")
   node.attr["separator"].s = b"/../"
@@ -387,6 +394,7 @@ def _save_by_stand_in(meta_graph):
   [
     _save_to_constant,
     _save_beside,
+    _save_beside_no_text,
     _save_by_separator,
     _save_while_restoring,
     _save_by_call,
