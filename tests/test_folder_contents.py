@@ -86,5 +86,6 @@ def test_what_is_nothing_is_not_named(tmp_path):
   for name in ("notes.txt", "empty", "labels.json", "page.html"):
     (tmp_path / name).write_text("<html>" if name == "page.html" else "")
   (tmp_path / "folder").mkdir()
+  (tmp_path / "lost.h5").symlink_to(tmp_path / "nowhere.h5")
   with pytest.raises(ExportError, match=r"in '[^']*'\. Looked for a TF2"):
     open_checkpoint(str(tmp_path))

@@ -33,7 +33,11 @@ def advice(folder: str) -> str:
     A sentence or two; "" if nothing in it is known.
   """
   names = sorted(name.rstrip("/") for name in tf.io.gfile.listdir(folder))
-  paths = [os.path.join(folder, name) for name in names[:_MOST]]
+  paths = [
+    path
+    for path in (os.path.join(folder, name) for name in names[:_MOST])
+    if _is_readable(path)
+  ]
   found = [path for path in paths if _can_be_opened(path)]
   if len(found) == 1:
     return f"Did you mean '{found[0]}'?"
@@ -45,6 +49,18 @@ def advice(folder: str) -> str:
     texts = [f"{kind.name} ('{os.path.basename(p)}')" for p, kind in others]
     return f"It holds {_enumerated(texts)}. {others[0][1].advice}"
   return ""
+
+
+def _is_readable(path: str) -> bool:
+  try:
+    if tf.io.gfile.isdir(path):
+      tf.io.gfile.listdir(path)
+    else:
+      with tf.io.gfile.GFile(path, "rb") as file:
+        file.read(1)
+  except tf.errors.OpError:
+    return False
+  return True
 
 
 def _can_be_opened(path: str) -> bool:
