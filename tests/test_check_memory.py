@@ -4,6 +4,7 @@ import contextlib
 import pathlib
 
 import pytest
+import tensorflow as tf
 from tensorflow.core.protobuf import saved_model_pb2
 
 from exporters import checks
@@ -187,6 +188,20 @@ def test_a_function_that_calls_itself_counts_once(nested, tmp_path):
   a = nested.meta_graphs[0].graph_def.library.function[0]
   _calls(a.node_def, "a", 2)
   assert _sizes(nested, tmp_path) == (0, nested.ByteSize())
+
+
+@pytest.mark.parametrize(
+  ("value", "least"), [(1.0, 4_000_000), (b"a", 1_000_000)]
+)
+def test_a_constant_that_is_repeated_counts_in_full(
+  value, least, nested, tmp_path
+):
+  assert _sizes(nested, tmp_path)[0] == 0
+  node = nested.meta_graphs[0].graph_def.node.add(name="many", op="Const")
+  node.attr["value"].tensor.CopyFrom(tf.make_tensor_proto(value))
+  node.attr["value"].tensor.tensor_shape.dim.add(size=1_000_000)
+  # Less what the node itself takes in the file.
+  assert _sizes(nested, tmp_path)[0] > 0.99 * least
 
 
 @pytest.mark.parametrize("content", [b"", b"\xff\xff"])

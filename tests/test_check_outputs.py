@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from exporters import checks
 from exporters.checks import detections
 from exporters.checks import images
 from exporters.checks import masks
@@ -76,6 +77,45 @@ class TestDetections:
     ]
     del found["detection_scores"], found["detection_boxes"]
     assert [*detections._deviations(found, cut=True)] == ["no detection_boxes"]
+
+  @pytest.mark.parametrize("left_out", ["", "detection_scores"])
+  def test_the_signature_gives_every_output(self, left_out, tmp_path):
+    images = tf.TensorSpec([None, 8, 8, 3], tf.float32, "inputs")
+    found = _found()
+
+    @tf.function(input_signature=[images])
+    def detect(inputs):
+      del inputs
+      return {name: tf.constant(values) for name, values in found.items()}
+
+    @tf.function(input_signature=[images])
+    def serve(inputs):
+      return {k: v for k, v in detect(inputs).items() if k != left_out}
+
+    model = tf.train.Checkpoint()
+    model.__call__ = detect
+    tf.saved_model.save(model, str(tmp_path / "model"), serve)
+    arrays: list[np.ndarray] = []
+    case = {
+      "arguments": [checks.encode(tf.zeros([1, 8, 8, 3]), arrays)],
+      "outputs": checks.encode(found, arrays),
+    }
+    stated = {"api": "detector", "cases": [case], "serving": ""}
+    candidate = checks.Candidate(
+      path=str(tmp_path / "model"),
+      scratch=str(tmp_path),
+      private=[],
+      level=checks.BASIC,
+      keras=False,
+      stranger=False,
+      ask=lambda: ({"": stated | {"hyperparameters": {}}}, arrays),
+    )
+    finding = detections._detections(candidate)
+    if left_out:
+      assert finding.detail == f"the signature gives no {left_out}"
+    else:
+      assert finding.detail == "deviations in 2 detections of 1 images"
+    assert finding.figure == bool(left_out)
 
   def test_the_same_is_found_in_any_order(self):
     """Of equal scores, those may change places."""

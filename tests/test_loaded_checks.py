@@ -675,13 +675,13 @@ class TestTrainingStep:
     assert memo.keys() == {"case"}
 
   def test_needs_gradients_that_are_not_zero(self, found):
-    memo = {"gradients": [tf.zeros([40]), tf.zeros([40])]}
+    memo = {"case": 0, "gradients": [tf.zeros([40]), tf.zeros([40])]}
     finding = found("a training step", memo=memo)
     assert finding.figure == 1
     assert finding.detail == "all gradients of the samples are zero"
 
   def test_may_not_lead_to_infinity(self, found):
-    memo = {"gradients": [tf.constant([np.nan] * 40), tf.zeros([40])]}
+    memo = {"case": 0, "gradients": [tf.fill([40], np.nan), tf.zeros([40])]}
     assert found("a training step", memo=memo).figure == 1
 
 

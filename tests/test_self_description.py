@@ -329,7 +329,8 @@ class TestStreams:
     halves = _signature(
       lambda shape: {"total": shape}, tf.TensorSpec([3], tf.float32, "shape")
     )
-    loaded = load(model, {"halves": halves})
+    nothing = _signature(lambda: {"total": tf.zeros([3])})
+    loaded = load(model, {"nothing": nothing, "halves": halves})
     assert self_description.stream(loaded, {"piece", "total"}) is None
 
 

@@ -110,7 +110,7 @@ def _images(candidate: Candidate) -> list[tf.Tensor]:
   if candidate.stranger:
     raise NotApplicableError("nobody claims that it follows the image API")
   candidate.require_api("image")
-  return [inputs[0] for inputs, _ in candidate.cases("") if inputs]
+  return [inputs[0] for inputs, _ in candidate.cases("")]
 
 
 def _batch_norms(candidate: Candidate) -> list[tuple[str, str, float]]:
