@@ -5,6 +5,7 @@ import pathlib
 
 import pytest
 import tensorflow as tf
+from tensorflow.core.framework import types_pb2
 from tensorflow.core.protobuf import saved_model_pb2
 
 from exporters import checks
@@ -202,6 +203,8 @@ def test_a_constant_that_is_repeated_counts_in_full(
   node.attr["value"].tensor.tensor_shape.dim.add(size=1_000_000)
   # Less what the node itself takes in the file.
   assert _sizes(nested, tmp_path)[0] > 0.99 * least
+  node.attr["value"].tensor.dtype = types_pb2.DT_INVALID
+  assert _sizes(nested, tmp_path)[0] == 0
 
 
 @pytest.mark.parametrize("content", [b"", b"\xff\xff"])

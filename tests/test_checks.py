@@ -247,8 +247,12 @@ def test_path_in_the_graph(results, good_low_level):
   assert "'/data/secret/ckpt' in saved_model.pb" in made["no local path"].detail
 
 
-def test_weight_in_the_graph(results, good_low_level):
+@pytest.mark.parametrize("as_array", [False, True])
+def test_weight_in_the_graph(as_array, results, good_low_level):
+  """What is captured lies around the function, an array in it."""
   weight = tf.random.stateless_normal([200, 200], [0, 0])
+  if as_array:
+    weight = weight.numpy()
   made = results(
     changed(good_low_level, lambda x: x + 0.0 * tf.reduce_sum(weight)),
     good_low_level,

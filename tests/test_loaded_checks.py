@@ -6,6 +6,7 @@ wrong in just one way.
 
 from collections.abc import Callable
 import copy
+import dataclasses
 import json
 from typing import Any
 
@@ -76,6 +77,11 @@ def _published() -> published_lib.Published:
       )
     },
   )
+
+
+def _with_like_part() -> published_lib.Published:
+  """Returns the same, with the same again as its part."""
+  return dataclasses.replace(_published(), sub_objects={"part": _published()})
 
 
 def _normalized() -> published_lib.Published:
@@ -167,6 +173,7 @@ def _unmoved() -> published_lib.Published:
 
 _MODELS = {
   "whole": _published,
+  "with a like part": _with_like_part,
   "norms": _normalized,
   "stream": _stream,
   "recurrent": _recurrent,
@@ -466,18 +473,23 @@ class TestDropout:
     assert finding.figure == 0
     assert finding.detail == "callables with wrong dropout"
 
-  def test_stops_where_all_rates_are_0(self, found):
+  @pytest.mark.parametrize(
+    ("stated", "name", "shown"),
+    [("whole", "", "the model"), ("with a like part", "part", "part")],
+    indirect=["stated"],
+  )
+  def test_stops_where_all_rates_are_0(self, found, name, shown):
     """Here it does not: what is called a rate is none."""
 
     def change(reference, arrays):
-      parameters = reference[""]["hyperparameters"]
+      parameters = reference[name]["hyperparameters"]
       parameters["factor"]["attribute"] = "rate"
       parameters["rate"]["attribute"] = "another"
 
     finding = found("dropout", change)
     assert (finding.figure, finding.detail) == (
       1,
-      "the model with {'factor': 0.0}",
+      f"{shown} with {{'factor': 0.0}}",
     )
 
   def test_may_not_be_there(self, found):
