@@ -40,6 +40,10 @@ class TestDetections:
       ({"boxes": [[[0] * 4] * 2]}, ["detection_boxes are (1, 2, 4), "]),
       ({"boxes": [[[0] * 5] * 3]}, ["detection_boxes are (1, 3, 5), "]),
       ({"scores": [1, 0.4, 0]}, ["detection_boxes are (1, 3, 4), "]),
+      (
+        {"scores": [1, 0.4, 0], "boxes": [[0] * 4] * 3},
+        ["detection_boxes are (3, 4), "],
+      ),
       ({"scores": [[0.4, 0.4, 0]]}, []),
       ({"scores": [[0.3, 0.4, 0]]}, ["scores do not fall"]),
       ({"scores": [[1.1, 0.4, 0]]}, ["scores do not fall"]),

@@ -387,6 +387,12 @@ class TestImages:
       (tf.cast(_IMAGES, tf.float64), _LOGITS, "the input is float64 (2, 8, "),
       (_IMAGES, tf.zeros([2, 3, 1]), "the output is float32 (2, 3, 1). "),
       (_IMAGES, tf.cast(_LOGITS, tf.float64), "the output is float64 (2, 3). "),
+      # What else is wrong with them does not matter then.
+      (
+        _IMAGES,
+        tf.cast(tf.nn.softmax(_LOGITS), tf.float64),
+        "the output is float64 (2, 3). ",
+      ),
       (
         _IMAGES,
         {"a": _LOGITS, "b": _LOGITS, "c": _LOGITS},
