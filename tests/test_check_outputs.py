@@ -1,5 +1,7 @@
 """What is wrong with outputs of images: of detectors, masks and scores."""
 
+import pathlib
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -24,6 +26,52 @@ def _found(**changes) -> dict[str, np.ndarray]:
   return outputs | {"num_detections": np.float32([2])}
 
 
+def _detector(
+  folder: pathlib.Path, axes=(1, 2, 3), left_out=""
+) -> checks.Candidate:
+  """Returns a detector of 8 x 8 images, with two of them as its sample.
+
+  Args:
+    folder: An empty one.
+    axes: The score of an image's first box is the mean over these.
+    left_out: What its signature does not give.
+  """
+  spec = tf.TensorSpec([None, 8, 8, 3], tf.float32, "inputs")
+
+  @tf.function(input_signature=[spec])
+  def detect(inputs):
+    size = tf.shape(inputs)[0]
+    one = {name: tf.constant(values) for name, values in _found().items()}
+    found = {name: tf.repeat(values, size, 0) for name, values in one.items()}
+    mean = tf.reduce_mean(inputs, axes, keepdims=True)[..., 0, 0]
+    scores = tf.constant([[1.0, 0, 0]]) * mean + tf.constant([[0, 0.25, 0]])
+    return found | {"detection_scores": scores * tf.ones([size, 1])}
+
+  @tf.function(input_signature=[spec])
+  def serve(inputs):
+    return {k: v for k, v in detect(inputs).items() if k != left_out}
+
+  model = tf.train.Checkpoint()
+  model.__call__ = detect
+  tf.saved_model.save(model, str(folder / "model"), serve)
+  images = tf.fill([2, 8, 8, 3], 0.5) * tf.reshape([1.0, 2.0], [2, 1, 1, 1])
+  arrays: list[np.ndarray] = []
+  case = {
+    "arguments": [checks.encode(images, arrays)],
+    "outputs": checks.encode(detect(images), arrays),
+  }
+  stated = {"api": "detector", "serving": "", "hyperparameters": {}}
+  return checks.Candidate(
+    path=str(folder / "model"),
+    scratch=str(folder),
+    private=[],
+    level=checks.BASIC,
+    keras=False,
+    stranger=False,
+    ask=lambda: ({"": stated | {"cases": [case]}}, arrays),
+  )
+
+
 class TestDetections:
   @pytest.mark.parametrize(
     ("change", "expected"),
@@ -46,6 +94,14 @@ class TestDetections:
       ),
       ({"scores": [[0.4, 0.4, 0]]}, []),
       ({"scores": [[0.3, 0.4, 0]]}, ["scores do not fall"]),
+      (
+        {
+          "scores": [[1, 0.4, 0, 0]],
+          "boxes": [[[0] * 4] * 4],
+          "classes": [[1] * 4],
+        },
+        [],
+      ),
       ({"scores": [[1.1, 0.4, 0]]}, ["scores do not fall"]),
       (
         {"scores": [[1, 0.4, 0.1]]},
@@ -84,42 +140,17 @@ class TestDetections:
 
   @pytest.mark.parametrize("left_out", ["", "detection_scores"])
   def test_the_signature_gives_every_output(self, left_out, tmp_path):
-    images = tf.TensorSpec([None, 8, 8, 3], tf.float32, "inputs")
-    found = _found()
-
-    @tf.function(input_signature=[images])
-    def detect(inputs):
-      del inputs
-      return {name: tf.constant(values) for name, values in found.items()}
-
-    @tf.function(input_signature=[images])
-    def serve(inputs):
-      return {k: v for k, v in detect(inputs).items() if k != left_out}
-
-    model = tf.train.Checkpoint()
-    model.__call__ = detect
-    tf.saved_model.save(model, str(tmp_path / "model"), serve)
-    arrays: list[np.ndarray] = []
-    case = {
-      "arguments": [checks.encode(tf.zeros([1, 8, 8, 3]), arrays)],
-      "outputs": checks.encode(found, arrays),
-    }
-    stated = {"api": "detector", "cases": [case], "serving": ""}
-    candidate = checks.Candidate(
-      path=str(tmp_path / "model"),
-      scratch=str(tmp_path),
-      private=[],
-      level=checks.BASIC,
-      keras=False,
-      stranger=False,
-      ask=lambda: ({"": stated | {"hyperparameters": {}}}, arrays),
-    )
-    finding = detections._detections(candidate)
+    finding = detections._detections(_detector(tmp_path, left_out=left_out))
     if left_out:
       assert finding.detail == f"the signature gives no {left_out}"
     else:
-      assert finding.detail == "deviations in 2 detections of 1 images"
+      assert finding.detail == "deviations in 4 detections of 2 images"
     assert finding.figure == bool(left_out)
+
+  @pytest.mark.parametrize("axes", [[1, 2, 3], [0, 1, 2, 3]])
+  def test_an_image_may_not_depend_on_the_others(self, axes, tmp_path):
+    finding = detections._image_by_image(_detector(tmp_path, axes=axes))
+    assert (finding.figure > finding.bound) == (0 in axes)
 
   def test_the_same_is_found_in_any_order(self):
     """Of equal scores, those may change places."""
