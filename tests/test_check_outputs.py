@@ -27,7 +27,7 @@ def _found(**changes) -> dict[str, np.ndarray]:
 
 
 def _detector(
-  folder: pathlib.Path, axes=(1, 2, 3), left_out=""
+  folder: pathlib.Path, axes=(1, 2, 3), left_out="", **changes
 ) -> checks.Candidate:
   """Returns a detector of 8 x 8 images, with two of them as its sample.
 
@@ -35,13 +35,16 @@ def _detector(
     folder: An empty one.
     axes: The score of an image's first box is the mean over these.
     left_out: What its signature does not give.
+    **changes: As those of `_found`.
   """
   spec = tf.TensorSpec([None, 8, 8, 3], tf.float32, "inputs")
 
   @tf.function(input_signature=[spec])
   def detect(inputs):
     size = tf.shape(inputs)[0]
-    one = {name: tf.constant(values) for name, values in _found().items()}
+    one = {
+      name: tf.constant(values) for name, values in _found(**changes).items()
+    }
     found = {name: tf.repeat(values, size, 0) for name, values in one.items()}
     mean = tf.reduce_mean(inputs, axes, keepdims=True)[..., 0, 0]
     scores = tf.constant([[1.0, 0, 0]]) * mean + tf.constant([[0, 0.25, 0]])
@@ -146,6 +149,14 @@ class TestDetections:
     else:
       assert finding.detail == "deviations in 4 detections of 2 images"
     assert finding.figure == bool(left_out)
+
+  def test_a_mask_is_of_a_file_where_its_box_is_not_cut(self, tmp_path):
+    outside = [[[0, 0, 1.5, 1], [0] * 4, [0] * 4]]
+    masks = np.zeros([1, 3, 8, 8])
+    detector = _detector(tmp_path, boxes=outside, masks=masks)
+    assert detections._detections(detector).detail == (
+      ".: a box is not in the image"
+    )
 
   @pytest.mark.parametrize("axes", [[1, 2, 3], [0, 1, 2, 3]])
   def test_an_image_may_not_depend_on_the_others(self, axes, tmp_path):

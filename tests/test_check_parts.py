@@ -188,6 +188,13 @@ class TestScopes:
     assert around.where(around.nodes[0]) == "node a"
     assert inside.where(inside.nodes[0]) == "function f"
 
+  def test_of_two_nodes_with_one_name_none_is_meant(self):
+    graph = graph_pb2.GraphDef()
+    for name in ("a", "b", "a"):
+      graph.node.add(name=name, op="Const")
+    (around,) = scopes.scopes(graph)
+    assert around.by_name == {"a": None, "b": graph.node[1]}
+
 
 @pytest.fixture
 def registered(monkeypatch):
@@ -239,18 +246,19 @@ class TestHarness:
       assert found.detail == "has none"
 
   @pytest.mark.parametrize(
-    ("specification", "stranger", "status"),
+    ("specification", "stranger", "figure", "status"),
     [
-      (True, True, checks.DEVIATES),
-      (True, False, checks.FAILED),
-      (False, True, checks.FAILED),
+      (True, True, 1, checks.DEVIATES),
+      (True, False, 1, checks.FAILED),
+      (False, True, 1, checks.FAILED),
+      (True, True, 0, checks.PASSED),
     ],
   )
   def test_a_stranger_may_deviate_from_a_specification(
-    self, registered, specification, stranger, status
+    self, registered, specification, stranger, figure, status
   ):
     harness.check("one", needs=None, specification=specification)(
-      lambda candidate: Finding(1, 0)
+      lambda candidate: Finding(figure, 0)
     )
     found = harness.run(FakeCandidate(stranger), checks.ALL, harness.CALLS, {})
     assert found["one"].status == status

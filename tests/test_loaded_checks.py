@@ -673,6 +673,14 @@ class TestStreams:
       found("piece by piece", change)
 
 
+def test_another_error_of_a_persistent_tape_is_told(found):
+  def change(reference, arrays):
+    arrays[:] = [array[:, :3] for array in arrays]
+
+  with pytest.raises(ValueError, match="Dimensions must be equal|shape"):
+    found("gradients of a persistent tape", change)
+
+
 class TestTrainingStep:
   @pytest.mark.parametrize(
     ("stated", "figure"), [("whole", 0), ("unmoved", 1)], indirect=["stated"]

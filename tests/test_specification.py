@@ -368,6 +368,9 @@ class TestTextPreprocessor:
     made = candidate(cases=cases, api="text preprocessor")
     with pytest.raises(NotApplicableError, match="not a text preprocessor"):
       specification._text_preprocessor(made)
+    uncalled = candidate(api="text preprocessor")
+    with pytest.raises(NotApplicableError, match="not a text preprocessor"):
+      specification._text_preprocessor(uncalled)
     other = candidate(cases=[(_TEXTS, {"x": _ids(2, 4)})], api="image")
     with pytest.raises(NotApplicableError, match="nobody claims"):
       specification._text_preprocessor(other)
