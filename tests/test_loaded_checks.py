@@ -501,8 +501,12 @@ class TestDropout:
 
 
 def test_a_preprocessor_takes_texts(found):
-  with pytest.raises(NotApplicableError, match="not a preprocessor"):
-    found("Dataset.map")
+  def without_calls(reference, arrays):
+    reference[""]["cases"] = []
+
+  for change in (lambda reference, arrays: None, without_calls):
+    with pytest.raises(NotApplicableError, match="not a preprocessor"):
+      found("Dataset.map", change)
 
 
 class TestReplicas:
