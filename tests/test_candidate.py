@@ -37,6 +37,10 @@ def path(tmp_path) -> pathlib.Path:
   model.part = tf.train.Checkpoint()
   model.part.__call__ = part
   model.part.variables = []
+  # Apart from those, so that they do not take it for theirs.
+  named = tf.function(lambda inputs: inputs["a"], input_signature=[{"a": _X}])
+  model.named = tf.train.Checkpoint()
+  model.named.__call__ = named
   signature = tf.function(
     lambda x: {"twice": 2.0 * x},
     input_signature=[tf.TensorSpec([3, 2], tf.float32, "x")],
@@ -232,6 +236,16 @@ class TestCases:
     candidate = made({"": _stated(), "part": _stated(cases=cases)}, arrays)
     found = candidate.cases_of_signature("part")
     assert [outputs.numpy() for _, outputs in found] == [3.0, 6.0]
+
+  def test_inputs_with_names_are_found_by_them(self, made):
+    arrays: list[np.ndarray] = []
+    cases = [
+      self._case(arrays, {"a": np.zeros(shape)}, outputs=sum(shape))
+      for shape in ([1, 3], [4, 2])
+    ]
+    candidate = made({"": _stated(), "named": _stated(cases=cases)}, arrays)
+    found = candidate.cases_of_signature("named")
+    assert [outputs.numpy() for _, outputs in found] == [6.0]
 
   def test_inputs_have_the_names_of_the_signature(self, made):
     candidate = made({"": _stated(serving="part"), "part": _stated()})

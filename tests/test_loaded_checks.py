@@ -245,6 +245,8 @@ def _stranger(found, name):
 def test_nothing_is_wrong_with_what_is_right(found, name):
   finding = found(name)
   assert finding.figure <= finding.bound
+  # What the figure counts, or where it was found.
+  assert finding.detail
 
 
 class TestInterface:
@@ -453,12 +455,17 @@ class TestKerasLayer:
 
 
 class TestDropout:
-  def test_is_there_if_the_reference_has_some(self, found):
+  @pytest.mark.parametrize(
+    ("stated", "name", "shown"),
+    [("whole", "", "the model"), ("with a like part", "part", "part")],
+    indirect=["stated"],
+  )
+  def test_is_there_if_the_reference_has_some(self, found, name, shown):
     def change(reference, arrays):
-      reference[""]["hyperparameters"]["rate"]["default"] = 0.0
+      reference[name]["hyperparameters"]["rate"]["default"] = 0.0
 
     finding = found("dropout", change)
-    assert (finding.figure, finding.detail) == (1, "the model")
+    assert (finding.figure, finding.detail) == (1, shown)
 
   def test_is_that_of_any_rate(self, found):
     """Of two, of which one is 0."""
@@ -595,6 +602,8 @@ def _of(*checks_of_model):
 def test_nothing_is_wrong_with_averages_and_states(found, name):
   finding = found(name)
   assert finding.figure <= finding.bound
+  # What the figure counts, or where it was found.
+  assert finding.detail
 
 
 @pytest.mark.parametrize("stated", ["norms"], indirect=True)
