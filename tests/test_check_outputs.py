@@ -1,6 +1,7 @@
 """What is wrong with outputs of images: of detectors, masks and scores."""
 
 import pathlib
+import types
 
 import numpy as np
 import pytest
@@ -360,6 +361,18 @@ class TestScores:
 
 
 class TestAverages:
+  def test_one_that_is_no_number_is_not_forgotten(self, monkeypatch):
+    """The first of two averages; the second is as it should be."""
+    one, nan = np.ones(1), np.full(1, _NAN)
+    candidate = types.SimpleNamespace(
+      find=lambda name: None, updates=lambda name: [1, 1]
+    )
+    monkeypatch.setattr(images, "_statistics", lambda loaded: [one, one])
+    monkeypatch.setattr(images, "_moved", lambda *_, **__: [nan, one])
+    error, place = images._momentum_error(candidate, "", "momentum", 0.9)
+    assert error == float("inf")
+    assert place == "with momentum=0.9"
+
   def test_a_polynomial_goes_through_its_points(self):
     """By hand: x squared, and 2 - x."""
     squares = {x: np.array([x * x, 2 - x]) for x in (0.0, 0.5, 1.0)}
