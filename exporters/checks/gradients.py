@@ -99,7 +99,7 @@ def _training_step(candidate: Candidate) -> Finding:
 
   Of probabilities near 0 and 1, the loss alone may stay what it is.
   """
-  loaded, arguments, _ = _trained(candidate, candidate.memo["case"])
+  loaded, arguments, _ = _trained(candidate, candidate.memo.get("case", 0))
   weights = list(loaded.trainable_variables)
   before = [tf.identity(weight) for weight in weights]
   # Taken out, and freed one by one, because they are as large as the model.
