@@ -20,6 +20,8 @@ from exporters.release import git_commit
 PREFIX = "module/"
 # AutoGraph writes a function that it has rewritten to a temporary module.
 _GENERATED = "__autograph_generated_file"
+# What was started, which `multiprocessing` names twice.
+_PROGRAM = ("__main__", "__mp_main__")
 
 
 def loaded() -> dict[str, str]:
@@ -71,7 +73,7 @@ def _files() -> Iterator[tuple[str, str]]:
   for name, module in list(sys.modules.items()):
     # Asking a lazy module for an attribute would load it.
     path = getattr(module, "__dict__", {}).get("__file__")
-    if path and not name.startswith(_GENERATED) and name != "__main__":
+    if path and not name.startswith(_GENERATED) and name not in _PROGRAM:
       yield name, path
 
 
