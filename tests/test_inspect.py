@@ -190,9 +190,9 @@ def test_the_command_exports_it(folder, tmp_path):
   assert tf.saved_model.load(str(path))(tf.zeros([1, 8])).shape == [1, 2]
 
 
-@pytest.mark.parametrize("suffix", ["h5", "keras"])
-def test_own_classes_of_a_keras_model(suffix, tmp_path, monkeypatch):
-  """The gin file asks for the module that defines them."""
+@pytest.fixture
+def halves(tmp_path, monkeypatch):
+  """A module with a layer of its own."""
   (tmp_path / "halves.py").write_text(
     "import tf_keras\n\n"
     "@tf_keras.utils.register_keras_serializable()\n"
@@ -201,8 +201,16 @@ def test_own_classes_of_a_keras_model(suffix, tmp_path, monkeypatch):
     "    return numbers / 2\n"
   )
   monkeypatch.syspath_prepend(tmp_path)
+  yield importlib.import_module("halves")
+  # A release would ask where it comes from.
+  del sys.modules["halves"]
+
+
+@pytest.mark.parametrize("suffix", ["h5", "keras"])
+def test_own_classes_of_a_keras_model(suffix, halves, tmp_path):
+  """The gin file asks for the module that defines them."""
   numbers = tf_keras.Input((8,), name="numbers")
-  halved = importlib.import_module("halves").Half()(numbers)
+  halved = halves.Half()(numbers)
   path = str(tmp_path / f"model.{suffix}")
   tf_keras.Model(numbers, tf_keras.layers.Dense(2)(halved)).save(path)
   found = report.read(path)
