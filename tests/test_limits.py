@@ -159,13 +159,13 @@ def run(program: str) -> subprocess.Popen:
     (
       limits.Limits(memory=200 << 20),
       "import time; b = b'x' * (400 << 20); time.sleep(60)",
-      "held more than 0.2 GB",
+      "came close to the limit of 0.2 GB",
     ),
     (
       # Two children, each within the limit.
       limits.Limits(memory=300 << 20),
       "import os, time; os.fork(); b = b'x' * (200 << 20); time.sleep(60)",
-      "held more than 0.3 GB",
+      "came close to the limit of 0.3 GB",
     ),
     (
       limits.Limits(disk=10 << 20),

@@ -27,6 +27,9 @@ _INTERVAL = 0.2
 _SHARE = 0.05
 # Bytes a second at which memory is touched for the first time, at most.
 _TOUCHED = 4e9
+# The share of a limit of memory at which processes are stopped: until they are
+# gone, they may touch more.
+_CLOSE = 0.9
 # For a model from anyone: half an hour, and far more processes than checks use.
 _SECONDS = 1800.0
 _PROCESSES = 500
@@ -175,7 +178,7 @@ def _watch(
       return
     pause = max(_INTERVAL, looked / _SHARE)
     if limits.memory and taken.memory is not None:
-      room = (limits.memory - taken.memory) / _TOUCHED
+      room = (_CLOSE * limits.memory - taken.memory) / _TOUCHED
       pause = min(pause, max(room, looked))
 
 
@@ -183,10 +186,9 @@ def _broken(limits: Limits, taken: Limits) -> str | None:
   """Returns which limit was exceeded, and the flag that raises it."""
   if limits.seconds and taken.seconds and taken.seconds > limits.seconds:
     return f"ran for more than {limits.seconds:g} s. --time_limit"
-  if limits.memory and taken.memory and taken.memory > limits.memory:
-    return (
-      f"held more than {limits.memory / 1e9:.1f} GB of memory. --memory_limit"
-    )
+  if limits.memory and (taken.memory or 0) > _CLOSE * limits.memory:
+    most = f"{limits.memory / 1e9:.1f} GB of memory"
+    return f"came close to the limit of {most}. --memory_limit"
   if limits.disk and taken.disk and taken.disk > limits.disk:
     return f"wrote more than {limits.disk / 1e9:.1f} GB. --disk_limit"
   if limits.processes and (taken.processes or 0) > limits.processes:

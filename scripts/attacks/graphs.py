@@ -331,7 +331,7 @@ ATTACKS = {
     command=_CHECK,
     flags=("--memory_limit=3",),
     write=_calls(_large),
-    says="more than 3.0 GB of memory. --memory_limit allows more",
+    says="close to the limit of 3.0 GB of memory. --memory_limit allows more",
     loads=True,
   ),
   "a tensor of 10^12 elements": Attack(
