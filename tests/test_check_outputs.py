@@ -155,7 +155,7 @@ class TestDetections:
       assert finding.detail == "deviations in 4 detections of 2 images"
     assert finding.figure == bool(left_out)
 
-  def test_a_mask_is_of_a_file_where_its_box_is_not_cut(self, tmp_path):
+  def test_a_box_with_a_mask_is_cut_unless_the_image_is_a_file(self, tmp_path):
     outside = [[[0, 0, 1.5, 1], [0] * 4, [0] * 4]]
     masks = np.zeros([1, 3, 8, 8])
     detector = _detector(tmp_path, boxes=outside, masks=masks)

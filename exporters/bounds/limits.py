@@ -183,7 +183,7 @@ def _watch(
 
 
 def _broken(limits: Limits, taken: Limits) -> str | None:
-  """Returns which limit was exceeded, and the flag that raises it."""
+  """Returns which limit was met, and the flag that raises it."""
   if limits.seconds and taken.seconds and taken.seconds > limits.seconds:
     return f"ran for more than {limits.seconds:g} s. --time_limit"
   if limits.memory and (taken.memory or 0) > _CLOSE * limits.memory:
