@@ -283,12 +283,24 @@ class TestLone:
   )
   def test_says_what_is_missing(self, tmp_path, name):
     (tmp_path / "lone").mkdir()
+    # By its name, or by its bytes where the name could be anyone's.
     (tmp_path / "lone" / name).write_bytes(b"x")
+    if name == "my.pt":
+      checkpoint_files.torch_zip(
+        tmp_path / "lone" / name, numpy_bert.tensors("bert")
+      )
     message = refusal(tmp_path / "lone" / name)
     assert f"'{tmp_path}/lone' lie there without their config.json" in message
     assert "save_pretrained" in message
     if name != "my.pt":
       assert refusal(tmp_path / "lone") == message
+
+  def test_a_name_alone_tells_nothing(self, tmp_path):
+    (tmp_path / "my.pt").write_bytes(b"x")
+    message = refusal(tmp_path / "my.pt")
+    assert "'my.pt' is not a checkpoint, but a text file" in message.replace(
+      f"{tmp_path}/", ""
+    )
 
   def test_any_name_beside_a_config(self, tmp_path):
     tensors = numpy_bert.tensors("bert")
