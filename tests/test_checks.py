@@ -18,6 +18,7 @@ from exporters import keras_model
 from exporters import low_level
 from exporters.errors import ExportError
 from exporters.life_cycle import checker
+from exporters.life_cycle import reference
 from exporters.saved_model import reusable
 from exporters.saved_model.published import Published
 from exporters.saved_model.published import Stream
@@ -628,4 +629,4 @@ def test_outputs_that_are_random_in_inference():
   with pytest.raises(
     ExportError, match="random although training is False: '.*always/"
   ):
-    checker.stated(published, [])
+    reference.stated(published, [])

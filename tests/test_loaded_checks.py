@@ -21,7 +21,7 @@ from exporters.checks import gradients
 from exporters.checks import harness
 from exporters.checks import reloads
 from exporters.checks.results import NotApplicableError
-from exporters.life_cycle import checker
+from exporters.life_cycle import reference as reference_lib
 from exporters.saved_model import published as published_lib
 from exporters.saved_model import reusable
 
@@ -189,7 +189,7 @@ def stated(request, tmp_path_factory) -> tuple[str, Any, list[np.ndarray]]:
   reusable.write(published, path)
   arrays: list[np.ndarray] = []
   reference = {
-    name: checker.stated(callable_, arrays)
+    name: reference_lib.stated(callable_, arrays)
     for name, callable_ in published.callables().items()
   }
   return path, json.loads(json.dumps(reference)), arrays

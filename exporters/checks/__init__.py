@@ -3,7 +3,8 @@
 A check is a small named function of a `Candidate`. It returns a `Finding`, a
 figure and the bound that it must not exceed, or raises `NotApplicableError`
 with the reason. `__main__.py` is the process that runs the checks;
-`exporters/life_cycle/checker.py` is the export's side of it.
+`exporters/life_cycle/checker.py` is the export's side of it, and `reference.py`
+there says what the model is compared with.
 
 Anything may import this package. Its modules import each other relatively and
 nothing else of this repository, because the process, a consumer's, loads the
@@ -19,7 +20,9 @@ from .harness import complete as complete
 from .harness import run as run
 from .harness import units as units
 from .nests import encode as encode
+from .numbers import TOLERANCE as TOLERANCE
 from .numbers import flatten as flatten
+from .numbers import tolerance as tolerance
 from .results import ALL as ALL
 from .results import BASIC as BASIC
 from .results import BLOCKED as BLOCKED

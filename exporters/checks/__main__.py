@@ -247,6 +247,7 @@ def _candidate(checks, job, wait: Callable[[], object]):
     level=job["level"],
     keras=job["keras"],
     stranger=job["stranger"],
+    tolerance=job["tolerance"],
     ask=ask,
   )
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 import contextlib
 import dataclasses
 import functools
@@ -16,6 +16,9 @@ import tensorflow as tf
 from . import memory
 from . import self_description
 from .nests import decode
+from .numbers import TOLERANCE
+from .numbers import worst
+from .results import Finding
 from .results import NotApplicableError
 
 
@@ -30,6 +33,8 @@ class Candidate:
     level: The level of checks.
     keras: Whether it was written for `tf_keras.models.load_model`.
     stranger: Whether nothing is known of it but its files: no reference.
+    tolerance: How far two computations of an output may be apart, as a share of
+      its scale.
     ask: Waits for the reference; returns `reference` and `arrays`.
     memo: What a check leaves for later ones.
   """
@@ -40,6 +45,7 @@ class Candidate:
   level: str
   keras: bool
   stranger: bool
+  tolerance: float = TOLERANCE
   ask: Callable[[], tuple[Mapping[str, Mapping[str, Any]] | None, list[Any]]]
   memo: dict[str, Any] = dataclasses.field(default_factory=dict)
 
@@ -51,7 +57,7 @@ class Candidate:
   def reference(self) -> Mapping[str, Mapping[str, Any]] | None:
     """What each callable should be and return, by attribute path.
 
-    The key "" is for the model itself; see `checker.stated`. None: there is
+    The key "" is for the model itself; see `reference.stated`. None: there is
     no reference, so the model is described by itself.
     """
     return self._answer[0]
@@ -156,6 +162,12 @@ class Candidate:
 
     with open(os.path.join(self.path, "saved_model.pb"), "rb") as f:
       return saved_model_pb2.SavedModel.FromString(f.read())
+
+  def worst(
+    self, differences: Iterable[tuple[str, tuple[float, str]]]
+  ) -> Finding:
+    """Returns the largest difference of two computations, with its place."""
+    return worst(differences, self.tolerance)
 
   def find(self, name: str, model: Any = None) -> Any:
     """Returns the loaded callable at an attribute path."""

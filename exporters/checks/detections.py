@@ -12,7 +12,6 @@ from .candidate import Candidate
 from .harness import check
 from .numbers import TOLERANCE
 from .numbers import difference
-from .numbers import worst
 from .results import BASIC
 from .results import Finding
 from .results import NotApplicableError
@@ -68,7 +67,7 @@ def _image_by_image(candidate: Candidate) -> Finding:
         yield name, _difference(alone, of_batch)
 
   _require_detector(candidate)
-  return worst(differences())
+  return candidate.worst(differences())
 
 
 def _require_detector(candidate: Candidate) -> None:

@@ -19,7 +19,6 @@ from tensorflow.core.protobuf import saved_model_pb2
 from .candidate import Candidate
 from .candidate import link
 from .harness import check
-from .numbers import worst
 from .results import BASIC
 from .results import Finding
 from .results import NotApplicableError
@@ -97,7 +96,7 @@ def _batch_norm_momentum(candidate: Candidate) -> Finding:
   _copy_without_drops(candidate, path)
   try:
     without_drops = dataclasses.replace(candidate, path=path)
-    return worst(
+    return candidate.worst(
       (name, _momentum_error(without_drops, name, key, default))
       for name, key, default in names
     )

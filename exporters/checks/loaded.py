@@ -70,7 +70,9 @@ def _same_numbers(candidate: Candidate) -> Finding:
     for name in candidate.callables
     for arguments, want in candidate.cases(name)
   ]
-  finding = worst((name, difference(got, want)) for name, got, want in calls)
+  finding = candidate.worst(
+    (name, difference(got, want)) for name, got, want in calls
+  )
   return dataclasses.replace(
     finding, histogram=histogram((got, want) for _, got, want in calls)
   )
@@ -83,7 +85,7 @@ def _same_numbers_for_keras(candidate: Candidate) -> Finding:
   if candidate.reference is None:
     raise candidate.without("a reference to compare with")
   model = tf_keras.models.load_model(candidate.path, compile=False)
-  return worst(
+  return candidate.worst(
     ("tf_keras.models.load_model", difference(model(*arguments), want))
     for arguments, want in candidate.cases_of(candidate.reference[""])
   )
@@ -113,13 +115,13 @@ def _signature(candidate: Candidate) -> Finding:
         got = further(**inputs) if named_inputs else further(inputs)
         yield name, difference(got, named(want, stated["outputs"]))
 
-  return worst(differences())
+  return candidate.worst(differences())
 
 
 @check("repeats itself", level=BASIC, needs="interface")
 def _repeats(candidate: Candidate) -> Finding:
   """Two inference calls give the same numbers."""
-  return worst(
+  return candidate.worst(
     (
       name,
       difference(
@@ -144,13 +146,13 @@ def _hyperparameters(candidate: Candidate) -> Finding:
       for override in (default, tf.constant(default, dtype)):
         count += 1
         got = loaded(*arguments, **{key: override})
-        if not difference(got, outputs)[0] <= TOLERANCE:
+        if not difference(got, outputs)[0] <= candidate.tolerance:
           bad.append(f"{name}({key}={override}) differs from the default")
       # Rates and momenta only matter in training, and have their own checks.
       # A length may matter only for an input that is cut.
       if not value["attribute"] and all(
         difference(loaded(*arguments, **{key: default + 1}), outputs)[0]
-        <= TOLERANCE
+        <= candidate.tolerance
         for arguments, outputs in candidate.cases(name)
       ):
         bad.append(f"{name}({key}={default + 1}) equals the default")
@@ -186,7 +188,7 @@ def _keras_layer(candidate: Candidate) -> Finding:
   layer = hub.KerasLayer(candidate.model, trainable=True)
   frozen = hub.KerasLayer(candidate.model, trainable=False)
   for arguments, outputs in candidate.cases(""):
-    if not difference(frozen(*arguments), outputs)[0] <= TOLERANCE:
+    if not difference(frozen(*arguments), outputs)[0] <= candidate.tolerance:
       wrong.append("outputs")
   if len(layer.trainable_weights) != len(want["trainable"]):
     wrong.append(f"{len(layer.trainable_weights)} trainable weights")
@@ -210,7 +212,7 @@ def _dataset_map(candidate: Candidate) -> Finding:
       dataset = tf.data.Dataset.from_tensors(inputs).map(candidate.model)
       yield "", difference(next(iter(dataset)), want)
 
-  return worst(differences())
+  return candidate.worst(differences())
 
 
 @check("dropout", level=BASIC)
@@ -235,11 +237,11 @@ def _dropout(candidate: Candidate) -> Finding:
       # The largest sample, in which two draws are least likely to be equal.
       default = [loaded(*large, training=True) for _ in range(2)]
       silent = [loaded(*small, training=True, **off) for _ in range(2)]
-    random = difference(*default)[0] > TOLERANCE
+    random = difference(*default)[0] > candidate.tolerance
     drops = any(candidate.hyperparameters(name, "rate").values())
     if random != drops:
       fixed.append(name or "the model")
-    if difference(*silent)[0] > TOLERANCE:
+    if difference(*silent)[0] > candidate.tolerance:
       fixed.append(f"{name or 'the model'} with {off}")
   return Finding(
     len(fixed), 0, "; ".join(fixed) or "callables with wrong dropout"

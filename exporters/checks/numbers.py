@@ -16,11 +16,31 @@ from .results import NotApplicableError
 # As a share of an output's scale. The same computation in two graphs differs,
 # because the graph optimizer fuses different operations: 9e-7 for BERT-base.
 TOLERANCE = 1e-5
+# Rounding moves the outputs as rounding the inputs does, but in every operation
+# of the model; see `tolerance`.
+_ROUNDINGS = 4
+# So far apart, nobody would call two outputs the same.
+_FAR = 1e-2
 # An output of the likeliest class of each pixel. Where two are about as likely,
 # rounding decides: so it may at one pixel in a thousand.
 MASKS = "predicted_masks"
 _UNDECIDED = 1e-3
 _SMALLEST = float(np.finfo(np.float32).tiny)
+
+
+def tolerance(sensitivity: float) -> float:
+  """Returns how far two computations of an output may be apart.
+
+  An algorithm that is backward stable gives what it would give, computed
+  exactly, for inputs that are rounded a little. So its error is about the
+  distance that the outputs move by that: N. J. Higham, "Accuracy and Stability
+  of Numerical Algorithms", 2nd edition, section 1.6.
+
+  Args:
+    sensitivity: How far they move when the last bit of each input does, as a
+      share of their scale.
+  """
+  return min(max(TOLERANCE, _ROUNDINGS * sensitivity), _FAR)
 
 
 def flatten(nest: Any, prefix: str = "") -> dict[str, Any]:
@@ -104,8 +124,16 @@ def _widened(array: np.ndarray) -> np.ndarray:
   return array
 
 
-def worst(differences: Iterable[tuple[str, tuple[float, str]]]) -> Finding:
-  """Returns the largest of several differences, with its place."""
+def worst(
+  differences: Iterable[tuple[str, tuple[float, str]]],
+  bound: float = TOLERANCE,
+) -> Finding:
+  """Returns the largest of several differences, with its place.
+
+  Args:
+    differences: What was compared, with what `difference` returns for it.
+    bound: How far two may be apart.
+  """
   largest, place, count = 0.0, "", 0
   for name, (error, where) in differences:
     count += 1
@@ -114,7 +142,7 @@ def worst(differences: Iterable[tuple[str, tuple[float, str]]]) -> Finding:
   if not count:
     raise NotApplicableError("no call of it is known")
   calls = "1 call" if count == 1 else f"{count} calls"
-  return Finding(largest, TOLERANCE, place or f"in {calls}")
+  return Finding(largest, bound, place or f"in {calls}")
 
 
 # Where the ranges of a histogram meet, as shares of an output's scale.

@@ -11,7 +11,6 @@ from .candidate import Candidate
 from .harness import check
 from .loaded import takes_strings
 from .numbers import difference
-from .numbers import worst
 from .results import Finding
 from .results import NotApplicableError
 
@@ -39,7 +38,7 @@ def _saved_again(candidate: Candidate) -> Finding:
     if lost:
       return Finding(len(lost), 0, f"lost assets: {' '.join(lost)}")
     loaded = hub.load(again)
-    return worst(
+    return candidate.worst(
       (name, difference(candidate.find(name, loaded)(*arguments), want))
       for name in callables
       for arguments, want in candidate.cases(name)[:1]
@@ -63,7 +62,7 @@ def _tfsm_layer(candidate: Candidate) -> Finding:
   # The layer loads the model itself.
   candidate.drop()
   layer = keras.layers.TFSMLayer(candidate.path)
-  return worst(
+  return candidate.worst(
     ("serve", difference(layer(*arguments), want)) for arguments, want in cases
   )
 
@@ -88,7 +87,7 @@ def _two_replicas(candidate: Candidate) -> Finding:
     lambda: strategy.run(lambda: loaded(*arguments)), autograph=False
   )()
 
-  return worst(
+  return candidate.worst(
     (f"replica {i}", difference(got, want))
     for i, got in enumerate(strategy.experimental_local_results(outputs))
   )

@@ -28,7 +28,7 @@ _TEXT = b"Hello, world!"
 
 
 def stated(model: Any, arrays: list[Any]) -> dict[str, dict[str, Any]]:
-  """Returns what `checker.stated` would return for a reference.
+  """Returns what `reference.stated` would return for a reference.
 
   Args:
     model: The loaded model.

@@ -12,7 +12,6 @@ from .harness import check
 from .images import deviations
 from .numbers import difference
 from .numbers import flatten
-from .numbers import worst
 from .results import BASIC
 from .results import Finding
 from .results import NotApplicableError
@@ -59,7 +58,7 @@ def _piece_by_piece(candidate: Candidate) -> Finding:
         got = _ended(candidate, stream, whole, size)
         yield f"in pieces of {size}", difference(got, want)
 
-  return worst(differences())
+  return candidate.worst(differences())
 
 
 @check("first states", unit="stream")

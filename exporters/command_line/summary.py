@@ -8,6 +8,7 @@ from rich.console import Console
 from rich.filesize import decimal
 from rich.text import Text
 
+from exporters.checks import numbers
 from exporters.checks import results
 from exporters.life_cycle import exporting
 
@@ -83,6 +84,8 @@ def _checks(made: Sequence[results.Result], verbose: bool) -> Iterator[Row]:
         f"{result.figure:.2g} of scale from the reference (at most "
         f"{result.bound:.0e})",
       )
+      if result.bound != numbers.TOLERANCE:
+        yield "", result.detail
 
 
 def _hint(verbose: bool) -> str:

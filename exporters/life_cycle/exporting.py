@@ -26,6 +26,7 @@ from exporters.errors import first_line
 from exporters.fields import paths
 from exporters.life_cycle import checker
 from exporters.life_cycle import consumer as consumer_lib
+from exporters.life_cycle import reference
 from exporters.life_cycle import remote
 from exporters.life_cycle import staging
 from exporters.life_cycle import temporary
@@ -345,7 +346,7 @@ def _of_averages(exporter: Exporter) -> list[str]:
 def _accepted(published: Published) -> Iterator[Any]:
   """Yields the samples that the signature takes."""
   for sample in published.samples if published.inputs else ():
-    if reusable.accepts(published.inputs[0], checker.tensors(sample)):
+    if reusable.accepts(published.inputs[0], reference.tensors(sample)):
       yield sample
 
 

@@ -185,6 +185,7 @@ class _Plugin:
     """Does what `Checker.check` has a consumer's process do."""
     from exporters import checks
     from exporters.life_cycle import checker
+    from exporters.life_cycle import reference as reference_lib
 
     if level == checks.NONE:
       return []
@@ -193,7 +194,7 @@ class _Plugin:
 
     def ask() -> Any:
       reference = published and {
-        name: checker.stated(callable_, arrays)
+        name: reference_lib.stated(callable_, arrays)
         for name, callable_ in published.callables().items()
       }
       return json.loads(json.dumps(reference)), arrays
