@@ -323,6 +323,16 @@ class TestLone:
     assert found.kind == "Hugging Face folder"
 
 
+@pytest.mark.parametrize("name", ["run.keras", "run.h5", "run.safetensors"])
+def test_a_folder_by_the_name_of_a_file(tmp_path, name):
+  (tmp_path / name).mkdir()
+  checkpoint_files.tf1(
+    tmp_path / name / "bert_model.ckpt", numpy_bert.tensors("bert")
+  )
+  found = checkpoints.open_checkpoint(str(tmp_path / name))
+  assert found.kind == "TF1 name-based checkpoint"
+
+
 class TestTfModelH5:
   """`tf_model.h5`, as `transformers` lays it out."""
 

@@ -1,10 +1,11 @@
 """Checkpoints: opened by their path alone, whatever kind they are of.
 
 `open_checkpoint` and `restore` are what other packages use. `checkpoint` says
-what every kind offers, and a module a kind reads it: TF2 (`object_based`), TF1
-(`tf1`), Keras (`keras_h5`, `weights_h5`), SavedModels of earlier exports
-(`saved_models`) and Hugging Face folders (`hugging_face`). What files say about
-encoders (`encoder_json`, `encoder_fields`, `sentence_embedding`) lies here too.
+what every kind offers, `kinds` how one is recognized, and a module reads each:
+TF2 (`object_based`), TF1 (`tf1`), Keras (`keras_h5`, `weights_h5`), SavedModels
+of earlier exports (`saved_models`) and Hugging Face folders (`hugging_face`).
+What files say about encoders (`encoder_json`, `encoder_fields`,
+`sentence_embedding`) lies here too.
 `exporters.base` and what lies above it may import this package; it may import
 only `saved_model`, `fields` and `errors`.
 """
@@ -17,12 +18,9 @@ import tensorflow as tf
 from exporters.checkpoints import file_kinds
 from exporters.checkpoints import folder_contents
 from exporters.checkpoints import hugging_face
-from exporters.checkpoints import keras_archive
-from exporters.checkpoints import keras_h5
+from exporters.checkpoints import kinds
 from exporters.checkpoints import saved_models
-from exporters.checkpoints import weights_h5
 from exporters.checkpoints.checkpoint import Checkpoint as Checkpoint
-from exporters.checkpoints.checkpoint import readable
 from exporters.checkpoints.checkpoint import restore as restore
 from exporters.checkpoints.checkpoint import uninitialized as uninitialized
 from exporters.checkpoints.object_based import ObjectBased
@@ -61,24 +59,9 @@ def open_checkpoint(path: str, *, averages: bool | None = None) -> Checkpoint:
 
 
 def _opened(path: str, averages: bool | None) -> Checkpoint:
-  if tf.io.gfile.exists(os.path.join(path, saved_models.FILE)):
-    with readable(path):
-      return saved_models.SavedModel(path, averages=averages)
-  folder, name = os.path.split(path)
-  if hugging_face.is_weights(path):
-    # The architecture is in the folder's config.json, not in this file.
-    with readable(path):
-      return hugging_face.HuggingFace(folder or ".", weights=name)
-  if hugging_face.is_folder(path):
-    with readable(path):
-      return hugging_face.HuggingFace(path)
-  if keras_archive.is_archive(path):
-    return keras_archive.KerasArchive(path, averages=averages)
-  if keras_h5.is_h5(path):
-    by_attributes = weights_h5.WeightsH5(path, averages=averages)
-    if by_attributes.is_of_this_kind:
-      return by_attributes
-    return keras_h5.KerasH5(path, averages=averages)
+  kind = kinds.of(path)
+  if kind:
+    return kind.opened(path, averages)
   prefix = _prefix(path)
   files = Files(path, prefix)
   if files.is_object_based:

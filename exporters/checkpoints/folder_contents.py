@@ -12,10 +12,7 @@ import os
 import tensorflow as tf
 
 from exporters.checkpoints import file_kinds
-from exporters.checkpoints import hugging_face
-from exporters.checkpoints import keras_archive
-from exporters.checkpoints import keras_h5
-from exporters.checkpoints import saved_models
+from exporters.checkpoints import kinds
 from exporters.checkpoints.tensorflow_files import listed
 
 # How many are looked at, and how many are named.
@@ -64,16 +61,8 @@ def _is_readable(path: str) -> bool:
 
 
 def _can_be_opened(path: str) -> bool:
-  if not tf.io.gfile.isdir(path):
-    return (
-      hugging_face.is_weights(path)
-      or keras_archive.is_archive(path)
-      or keras_h5.is_h5(path)
-    )
-  return (
-    tf.io.gfile.exists(os.path.join(path, saved_models.FILE))
-    or hugging_face.is_folder(path)
-    or bool(listed(os.path.join(path, "*.index")))
+  return kinds.of(path) is not None or (
+    tf.io.gfile.isdir(path) and bool(listed(os.path.join(path, "*.index")))
   )
 
 

@@ -27,7 +27,11 @@ _LONGEST = 1 << 26
 
 def is_archive(path: str) -> bool:
   """Tells whether a path is that of a `.keras` file."""
-  return path.endswith(".keras") and tf.io.gfile.exists(path)
+  return (
+    path.endswith(".keras")
+    and tf.io.gfile.exists(path)
+    and not tf.io.gfile.isdir(path)
+  )
 
 
 class KerasArchive(WeightsH5):
