@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 import tf_keras
+from tf_keras.src.applications import convnext
 
 from exporters import checks
 from exporters import keras_model
@@ -76,6 +77,53 @@ def test_a_sparse_input_stays_sparse(tmp_path):
     inputs_dense_shape=features.dense_shape,
   )
   closeness.assert_close(served["default"], want)
+
+
+class TestConvNeXt:
+  """Of Keras's own layers, which no file of it can be loaded without."""
+
+  @pytest.fixture(scope="class")
+  @classmethod
+  def model(cls) -> tf_keras.Model:
+    return convnext.ConvNeXt(
+      depths=[1, 1, 1, 1],
+      projection_dims=[4, 4, 8, 8],
+      input_shape=(32, 32, 3),
+      weights=None,
+      classes=3,
+    )
+
+  @pytest.mark.parametrize("name", ["model.keras", "model.h5"])
+  def test_outputs_are_the_models_own(self, model, tmp_path, name):
+    file = str(tmp_path / name)
+    model.save(file)
+    exporter = keras_model.KerasModelExporter(model_file=file)
+    path = str(tmp_path / "exported")
+    exporting.export(exporter, export_path=path, level=checks.BASIC)
+    images = tf.random.stateless_uniform([2, 32, 32, 3], [1, 2], 0.0, 255.0)
+    closeness.assert_close(tf.saved_model.load(path)(images), model(images))
+
+  def test_has_no_classes_of_its_own(self, model, tmp_path):
+    file = tmp_path / "model.h5"
+    model.save(file)
+    found = report.read(str(file))
+    assert "custom classes" not in dict(found.facts)
+    assert found.gin is None  # A command is enough.
+
+  def test_a_class_that_is_registered_wins(self, model, tmp_path):
+    class LayerScale(convnext.LayerScale):
+      def call(self, x):
+        return 2.0 * super().call(x)
+
+    file = str(tmp_path / "model.h5")
+    model.save(file)
+    with tf_keras.utils.custom_object_scope({"LayerScale": LayerScale}):
+      exporter = keras_model.KerasModelExporter(model_file=file)
+      published = exporter.build().published[""]
+    assert published.reference is not None
+    images = tf.random.stateless_uniform([2, 32, 32, 3], [1, 2], 0.0, 255.0)
+    got = published.reference(images, training=False)
+    assert np.abs(got - model(images)).max() > 0
 
 
 @tf_keras.utils.register_keras_serializable("tests")

@@ -171,7 +171,54 @@ def _unmoved() -> published_lib.Published:
   )
 
 
+def _weighted(function, *weights) -> published_lib.Published:
+  """Returns a model that computes with weights, of two samples of four."""
+  variables = [tf.Variable(w, name=f"w{i}") for i, w in enumerate(weights)]
+
+  def call(inputs, training):
+    return function(inputs, *variables)
+
+  return published_lib.Published(
+    function=call,
+    reference=call,
+    inputs=[tf.TensorSpec([None, 4], tf.float32, "inputs")],
+    variables=variables,
+    trainable_variables=variables,
+    samples=[np.ones([3, 4], np.float32), np.ones([2, 4], np.float32)],
+  )
+
+
+def _half() -> published_lib.Published:
+  """Returns one whose gradients are 4 * 301 * 300, too large for float16."""
+
+  def function(inputs, weight):
+    halves = tf.cast(inputs * weight, tf.float16)
+    return 300.0 * tf.cast(halves, tf.float32)
+
+  return _weighted(function, 1.0)
+
+
+def _infinite() -> published_lib.Published:
+  return _weighted(lambda inputs, weight: inputs + tf.sqrt(weight), 0.0)
+
+
+def _heavy() -> published_lib.Published:
+  """Returns one whose weight has 8 as its last bit."""
+  return _weighted(lambda inputs, weight: inputs * weight, 1e8)
+
+
+def _of_two_types() -> published_lib.Published:
+  def function(inputs, weight, half):
+    return inputs * weight + tf.cast(half, tf.float32)
+
+  return _weighted(function, 1.0, tf.constant(2.0, tf.float16))
+
+
 _MODELS = {
+  "half": _half,
+  "infinite": _infinite,
+  "heavy": _heavy,
+  "of two types": _of_two_types,
   "whole": _published,
   "with a like part": _with_like_part,
   "norms": _normalized,
@@ -551,6 +598,30 @@ class TestGradients:
     with pytest.raises(NotApplicableError, match="a loop of a loaded model"):
       found("gradients of a persistent tape")
 
+  @pytest.mark.parametrize("stated", ["half"], indirect=True)
+  def test_in_half_precision_are_those_of_a_scaled_loss(self, found):
+    memo: dict[str, Any] = {}
+    for name in (
+      "gradients",
+      "a training step",
+      "gradients of a persistent tape",
+      "gradients in a tf.function",
+    ):
+      finding = found(name, memo=memo)
+      assert finding.figure == 0, (name, finding.detail)
+    assert memo == {"case": 0, "scale": 2.0**-10}
+
+  @pytest.mark.parametrize("stated", ["infinite"], indirect=True)
+  def test_that_no_scale_makes_finite_are_missing(self, found):
+    finding = found("gradients")
+    assert finding.figure == 1
+    assert finding.detail == "variables without a gradient, of 1: w0:0"
+
+  def test_are_those_of_the_sample_that_has_them(self, found):
+    """The second one, of other sizes, is chosen; where none was, the first."""
+    memo: dict[str, Any] = {"case": 9}
+    assert found("gradients in a tf.function", memo=memo).figure == 0
+
   def test_the_loss_depends_on_every_number(self):
     """By hand: 1/2 + 1, and 9/2 + 3; whole numbers have no gradient."""
     outputs = {
@@ -696,7 +767,9 @@ def test_another_error_of_a_persistent_tape_is_told(found):
 
 class TestTrainingStep:
   @pytest.mark.parametrize(
-    ("stated", "figure"), [("whole", 0), ("unmoved", 1)], indirect=["stated"]
+    ("stated", "figure"),
+    [("whole", 0), ("unmoved", 1), ("heavy", 0), ("of two types", 0)],
+    indirect=["stated"],
   )
   def test_changes_what_a_call_returns(self, found, figure):
     memo: dict[str, Any] = {}
@@ -705,7 +778,7 @@ class TestTrainingStep:
     assert (finding.figure, finding.bound) == (figure, 0)
     before, after = finding.detail.removeprefix("loss ").split(" to ")
     assert (before == after) == figure
-    assert memo.keys() == {"case"}
+    assert memo.keys() == {"case", "scale"}
 
   def test_needs_gradients_that_are_not_zero(self, found):
     memo = {"case": 0, "gradients": [tf.zeros([40]), tf.zeros([40])]}

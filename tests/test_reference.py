@@ -37,6 +37,16 @@ class TestSensitivity:
     found = reference.sensitivity(_of(lambda x: x - 1, sample))
     assert found == pytest.approx(2.0**-digits / 0.25)
 
+  def test_rounds_as_the_coarsest_type_that_is_computed_in(self):
+    """Inputs that are made halves: their last bit is a half's."""
+
+    def function(x):
+      return tf.cast(tf.cast(x, tf.float16) - 1, tf.float32)
+
+    sample = np.array([[1, 1.0625, 1.125, 1.25]], np.float32)
+    found = reference.sensitivity(_of(function, sample))
+    assert found == pytest.approx(2.0**-10 / 0.25)
+
   def test_of_one_that_all_may_take(self):
     sample = np.linspace(0.5, 1, 4, dtype=np.float32)[None]
     found = reference.sensitivity(_of(tf.identity, sample))
@@ -126,7 +136,7 @@ class TestGate:
     # The distance of such numbers is 2**-23.
     assert result.bound == pytest.approx(4 * 2.0**-13)
     assert result.detail.endswith(
-      "the last bit of the inputs alone moves the reference's outputs by 0.0001"
+      "rounding the inputs alone moves the reference's outputs by 0.0001"
     )
 
   def test_may_not_compute_something_else(self, same_numbers):
@@ -140,7 +150,7 @@ class TestGate:
     assert result.status == checks.FAILED
     assert result.figure == pytest.approx(1e-4, rel=0.1)
     assert result.bound == checks.TOLERANCE
-    assert "last bit" not in result.detail
+    assert "rounding" not in result.detail
 
 
 def test_a_sample_that_the_model_refuses():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+import itertools
 import math
 from typing import Any
 
@@ -19,6 +20,12 @@ from .results import NotApplicableError
 # Later ones reuse the gradients of the first, or the functions that TensorFlow
 # has built for them, which is what takes long.
 _UNIT = "gradients"
+# Gradients in half precision may overflow where a training scales its loss, as
+# with `tf_keras.mixed_precision.LossScaleOptimizer`.
+_SCALES = (1.0, 2.0**-10)
+# How far a training step goes, as a share of the norm of all weights; of those
+# whose norm is below 1, in itself.
+_STEP = 0.01
 
 
 def _loss(outputs: Any) -> tf.Tensor:
@@ -33,6 +40,24 @@ def _loss(outputs: Any) -> tf.Tensor:
       )
     ]
   )
+
+
+def _norm(values: Sequence[Any]) -> float:
+  """Returns the norm of all numbers in tensors, variables or slices.
+
+  Unlike `tf.linalg.global_norm`, of different types: in half precision, some
+  layers keep their weights in another one.
+  """
+  squares = [
+    tf.reduce_sum(tf.square(tf.cast(getattr(v, "values", v), tf.float32)))
+    for v in values
+  ]
+  return float(tf.sqrt(tf.add_n(squares)))
+
+
+def _scale(candidate: Candidate) -> float:
+  """Returns by how much to scale a loss, as the first gradients showed."""
+  return candidate.memo.get("scale", 1.0)
 
 
 def _finding(
@@ -53,15 +78,20 @@ def _finding(
   return Finding(len(bad), 0, detail)
 
 
-def _trained(
-  candidate: Candidate, case: int = 0
-) -> tuple[Any, list[Any], dict[str, Any]]:
+def _arguments(candidate: Candidate, name: str) -> list[Any]:
+  """Returns arguments of a callable, of the sample that has gradients."""
+  cases = candidate.cases(name)
+  arguments, _ = cases[min(candidate.memo.get("case", 0), len(cases) - 1)]
+  return arguments
+
+
+def _trained(candidate: Candidate) -> tuple[Any, list[Any], dict[str, Any]]:
   """Returns the first trainable callable, and the arguments to train it with.
 
   Dropout rates are 0, so that the gradients are the same each time.
   """
   name = candidate.trainable_callables()[0]
-  arguments, _ = candidate.cases(name)[case]
+  arguments = _arguments(candidate, name)
   rates = dict.fromkeys(candidate.hyperparameters(name, "rate"), 0.0)
   return candidate.find(name), arguments, candidate.training(name) | rates
 
@@ -76,18 +106,20 @@ def _gradients(candidate: Candidate) -> Finding:
   layer = hub.KerasLayer(loaded, trainable=True, arguments=rates)
   weights = layer.trainable_weights
   # Batch normalization may make a batch of one all zeros, without gradients.
-  for case in range(len(candidate.cases(candidate.trainable_callables()[0]))):
-    _, arguments, _ = _trained(candidate, case)
+  cases = range(len(candidate.cases(candidate.trainable_callables()[0])))
+  for scale, case in itertools.product(_SCALES, cases):
+    candidate.memo.update(scale=scale, case=case)
+    _, arguments, _ = _trained(candidate)
     with candidate.without_graph_optimization(), tf.GradientTape() as tape:
-      loss = _loss(layer(*arguments, training=True))
+      loss = scale * _loss(layer(*arguments, training=True))
       gradients = tape.gradient(loss, weights)
-    candidate.memo["case"] = case
-    if any(
-      g is None or bool(tf.reduce_any(tf.convert_to_tensor(g) != 0))
-      for g in gradients
+    finding = _finding(weights, gradients)
+    if any(g is None for g in gradients):
+      break
+    if not finding.figure and any(
+      bool(tf.reduce_any(tf.convert_to_tensor(g) != 0)) for g in gradients
     ):
       break
-  finding = _finding(weights, gradients)
   if candidate.level == ALL:
     candidate.memo["gradients"] = gradients
   return finding
@@ -99,20 +131,21 @@ def _training_step(candidate: Candidate) -> Finding:
 
   Of probabilities near 0 and 1, the loss alone may stay what it is.
   """
-  loaded, arguments, _ = _trained(candidate, candidate.memo.get("case", 0))
+  loaded, arguments, _ = _trained(candidate)
   weights = list(loaded.trainable_variables)
   before = [tf.identity(weight) for weight in weights]
   # Taken out, and freed one by one, because they are as large as the model.
   gradients = candidate.memo.pop("gradients")
-  size = tf.linalg.global_norm(gradients)
+  size = _norm(gradients)
   if not size:
     return Finding(1, 0, "all gradients of the samples are zero")
+  step = _STEP * max(1.0, _norm(weights)) / size
   try:
     with candidate.without_graph_optimization():
       outputs = [loaded(*arguments)]
       for weight in reversed(weights):
         gradient = tf.convert_to_tensor(gradients.pop())
-        weight.assign_sub(0.01 * gradient / size)
+        weight.assign_sub(step * gradient)
       outputs.append(loaded(*arguments))
   finally:
     for weight, value in zip(weights, before, strict=True):
@@ -133,7 +166,7 @@ def _persistent_gradients(candidate: Candidate) -> Finding:
   try:
     with candidate.without_graph_optimization():
       with tf.GradientTape(persistent=True) as tape:
-        loss = _loss(loaded(*arguments, **keywords))
+        loss = _scale(candidate) * _loss(loaded(*arguments, **keywords))
       tape.gradient(loss, weights[-1:])
       gradients = tape.gradient(loss, weights)
   except Exception as e:
@@ -169,13 +202,14 @@ def _graph_gradients(candidate: Candidate) -> Finding:
     key=lambda n: len(candidate.callables[n]["trainable"]),
   )
   loaded = candidate.find(name)
-  arguments, _ = candidate.cases(name)[0]
+  arguments = _arguments(candidate, name)
   weights = list(loaded.trainable_variables)
+  scale = _scale(candidate)
 
   @tf.function(autograph=False)
   def step():
     with tf.GradientTape() as tape:
-      loss = _loss(loaded(*arguments, **candidate.training(name)))
+      loss = scale * _loss(loaded(*arguments, **candidate.training(name)))
     return tape.gradient(loss, weights)
 
   with candidate.without_graph_optimization():

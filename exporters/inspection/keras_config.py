@@ -11,6 +11,8 @@ from typing import Any
 
 import tf_keras
 
+from exporters.keras_models import application_layers
+
 # How deep models may be nested in each other.
 _DEEPEST = 16
 _MODELS = ("Functional", "Sequential", "Model")
@@ -91,6 +93,7 @@ def read(model: Mapping[str, Any], training: Any = None) -> KerasConfig | None:
         for layer in (model, *every)
         if not hasattr(tf_keras.layers, str(layer.get("class_name")))
         and layer.get("class_name") not in _OF_KERAS
+        and layer.get("class_name") not in application_layers.classes()
       }
     ),
   )

@@ -17,6 +17,7 @@ from exporters import checkpoints
 from exporters.checkpoints import file_kinds
 from exporters.errors import ExportError
 from exporters.errors import first_line
+from exporters.keras_models import application_layers
 
 _LONGEST_METADATA = 1 << 20
 
@@ -51,7 +52,7 @@ def load(path: str, *, safe_mode: bool) -> tf_keras.Model:
     with serialization_lib.SafeModeScope(safe_mode):
       return tf_keras.models.load_model(
         path,
-        custom_objects=_OF_BEFORE if _is_h5(path) else None,
+        custom_objects=_custom_objects(path),
         compile=False,
         safe_mode=safe_mode,
       )
@@ -76,6 +77,17 @@ def _cause(error: Exception) -> str:
   cause = first_line(ValueError(cause)) if cause else first_line(error)
   # Without what an object looks like to Python, such as an open file.
   return re.sub(r" at <[^>]*>", "", cause.partition(". Please ensure")[0])
+
+
+def _custom_objects(path: str) -> dict[str, Any]:
+  """Returns what tf_keras does not find by name, but for what is registered."""
+  known = tf_keras.utils.get_custom_objects()
+  found = {
+    name: layer
+    for name, layer in application_layers.classes().items()
+    if name not in known
+  }
+  return found | (_OF_BEFORE if _is_h5(path) else {})
 
 
 def _is_h5(path: str) -> bool:

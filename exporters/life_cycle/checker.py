@@ -152,8 +152,8 @@ def _explained(result: checks.Result, sensitivity: float) -> checks.Result:
     return result
   return dataclasses.replace(
     result,
-    detail=f"{result.detail}; the last bit of the inputs alone moves the "
-    f"reference's outputs by {sensitivity:.1g}",
+    detail=f"{result.detail}; rounding the inputs alone moves the reference's "
+    f"outputs by {sensitivity:.1g}",
   )
 
 

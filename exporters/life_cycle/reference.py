@@ -182,15 +182,16 @@ def _traced(
 
 
 def sensitivity(published: Published) -> float:
-  """Returns how far a reference's outputs move by the last bit of its inputs.
+  """Returns how far rounding its inputs moves a reference's outputs.
 
   Args:
     published: The callable that was written.
 
   Returns:
     The largest difference, as a share of an output's scale, that appears when
-    every floating-point number of a sample becomes one next to it. 0 if there
-    is none.
+    the last bit of every floating-point number of a sample changes: of as many
+    bits as the coarsest type has that the reference computes in. 0 if there is
+    no such number.
   """
   rng = np.random.default_rng(0)
   function_for = _traced(published, {})
@@ -200,10 +201,11 @@ def sensitivity(published: Published) -> float:
     if not any(tensor.dtype.is_floating for tensor in flat):
       continue
     function = function_for(inputs)
+    dtype = _coarsest(function.get_concrete_function().graph)
     outputs = _floats(function(inputs))
     for _ in range(_DRAWS):
       moved = tf.nest.pack_sequence_as(
-        inputs, [_moved(t, rng) for t in flat], expand_composites=True
+        inputs, [_moved(t, dtype, rng) for t in flat], expand_composites=True
       )
       got = _floats(function(moved))
       errors += [numbers.difference(got[k], outputs[k])[0] for k in outputs]
@@ -211,34 +213,47 @@ def sensitivity(published: Published) -> float:
   return max(filter(math.isfinite, errors))
 
 
+def _coarsest(graph: Any) -> tf.DType:
+  """Returns the floating-point type of fewest digits in a graph."""
+  types = {
+    tf.dtypes.as_dtype(value.type)
+    for node in _nodes(graph)
+    for value in node.attr.values()
+    if value.WhichOneof("value") == "type"
+  }
+  return max((t for t in types if t.is_floating), key=_spacing)
+
+
+def _spacing(dtype: tf.DType) -> float:
+  one = np.ones([], dtype.as_numpy_dtype)
+  return float(np.nextafter(one, 2 * one) - one)
+
+
 def _floats(nest: Any) -> dict[str, Any]:
   flat = numbers.flatten(nest)
   return {name: t for name, t in flat.items() if t.dtype.is_floating}
 
 
-def _moved(tensor: tf.Tensor, rng: np.random.Generator) -> tf.Tensor:
-  """Moves numbers to one of the two next to them, but for zeros.
+def _moved(
+  tensor: tf.Tensor, dtype: tf.DType, rng: np.random.Generator
+) -> tf.Tensor:
+  """Moves numbers by the last bit that they have in a type, but for zeros.
 
   None leaves the range of the others, which may be all that the model takes.
   """
-  if not tensor.dtype.is_floating:
+  if not tensor.dtype.is_floating or not tf.size(tensor):
     return tensor
   array = tensor.numpy()
-  if not array.size:
-    return tensor
+  rounded = array.astype(dtype.as_numpy_dtype)
   ends = np.where(rng.random(array.shape) < 0.5, -np.inf, np.inf)
-  moved = np.nextafter(array, ends.astype(array.dtype))
-  moved = np.clip(moved, array.min(), array.max())
+  steps = np.nextafter(rounded, ends.astype(rounded.dtype)) - rounded
+  moved = np.clip(array + steps.astype(array.dtype), array.min(), array.max())
   return tf.constant(np.where(array == 0, array, moved), tensor.dtype)
 
 
 def _refuse_random(function: Any, inputs: Any, outputs: Any) -> None:
   """Raises `ExportError` if another inference call gives other numbers."""
-  graph = function.get_concrete_function().graph.as_graph_def()
-  nodes = [
-    *graph.node,
-    *(n for f in graph.library.function for n in f.node_def),
-  ]
+  nodes = _nodes(function.get_concrete_function().graph)
   random = [node.name for node in nodes if _RANDOM.search(node.op)]
   if not random:
     return
@@ -252,6 +267,14 @@ def _refuse_random(function: Any, inputs: Any, outputs: Any) -> None:
       "so that it does so only in training: call its Keras layers without "
       "training=True."
     )
+
+
+def _nodes(graph: Any) -> Iterator[Any]:
+  """Yields all nodes of a graph and of the functions that it calls."""
+  proto = graph.as_graph_def()
+  yield from proto.node
+  for function in proto.library.function:
+    yield from function.node_def
 
 
 def _shapes(nest: Any) -> str:
