@@ -207,6 +207,16 @@ def _heavy() -> published_lib.Published:
   return _weighted(lambda inputs, weight: inputs * weight, 1e8)
 
 
+def _coarse() -> published_lib.Published:
+  """Returns one with sums of 1 and a weight of 1/64, in bfloat16."""
+
+  def function(inputs, weight):
+    sums = tf.cast(inputs, tf.bfloat16) + tf.cast(weight / 64, tf.bfloat16)
+    return tf.cast(sums, tf.float32)
+
+  return _weighted(function, 1.0)
+
+
 def _of_two_types() -> published_lib.Published:
   def function(inputs, weight, half):
     return inputs * weight + tf.cast(half, tf.float32)
@@ -219,6 +229,7 @@ _MODELS = {
   "infinite": _infinite,
   "heavy": _heavy,
   "of two types": _of_two_types,
+  "coarse": _coarse,
   "whole": _published,
   "with a like part": _with_like_part,
   "norms": _normalized,
@@ -768,7 +779,13 @@ def test_another_error_of_a_persistent_tape_is_told(found):
 class TestTrainingStep:
   @pytest.mark.parametrize(
     ("stated", "figure"),
-    [("whole", 0), ("unmoved", 1), ("heavy", 0), ("of two types", 0)],
+    [
+      ("whole", 0),
+      ("unmoved", 1),
+      ("heavy", 0),
+      ("of two types", 0),
+      ("coarse", 0),
+    ],
     indirect=["stated"],
   )
   def test_changes_what_a_call_returns(self, found, figure):

@@ -11,6 +11,7 @@ import tensorflow as tf
 
 from .candidate import Candidate
 from .harness import check
+from .numbers import difference
 from .numbers import flatten
 from .results import ALL
 from .results import BASIC
@@ -26,6 +27,8 @@ _SCALES = (1.0, 2.0**-10)
 # How far a training step goes, as a share of the norm of all weights; of those
 # whose norm is below 1, in itself.
 _STEP = 0.01
+# How often a step that changes nothing is tried ten times as long.
+_LONGER = 2
 
 
 def _loss(outputs: Any) -> tf.Tensor:
@@ -142,20 +145,26 @@ def _training_step(candidate: Candidate) -> Finding:
   step = _STEP * max(1.0, _norm(weights)) / size
   try:
     with candidate.without_graph_optimization():
-      outputs = [loaded(*arguments)]
+      old = loaded(*arguments)
       for weight in reversed(weights):
         gradient = tf.convert_to_tensor(gradients.pop())
         weight.assign_sub(step * gradient)
-      outputs.append(loaded(*arguments))
+      new = loaded(*arguments)
+      moved = difference(new, old)[0] > 0
+      for _ in range(_LONGER):
+        if moved:
+          break
+        # In few digits, a short step may be rounded away. What a long one moves
+        # by less than the tolerance is rounding too.
+        for weight, value in zip(weights, before, strict=True):
+          weight.assign(value + 10 * (weight - value))
+        new = loaded(*arguments)
+        moved = difference(new, old)[0] > candidate.tolerance
   finally:
     for weight, value in zip(weights, before, strict=True):
       weight.assign(value)
-  losses = [float(_loss(o)) for o in outputs]
-  old, new = (flatten(o).values() for o in outputs)
-  moved = math.isfinite(losses[1]) and any(
-    bool(tf.reduce_any(tf.not_equal(a, b)))
-    for a, b in zip(old, new, strict=True)
-  )
+  losses = [float(_loss(outputs)) for outputs in (old, new)]
+  moved = moved and math.isfinite(losses[1])
   return Finding(0 if moved else 1, 0, f"loss {losses[0]:g} to {losses[1]:g}")
 
 
