@@ -62,7 +62,8 @@ class KerasModelExporter(base.Exporter):
     output_names: What to call the outputs, in their order. None: as the model
       does; the keys of its dict, or the names of its output layers.
     sample_sizes: The size to put where the model leaves one open, for each of
-      the two inputs with which the artifact is checked.
+      the two inputs with which the artifact is checked. None: 32 and 48, or as
+      much more as the model needs to give anything.
   """
 
   model_file: base.FilePath | None = None
@@ -72,13 +73,14 @@ class KerasModelExporter(base.Exporter):
   input_layer: str | None = None
   output_layer: str | None = None
   output_names: Sequence[str] | None = None
-  sample_sizes: tuple[int, int] = (32, 48)
+  sample_sizes: tuple[int, int] | None = None
 
   @override
   def build(self) -> base.Build:
     owners = self._whole()
     model = self._sliced(owners)
     inputs = inputs_lib.specs(model)
+    sizes = self.sample_sizes or inputs_lib.sample_sizes(model)
     name = functools.partial(
       outputs_lib.named, outputs_lib.keys(model, self.output_names)
     )
@@ -96,10 +98,10 @@ class KerasModelExporter(base.Exporter):
       trackables=state.trackables(model),
       samples=[
         tf.nest.map_structure(inputs_lib.sampler(batch, size), inputs)
-        for batch, size in zip((1, 3), self.sample_sizes, strict=True)
+        for batch, size in zip((1, 3), sizes, strict=True)
       ],
       reference=lambda inputs, training: name(
-        self._as_its_owner_calls_it(owners, inputs, training)
+        self._as_its_owner_calls_it(owners, inputs, training, sizes[0])
       ),
       remarks=_remarks(left_out),
     )
@@ -150,7 +152,7 @@ class KerasModelExporter(base.Exporter):
       ) from e
 
   def _as_its_owner_calls_it(
-    self, model: tf_keras.Model, inputs: Any, training: bool
+    self, model: tf_keras.Model, inputs: Any, training: bool, size: int
   ) -> Any:
     """Returns what the whole model computes where it is cut."""
     with contextlib.ExitStack() as stack:
@@ -159,7 +161,7 @@ class KerasModelExporter(base.Exporter):
         batch = tf.shape(tf.nest.flatten(inputs)[0])[0]
         stack.enter_context(tap.tapped(first, instead=inputs))
         inputs = tf.nest.map_structure(
-          inputs_lib.blank(batch, self.sample_sizes[0]), inputs_lib.specs(model)
+          inputs_lib.blank(batch, size), inputs_lib.specs(model)
         )
       if self.output_layer is None:
         return outputs_lib.call(model, inputs, training=training)

@@ -104,7 +104,12 @@ def _refuse_other_kinds(path: str) -> None:
 
 def _check(path: str) -> list:
   """Returns the results for one model, from processes of its own."""
+  from exporters.checkpoints import tensorflow_files
   from exporters.life_cycle import checker
+
+  tensorflow_files.refuse_incomplete(
+    path, os.path.join(path, "variables", "variables")
+  )
 
   with (
     tempfile.TemporaryDirectory() as scratch,

@@ -143,6 +143,7 @@ def test_no_saved_model(tmp_path):
     ),
     ("absent", b"", "There is nothing at"),
     ("variables", b"", "it has no saved_model.pb"),
+    ("model", b"", "lacks its file .*variables.data-00000-of-00001"),
   ],
 )
 def test_what_is_no_saved_model_is_called_what_it_is(
@@ -152,6 +153,11 @@ def test_what_is_no_saved_model_is_called_what_it_is(
     tf.saved_model.save(tf.Module(), str(tmp_path))
   elif content:
     (tmp_path / name).write_bytes(content)
+  elif name == "model":
+    module = tf.Module()
+    module.weight = tf.Variable([1.0, 2.0])
+    tf.saved_model.save(module, str(tmp_path / name))
+    (tmp_path / name / "variables/variables.data-00000-of-00001").unlink()
   elif name == "variables":
     (tmp_path / name).mkdir()
   done = command.run("scripts.check", str(tmp_path / name), check=False)

@@ -305,7 +305,9 @@ class TestRefused:
   def test_absent_shard(self, encoder, tmp_path):
     prefix = tf.train.Checkpoint(encoder=encoder).write(str(tmp_path / "ckpt"))
     pathlib.Path(f"{prefix}.data-00000-of-00001").unlink()
-    assert "one of its files is missing" in self.refusal(prefix)
+    assert f"lacks its file '{prefix}.data-00000-of-00001'" in self.refusal(
+      prefix
+    )
 
   def test_absent_index(self, encoder, tmp_path):
     prefix = tf.train.Checkpoint(encoder=encoder).write(str(tmp_path / "ckpt"))

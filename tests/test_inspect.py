@@ -4,6 +4,7 @@ import importlib
 import io
 import json
 import os
+import pathlib
 import pickle
 import re
 import shutil
@@ -21,8 +22,10 @@ import safetensors.numpy
 import tensorflow as tf
 import tf_keras
 from tf_keras.protobuf import saved_metadata_pb2
+from tf_keras.src.layers import serialization
 
 from exporters import checks
+from exporters import keras_model
 from exporters import recipe
 from exporters.checkpoints import file_kinds
 from exporters.errors import ExportError
@@ -215,7 +218,8 @@ def test_own_classes_of_a_keras_model(suffix, halves, tmp_path):
   tf_keras.Model(numbers, tf_keras.layers.Dense(2)(halved)).save(path)
   found = report.read(path)
   assert found.command is None
-  assert re.search(r"classes of its own: (Custom>)?Half\.", found.gin)
+  assert "classes or functions of its own: Custom>Half." in found.gin
+  assert "@tf_keras.utils.register_keras_serializable('Custom')" in found.gin
   file = tmp_path / "this_file.gin"
   file.write_text(found.gin)
   with pytest.raises(ExportError, match="needs the module 'MODULE'"):
@@ -230,6 +234,107 @@ def test_own_classes_of_a_keras_model(suffix, halves, tmp_path):
   kernel, _ = loaded.variables
   given = np.arange(8, dtype=np.float32)[None]
   np.testing.assert_allclose(loaded(given), given / 2 @ kernel, rtol=1e-5)
+
+
+def test_own_classes_and_functions_that_were_never_registered(tmp_path):
+  """Each is looked for by its bare name, that of a lambda of old too."""
+
+  class Half(tf_keras.layers.Layer):
+    def call(self, numbers):
+      return numbers / 2
+
+  def triple(x):
+    return 3 * x
+
+  dense = tf_keras.layers.Dense(
+    2,
+    activation=triple,
+    kernel_initializer="he_normal",
+    bias_regularizer="l2",
+    kernel_constraint="non_neg",
+  )
+  numbers = tf_keras.Input((8,), name="numbers")
+  model = tf_keras.Model(numbers, dense(Half()(numbers)))
+  path = str(tmp_path / "model.h5")
+  model.save(path)
+  with h5py.File(path, "r+") as file:
+    config = json.loads(file.attrs["model_config"])
+    config["config"]["layers"][2]["config"]["activation"] = "<lambda>"
+    file.attrs["model_config"] = json.dumps(config)
+  found = report.read(path)
+  assert dict(found.facts)["of its own"] == "Half, <lambda>"
+  lines = re.findall(r"#   (tf_keras.utils.get_custom.*)", found.gin)
+  assert lines == [
+    "tf_keras.utils.get_custom_objects()['Half'] = Half",
+    "tf_keras.utils.get_custom_objects()['<lambda>'] = FUNCTION",
+  ]
+  for line in lines:
+    exec(line, {"tf_keras": tf_keras, "Half": Half, "FUNCTION": triple})
+  try:
+    exporter = keras_model.KerasModelExporter(model_file=path)
+    published = exporter.build().published[""]
+  finally:
+    known = tf_keras.utils.get_custom_objects()
+    del known["Half"], known["<lambda>"]
+  assert published.reference is not None
+  given = np.arange(8, dtype=np.float32)[None]
+  got = published.reference(given, training=False)
+  np.testing.assert_allclose(got, model(given), rtol=1e-6)
+
+
+def test_no_class_that_tf_keras_loads_is_a_models_own():
+  """Of all that it knows, with the functions that its layers may have."""
+  serialization.populate_deserializable_objects()
+  fields = {
+    "activation": vars(tf_keras.activations),
+    "kernel_initializer": vars(tf_keras.initializers),
+    "kernel_constraint": vars(tf_keras.constraints),
+    "kernel_regularizer": vars(tf_keras.regularizers),
+  }
+  others = {"deserialize", "serialize", "get"}
+  layers = [
+    {"class_name": name, "config": {"name": name}}
+    for name in serialization.LOCAL.ALL_OBJECTS
+  ] + [
+    {"class_name": "Dense", "config": {"name": name, field: value}}
+    for field, names in fields.items()
+    for name, value in (
+      (name, form)
+      for name, found in names.items()
+      if callable(found) and name not in others
+      for form in (name, {"class_name": name, "config": {}})
+    )
+  ]
+  config = {"class_name": "Functional", "config": {"layers": layers}}
+  found = keras_config.read(config)
+  assert (found.custom, found.functions) == ([], [])
+
+
+@pytest.mark.parametrize("kind", ["Keras SavedModel", "SavedModel", "TF1"])
+def test_tensors_whose_file_is_missing(kind, tmp_path):
+  """As of a download that is not complete."""
+  prefix = tmp_path / "variables/variables"
+  if kind == "TF1":
+    (tmp_path / "variables").mkdir()
+    tensors = {"a": np.ones([2], np.float32)}
+    checkpoint_files.save_tf1(prefix, tensors)
+    path = str(prefix)
+  elif kind == "SavedModel":
+    module = tf.Module()
+    module.weight = tf.Variable([1.0, 2.0])
+    tf.saved_model.save(module, path := str(tmp_path))
+  else:
+    inputs = tf_keras.Input((3,))
+    model = tf_keras.Model(inputs, tf_keras.layers.Dense(2)(inputs))
+    model.save(path := str(tmp_path))
+    exporter = keras_model.KerasModelExporter(model_file=path)
+  missing = f"{prefix}.data-00000-of-00001"
+  pathlib.Path(missing).unlink()
+  with pytest.raises(ExportError, match=f"lacks its file '{missing}'"):
+    report.read(path)
+  if kind == "Keras SavedModel":
+    with pytest.raises(ExportError, match=f"lacks its file '{missing}'"):
+      exporter.build()
 
 
 def test_a_keras_3_export_has_no_gin_file(folder):

@@ -21,6 +21,7 @@ from exporters import keras_model
 from exporters.errors import ExportError
 from exporters.inspection import report
 from exporters.keras_models import functional
+from exporters.keras_models import inputs as inputs_lib
 from exporters.life_cycle import exporting
 from tests import closeness
 from tests import command
@@ -207,9 +208,9 @@ def test_a_sample_that_is_too_small(tmp_path):
   inputs = tf_keras.Input([None, None, 3])
   shrunk = layers.AveragePooling2D(64)(inputs)
   model = tf_keras.Model(inputs, layers.Conv2D(2, 3)(shrunk))
-  with pytest.raises(ExportError, match="KerasModelExporter.sample_sizes"):
-    export(model, tmp_path)
-  export(model, tmp_path, sample_sizes=(256, 320))
+  with pytest.raises(ExportError, match="KerasModelExporter.sample_sizes = "):
+    export(model, tmp_path, sample_sizes=(32, 48))
+  export(model, tmp_path)
 
 
 def test_a_sample_of_which_nothing_is_left(tmp_path):
@@ -217,7 +218,53 @@ def test_a_sample_of_which_nothing_is_left(tmp_path):
   inputs = tf_keras.Input([None, 4])
   model = tf_keras.Model(inputs, layers.Cropping1D(50)(inputs))
   with pytest.raises(ExportError, match=r"is empty \(\(1, 0, 4\)\).*sample_si"):
-    export(model, tmp_path)
+    export(model, tmp_path, sample_sizes=(32, 48))
+  loaded, _ = export(model, tmp_path)
+  assert loaded(tf.zeros([1, 101, 4])).shape == [1, 1, 4]
+
+
+class TestSampleSizes:
+  @pytest.mark.parametrize(
+    ("cropped", "expected"),
+    [(0, 32), (31, 32), (32, 40), (63, 64), (64, 80), (10_000, 10_240)],
+  )
+  def test_are_enough(self, cropped, expected):
+    inputs = tf_keras.Input([None, 4])
+    model = tf_keras.Model(inputs, layers.Cropping1D((0, cropped))(inputs))
+    assert inputs_lib.sample_sizes(model) == (expected, expected + 16)
+
+  def test_of_several_inputs_and_outputs(self):
+    sound, image = tf_keras.Input([None, 4]), tf_keras.Input([None, 8, 3])
+    outputs = {
+      "a": layers.Conv1D(3, 50)(sound),
+      "b": layers.GlobalMaxPool2D()(image),
+    }
+    model = tf_keras.Model({"sound": sound, "image": image}, outputs)
+    assert inputs_lib.sample_sizes(model) == (56, 72)
+
+  def test_of_what_no_size_is_enough_for(self):
+    """Its reference will say so."""
+    inputs = tf_keras.Input([None, 4])
+    model = tf_keras.Model(inputs, inputs[:, :0])
+    assert inputs_lib.sample_sizes(model) == (32, 48)
+
+  def test_are_not_asked_of_a_model_that_leaves_none_open(self):
+    inputs = tf_keras.Input([4])
+    model = tf_keras.Model(inputs, layers.Dense(2)(inputs))
+    assert inputs_lib.sample_sizes(model) == (32, 48)
+
+
+def test_an_operation_of_other_devices_is_named(tmp_path):
+  """Of a recurrent layer that is made for GPUs alone."""
+  inputs = tf_keras.Input([10, 4])
+  states = tf.compat.v1.keras.layers.CuDNNLSTM(2)(inputs)
+  model = tf_keras.Model(inputs, states)
+  exporter = keras_model.KerasModelExporter(model_function=lambda: model)
+  path = str(tmp_path / "exported")
+  with pytest.raises(
+    ExportError, match="on this machine's processor.*CudnnRNN"
+  ):
+    exporting.export(exporter, export_path=path, level=checks.BASIC)
 
 
 def test_a_tower_that_is_called_on_two_inputs(tmp_path):
@@ -369,7 +416,7 @@ def test_a_function_that_nobody_registered_is_named(tmp_path):
     model_file=str(tmp_path / "model.h5")
   )
   with pytest.raises(
-    ExportError, match="Unknown activation function.*registered"
+    ExportError, match="Unknown activation function.*a module that registers"
   ):
     exporter.build()
 

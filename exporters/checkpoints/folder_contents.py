@@ -16,7 +16,7 @@ from exporters.checkpoints import kinds
 from exporters.checkpoints.tensorflow_files import listed
 
 # How many are looked at, and how many are named.
-_MOST = 100
+_MOST = 1000
 _NAMED = 5
 
 

@@ -53,6 +53,7 @@ class Files:
     # Also what TensorFlow's binding raises for an index with wrong bytes.
     except (IndexError, TypeError, ValueError) as e:
       raise damaged(path, f"{prefix}.index", e) from e
+    refuse_incomplete(path, prefix)
 
   @property
   def is_object_based(self) -> bool:
@@ -100,6 +101,30 @@ class Files:
       self.read(OBJECT_GRAPH_KEY).numpy(),
     )
     return nodes(self.path, self._prefix, graph)
+
+
+def refuse_incomplete(path: str, prefix: str) -> None:
+  """Raises `ExportError` if a file with tensors is missing.
+
+  Args:
+    path: The path that the user gave, for messages.
+    prefix: That of the files. What has no index has no tensors.
+  """
+  index = f"{prefix}.index"
+  if not tf.io.gfile.exists(index):
+    return
+  try:
+    with readable(path), tf.io.gfile.GFile(index, "rb") as f:
+      shards = tensorflow_index.shards(f.read())
+  except (IndexError, ValueError) as e:
+    raise damaged(path, index, e) from e
+  there = set(listed(f"{prefix}.data-*"))
+  for name in (f"{prefix}.data-{i:05}-of-{shards:05}" for i in range(shards)):
+    if name not in there:
+      raise ExportError(
+        f"'{path}' lacks its file '{name}'. Copy all of its files: the "
+        "`.index` and every `.data-*-of-*`."
+      )
 
 
 def parsed(path: str, file: str, message: Any, data: bytes) -> Any:

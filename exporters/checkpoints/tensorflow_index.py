@@ -49,6 +49,24 @@ def refuse_damaged(content: bytes) -> None:
       raise ValueError("it has an entry that does not parse") from e
 
 
+def shards(content: bytes) -> int:
+  """Returns over how many files the tensors are spread.
+
+  Args:
+    content: The file.
+
+  Raises:
+    ValueError: It is damaged.
+  """
+  for key, value in _entries(content):
+    if not key:
+      try:
+        return tensor_bundle_pb2.BundleHeaderProto.FromString(value).num_shards
+      except DecodeError as e:
+        raise ValueError("it has a header that does not parse") from e
+  raise ValueError("it has no header")
+
+
 def _refuse_impossible(key: bytes, entry: Any, slices: set[Any]) -> None:
   sizes = [dimension.size for dimension in entry.shape.dim]
   if (

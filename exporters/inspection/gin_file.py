@@ -173,28 +173,41 @@ def of_training(identity: Identity) -> str | None:
   return text
 
 
-def of_classes(path: str, classes: Sequence[str], *bindings: str) -> str:
+def of_classes(path: str, names: Sequence[str], *bindings: str) -> str:
   """Returns the text of a gin file that exports a Keras model of own classes.
 
   Where their module is, no model says.
 
   Args:
     path: The model's file.
-    classes: The names of its classes that are not Keras's.
+    names: The names of its classes and functions that are not Keras's, as they
+      must be registered.
     *bindings: What else to bind.
   """
   lines = commands.as_comment("exporters.keras_model", "this_file.gin")
-  names = ", ".join(map(printable, classes))
+  shown = ", ".join(map(printable, names))
+  registered = "".join(f"#   {printable(_registration(n))}\n" for n in names)
   bound = "".join(f"{b}\n" for b in (f"MODEL_FILE = {path!r}", *bindings))
   return (
-    f"# A Keras model with classes of its own: {names}.\n#\n{lines}\n#\n"
-    "# In place of MODULE goes the module that defines them, which registers\n"
-    "# each: with @tf_keras.utils.register_keras_serializable() above it, or\n"
-    "# tf_keras.utils.get_custom_objects()['NAME'] = NAME below.\n\n"
+    "# A Keras model with classes or functions of its own: "
+    f"{shown}.\n#\n{lines}\n#\n"
+    "# In place of MODULE goes the module that defines them. It must register\n"
+    f"# each by its name in the file:\n#\n{registered}\n"
     "from __gin__ import dynamic_registration\n\n"
     f"include '{KERAS}'\n\nfrom exporters import keras_model\nimport MODULE\n\n"
     f"{bound}"
   )
+
+
+def _registration(name: str) -> str:
+  """Returns the Python that registers a class or function by a name."""
+  package, _, short = name.rpartition(">")
+  if package and short.isidentifier():
+    return (
+      f"@tf_keras.utils.register_keras_serializable({package!r})  # {short}"
+    )
+  value = name if name.isidentifier() else "FUNCTION"
+  return f"tf_keras.utils.get_custom_objects()[{name!r}] = {value}"
 
 
 def of_leaf(leaf: str, identity: Identity) -> str | None:

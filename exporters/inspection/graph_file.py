@@ -14,6 +14,7 @@ from tensorflow.core.protobuf import saved_model_pb2
 from tf_keras.protobuf import saved_metadata_pb2
 
 from exporters.checkpoints import saved_models
+from exporters.checkpoints import tensorflow_files
 from exporters.checkpoints.tensorflow_files import damaged
 from exporters.checkpoints.tensorflow_files import nodes
 from exporters.checkpoints.tensorflow_files import of_model
@@ -62,6 +63,9 @@ def read(path: str) -> Graph | None:
   file = os.path.join(path, saved_models.FILE)
   if not tf.io.gfile.exists(file):
     return None
+  tensorflow_files.refuse_incomplete(
+    path, os.path.join(path, "variables", "variables")
+  )
   if tf.io.gfile.stat(file).length > _LARGEST:
     raise damaged(path, file, "it is larger than 2 GB")
   with tf.io.gfile.GFile(file, "rb") as f:

@@ -5,19 +5,26 @@ Nothing is built: a layer may be anyone's code.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 import dataclasses
 from typing import Any
 
 import tf_keras
+from tf_keras.src.layers import serialization
 
 from exporters.keras_models import application_layers
 
 # How deep models may be nested in each other.
 _DEEPEST = 16
-_MODELS = ("Functional", "Sequential", "Model")
-# Keras makes these of operations; they are not of `tf_keras.layers`.
-_OF_KERAS = (*_MODELS, "TFOpLambda", "SlicingOpLambda", "NotEqual", "Operation")
+# Of Keras 3; what tf_keras knows, it says itself.
+_OF_KERAS_3 = ("Functional", "Model", "NotEqual", "Operation")
+# By the ends of fields' names, what finds the functions that a layer may have.
+_FUNCTIONS = {
+  "activation": tf_keras.activations.get,
+  "_initializer": tf_keras.initializers.get,
+  "_regularizer": tf_keras.regularizers.get,
+  "_constraint": tf_keras.constraints.get,
+}
 # Layers that keep the last axis of their input, as all pooling and dropout do.
 _KEEP = (
   "Activation",
@@ -43,7 +50,9 @@ class KerasConfig:
     outputs: Each with its name, layer and size.
     classes: The size and the activation of a classifier's output, or "".
     with_code: The names of layers that hold Python code.
-    custom: The names of classes that are not Keras's.
+    custom: The names of classes that are not Keras's, as they must be
+      registered.
+    functions: The same of functions: activations, initializers and their like.
   """
 
   class_name: str
@@ -53,6 +62,7 @@ class KerasConfig:
   classes: str
   with_code: Sequence[str]
   custom: Sequence[str]
+  functions: Sequence[str]
 
 
 def read(model: Mapping[str, Any], training: Any = None) -> KerasConfig | None:
@@ -89,14 +99,50 @@ def read(model: Mapping[str, Any], training: Any = None) -> KerasConfig | None:
     ],
     custom=sorted(
       {
-        str(layer.get("class_name"))
+        _registered_name(layer)
         for layer in (model, *every)
-        if not hasattr(tf_keras.layers, str(layer.get("class_name")))
-        and layer.get("class_name") not in _OF_KERAS
-        and layer.get("class_name") not in application_layers.classes()
+        if not _is_of_keras(str(layer.get("class_name")))
       }
     ),
+    functions=sorted({name for layer in every for name in _functions(layer)}),
   )
+
+
+def _is_of_keras(class_name: str) -> bool:
+  return (
+    serialization.get_builtin_layer(class_name) is not None
+    or class_name in _OF_KERAS_3
+    or class_name in application_layers.classes()
+  )
+
+
+def _registered_name(layer: Mapping[str, Any]) -> str:
+  """Returns the name by which Keras looks for a class or a function."""
+  return str(layer.get("registered_name") or layer.get("class_name"))
+
+
+def _functions(layer: Mapping[str, Any]) -> Iterator[str]:
+  """Yields the names of a layer's functions that Keras does not know."""
+  config = layer.get("config")
+  for field, value in config.items() if isinstance(config, Mapping) else ():
+    ends = (end for end in _FUNCTIONS if field.endswith(end))
+    find = _FUNCTIONS.get(next(ends, ""))
+    if isinstance(value, Mapping) and value.get("class_name") == "function":
+      value = value.get("config")
+    elif isinstance(value, Mapping):
+      value = value.get("registered_name") or value.get("class_name")
+    if find and isinstance(value, str) and not _is_found(find, value):
+      yield value
+
+
+def _is_found(find: Callable[[str], Any], name: str) -> bool:
+  try:
+    # Some return a name that they don't know.
+    return not isinstance(find(name), str) or _is_of_keras(name)
+  except ValueError:
+    return _is_of_keras(name)
+  except TypeError:  # Known, and not without arguments.
+    return True
 
 
 class _Known:

@@ -30,6 +30,8 @@ _WEIGHTS_ALONE = (
   "that, write a function that builds it and calls model.load_weights, and "
   "export it by keras_model.KerasModelExporter.model_function."
 )
+# The major versions of tf_keras, and of files that don't say.
+_KERAS_2 = ("1", "2", "")
 _WEIGHTS = (".safetensors", ".bin", ".index", ".h5", ".keras", ".pb", ".pt")
 
 
@@ -182,11 +184,15 @@ def _of_keras(path: str, keras: keras_files.KerasFile) -> Report:
   major = keras.version.partition(".")[0]
   facts = [("kind", f"Keras {keras.version} model (.{keras.form})")]
   config = keras.config
+  own: Sequence[str] = ()
   if config:
+    own = config.custom
+    if major in _KERAS_2:
+      own = [*own, *config.functions]
     facts.append(("model", f"{config.class_name} of {config.layers} layers"))
     facts += [("input", text) for text in config.inputs]
     facts += [("output", text) for text in config.outputs]
-    facts += _keras_facts(config.classes, config.custom, config.with_code)
+    facts += _keras_facts(config.classes, own, config.with_code)
   facts += [
     (
       "parameters",
@@ -199,7 +205,7 @@ def _of_keras(path: str, keras: keras_files.KerasFile) -> Report:
     facts=facts,
     tensors={n: _shape(t.shape, t.dtype) for n, t in weights.items()},
   )
-  if major not in ("1", "2", ""):
+  if major not in _KERAS_2:
     return dataclasses.replace(
       report,
       advice="Exporters take models of Keras 2 (tf_keras). Build the same "
@@ -209,19 +215,19 @@ def _of_keras(path: str, keras: keras_files.KerasFile) -> Report:
     )
   code = config.with_code if config else ()
   more = ["keras_model.KerasModelExporter.safe_mode = False"] if code else []
-  if config and config.custom:
-    text = gin_file.of_classes(path, config.custom, *more)
+  if own:
+    text = gin_file.of_classes(path, own, *more)
     return dataclasses.replace(report, gin=text)
   return dataclasses.replace(report, command=_keras_command(path, *more))
 
 
 def _keras_facts(
-  classes: str, custom: Sequence[str], code: Sequence[str]
+  classes: str, own: Sequence[str], code: Sequence[str]
 ) -> Iterator[Fact]:
   if classes:
     yield "classes", classes
-  if custom:
-    yield "custom classes", f"{', '.join(custom)}; import their module first"
+  if own:
+    yield "of its own", ", ".join(own)
   if code:
     yield (
       "code",

@@ -9,6 +9,9 @@ import numpy as np
 import tensorflow as tf
 import tf_keras
 
+# What is put where a size is open, and the most numbers of an input.
+_SMALLEST = 32
+_MOST_NUMBERS = 1 << 24
 _WORDS = np.array(["Hello, world!", "red", "", "Angström und naïve Façade"])
 
 
@@ -46,6 +49,55 @@ def blank(batch: tf.Tensor, size: int) -> Callable[[tf.TypeSpec], tf.Tensor]:
     return tf.fill(shape, tf.cast(value, spec.dtype))
 
   return make
+
+
+def sample_sizes(model: tf_keras.Model) -> tuple[int, int]:
+  """Returns what to put, in two samples, where a model leaves a size open.
+
+  Args:
+    model: A functional model.
+
+  Returns:
+    32 and 48, if that is enough for outputs that are not empty. Otherwise, the
+    least of 40, 48, 56, 64, 80, 96 and so on that is, and 16 more.
+  """
+  size = _SMALLEST
+  while not _is_enough(model, size):
+    size *= 2
+    if sum(s.num_elements() for s in _shapes(model, size)) > _MOST_NUMBERS:
+      # The reference will say what is wrong.
+      return _SMALLEST, _SMALLEST + 16
+  if size > _SMALLEST:
+    between = (size * eighths // 8 for eighths in (5, 6, 7, 8))
+    size = next(s for s in between if _is_enough(model, s))
+  return size, size + 16
+
+
+def _is_enough(model: tf_keras.Model, size: int) -> bool:
+  shapes = _shapes(model, size)
+  if shapes == _shapes(model, size + 1):  # None is open.
+    return True
+  # Keras keeps shapes by the ids of objects, which may be gone by now.
+  for module in (model, *model.submodules):
+    getattr(module, "_output_shape_cache", {}).clear()
+  try:
+    found = model.compute_output_shape(
+      tf.nest.pack_sequence_as(model.input, shapes)
+    )
+  except Exception:  # noqa: BLE001 - layers of people raise all types.
+    return False
+  dimensions: list[int | None] = []
+  for leaf in tf.nest.flatten(found):  # Shapes, or the numbers of a tuple.
+    of_shape = isinstance(leaf, tf.TensorShape)
+    dimensions += leaf.as_list() if of_shape else [leaf]
+  return all(n is None or n > 0 for n in dimensions)
+
+
+def _shapes(model: tf_keras.Model, size: int) -> list[tf.TensorShape]:
+  return [
+    tf.TensorShape([1, *(size if n is None else n for n in tensor.shape[1:])])
+    for tensor in tf.nest.flatten(model.input)
+  ]
 
 
 def sampler(batch: int, size: int) -> Callable[[tf.TypeSpec], Any]:

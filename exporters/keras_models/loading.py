@@ -15,6 +15,7 @@ from tf_keras.src.saving import serialization_lib
 
 from exporters import checkpoints
 from exporters.checkpoints import file_kinds
+from exporters.checkpoints import tensorflow_files
 from exporters.errors import ExportError
 from exporters.errors import first_line
 from exporters.keras_models import application_layers
@@ -39,6 +40,8 @@ def load(path: str, *, safe_mode: bool) -> tf_keras.Model:
     raise ExportError(
       f"Cannot load a tf_keras model from '{path}': it is {kind}"
     )
+  if tf.io.gfile.isdir(path):
+    tensorflow_files.refuse_incomplete(path, f"{path}/variables/variables")
   version = _keras_version(path)
   if version and version.partition(".")[0] not in ("1", "2"):
     raise ExportError(
@@ -66,8 +69,9 @@ def load(path: str, *, safe_mode: bool) -> tf_keras.Model:
       ) from e
     raise ExportError(
       f"Cannot load a tf_keras model from '{path}'. ({_cause(e)[:200]}) It "
-      "must hold a whole model, not only weights, and custom classes and "
-      "functions must be registered: import their module in the gin file."
+      "must hold a whole model, not only weights. Import in the gin file a "
+      "module that registers classes and functions of its own, each by its "
+      "name in the file: tf_keras.utils.get_custom_objects()['NAME'] = NAME."
     ) from e
 
 

@@ -27,6 +27,8 @@ from exporters.saved_model.variables import variable_name
 
 # The operations that draw random numbers, or the seed of these.
 _RANDOM = re.compile(r"Random|Multinomial|^Rng|TruncatedNormal")
+# What TensorFlow says of an operation for other devices.
+_NO_KERNEL = "No OpKernel was registered"
 # How often inputs are moved at random, for the largest effect.
 _DRAWS = 4
 
@@ -132,16 +134,24 @@ def _reference_calls(
     try:
       outputs = function(inputs)
     except (tf.errors.InvalidArgumentError, ValueError) as e:
+      if isinstance(e, tf.errors.InvalidArgumentError) and _NO_KERNEL in str(e):
+        raise ExportError(
+          "The model cannot be called on this machine's processor, as a "
+          f"consumer would: {first_line(e)[:300]}. Build it with an operation "
+          "that runs everywhere."
+        ) from e
       raise ExportError(
         "The model cannot be called with a sample input of shape "
         f"{_shapes(inputs)}: {first_line(e)[:300]}. If it is too small, choose "
-        "a larger one; for a Keras model, KerasModelExporter.sample_sizes."
+        "a larger one; for a Keras model, bind two sizes, such as "
+        "keras_model.KerasModelExporter.sample_sizes = (1024, 1040)."
       ) from e
     if not any(map(tf.size, tf.nest.flatten(outputs, expand_composites=True))):
       raise ExportError(
         f"For a sample input of shape {_shapes(inputs)}, the model's output is "
         f"empty ({_shapes(outputs)}), so there is nothing to compare. Choose a "
-        "larger one; for a Keras model, KerasModelExporter.sample_sizes."
+        "larger one; for a Keras model, bind two sizes, such as "
+        "keras_model.KerasModelExporter.sample_sizes = (1024, 1040)."
       )
     _refuse_random(function, inputs, outputs)
     yield [inputs], outputs
