@@ -22,6 +22,10 @@ import safetensors.numpy
 import tensorflow as tf
 import tf_keras
 from tf_keras.protobuf import saved_metadata_pb2
+from tf_keras.src import activations
+from tf_keras.src import constraints
+from tf_keras.src import initializers
+from tf_keras.src import regularizers
 from tf_keras.src.layers import serialization
 
 from exporters import checks
@@ -308,6 +312,21 @@ def test_no_class_that_tf_keras_loads_is_a_models_own():
   config = {"class_name": "Functional", "config": {"layers": layers}}
   found = keras_config.read(config)
   assert (found.custom, found.functions) == ([], [])
+
+
+@pytest.mark.parametrize(
+  "field", ["activation", "a_initializer", "a_regularizer", "a_constraint"]
+)
+def test_any_name_may_stand_where_a_function_does(field):
+  """That of all that Keras's modules hold, and what is no name."""
+  names = ["", " ", "a>b", "x" * 100_000, "\0", "é", "builtins>eval"]
+  for module in (activations, initializers, regularizers, constraints):
+    names += vars(module)
+  for name in names:
+    for value in (name, {"class_name": name}, {"registered_name": name}):
+      layer = {"class_name": "Dense", "config": {field: value}}
+      found = keras_config.read({"config": {"layers": [layer]}})
+      assert set(found.functions) <= {name}
 
 
 @pytest.mark.parametrize("kind", ["Keras SavedModel", "SavedModel", "TF1"])

@@ -229,7 +229,7 @@ def _coarsest(graph: Any) -> tf.DType:
     tf.dtypes.as_dtype(value.type)
     for node in _nodes(graph)
     for value in node.attr.values()
-    if value.WhichOneof("value") == "type"
+    if value.type  # 0 if it is something else.
   }
   return max((t for t in types if t.is_floating), key=_spacing)
 
