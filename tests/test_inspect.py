@@ -314,6 +314,21 @@ def test_no_class_that_tf_keras_loads_is_a_models_own():
   assert (found.custom, found.functions) == ([], [])
 
 
+@pytest.mark.parametrize("objects", [False, True])
+def test_tensors_of_nobody_knows_what(objects, tmp_path):
+  """The report ends with how to go on."""
+  kernel = np.ones([3, 2], np.float32)
+  path = str(tmp_path / "ckpt")
+  if objects:
+    module = tf.Module()
+    module.tower = tf.Variable(kernel)
+    tf.train.Checkpoint(model=module).write(path)
+  else:
+    checkpoint_files.save_tf1(tmp_path / "ckpt", {"tower/left/kernel": kernel})
+  found = report.read(path)
+  assert found.advice.startswith("No exporter here builds a model of these")
+
+
 @pytest.mark.parametrize(
   "field", ["activation", "a_initializer", "a_regularizer", "a_constraint"]
 )

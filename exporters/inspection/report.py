@@ -28,7 +28,15 @@ Fact = tuple[str, str]
 _WEIGHTS_ALONE = (
   "It holds weights alone, not the model. If no leaf below configs/ builds "
   "that, write a function that builds it and calls model.load_weights, and "
-  "export it by keras_model.KerasModelExporter.model_function."
+  "export it by keras_model.KerasModelExporter.model_function. If "
+  "load_weights refuses what Keras 3 wrote, give each layer its own by "
+  "set_weights."
+)
+_OF_TENSORFLOW = (
+  "No exporter here builds a model of these tensors. If you can build it with "
+  "tf_keras, write a function that does, and that gives it the tensors by "
+  "their names (tf.train.load_checkpoint reads them). Export it by "
+  "keras_model.KerasModelExporter.model_function."
 )
 # The major versions of tf_keras, and of files that don't say.
 _KERAS_2 = ("1", "2", "")
@@ -129,6 +137,8 @@ def _of_checkpoint(path: str) -> Report:
   offered = _offer(identity)
   if not offered and identity.kind.startswith("Keras"):
     offered = {"advice": _WEIGHTS_ALONE}
+  elif not offered and identity.kind.startswith("TF"):
+    offered = {"advice": _OF_TENSORFLOW}
   return Report(
     path=path,
     facts=[*_known(identity), *_sizes_of(identity)],
