@@ -215,8 +215,8 @@ _MISTAKES = {
       "MODEL_FILE = '{folder}/text.h5'",
       "keras_model.KerasModelExporter.sample_sizes = [32, 48]",
     ),
-    "sample_sizes = [32, 48] must be tuple[int, int]. Write (32, 48), with "
-    "round brackets.",
+    "sample_sizes = [32, 48] must be tuple[int, int] or None. Write (32, 48), "
+    "with round brackets.",
   ),
   "a text for a list": (
     _keras(
