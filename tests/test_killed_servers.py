@@ -115,6 +115,7 @@ class TestChecker:
       "keeps": True,
       "keras": False,
       "stranger": False,
+      "tolerance": 1e-5,
       "needs_text": False,
     }
     # Not a fork, whose pipes this process has twice.
