@@ -333,7 +333,7 @@ def test_tensors_of_nobody_knows_what(objects, tmp_path):
   "field", ["activation", "a_initializer", "a_regularizer", "a_constraint"]
 )
 def test_any_name_may_stand_where_a_function_does(field):
-  """That of all that Keras's modules hold, and what is no name."""
+  """Every name in Keras's modules, and strings that nobody would choose."""
   names = ["", " ", "a>b", "x" * 100_000, "\0", "é", "builtins>eval"]
   for module in (activations, initializers, regularizers, constraints):
     names += vars(module)

@@ -629,7 +629,7 @@ class TestGradients:
     assert finding.detail == "variables without a gradient, of 1: w0:0"
 
   def test_are_those_of_the_sample_that_has_them(self, found):
-    """The second one, of other sizes, is chosen; where none was, the first."""
+    """A callable with fewer samples uses its last one."""
     memo: dict[str, Any] = {"case": 9}
     assert found("gradients in a tf.function", memo=memo).figure == 0
 

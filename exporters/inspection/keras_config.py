@@ -139,7 +139,7 @@ def _is_found(find: Callable[[str], Any], name: str) -> bool:
   try:
     # Some return a name that they don't know.
     return not isinstance(find(name), str) or _is_of_keras(name)
-  # The latter for what Keras imports, such as "math", which is no function.
+  # Keras's modules also hold what they import, such as "math", and fail on it.
   except (ValueError, AttributeError):
     return _is_of_keras(name)
   except TypeError:  # Known, and not without arguments.
